@@ -1,0 +1,48 @@
+//! What a run did: how it ended, what it printed, what it used. Facts only; verdicts are made elsewhere.
+
+use std::time::Duration;
+
+/// A finished run. `stdout` and `stderr` are bytes: programs need not print UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Why the run ended.
+    pub termination: Termination,
+    /// Everything written to fd 1, up to the output limit.
+    pub stdout: Vec<u8>,
+    /// Everything written to fd 2, up to the output limit.
+    pub stderr: Vec<u8>,
+    /// What the run used.
+    pub usage: Usage,
+}
+
+/// Why a run ended; exactly one reason per run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Termination {
+    /// The program exited by itself with this code.
+    Exited(i32),
+    /// A signal the program brought on itself (SIGSEGV, SIGABRT, ...), by number.
+    Signaled(i32),
+    /// More CPU time than `Limits::cpu_time`, all processes and threads summed.
+    CpuTimeLimit,
+    /// Slept or blocked longer than `Limits::wall_time`.
+    WallTimeLimit,
+    /// More memory than `Limits::memory`.
+    MemoryLimit,
+    /// More output than `Limits::output`.
+    OutputLimit,
+    /// More processes or threads than `Limits::processes`, and the program ended because of it.
+    ProcessLimit,
+    /// A system call from the list that nobody innocent makes.
+    ForbiddenSyscall,
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// User and system CPU time of the whole process tree.
+    pub cpu_time: Duration,
+    /// Wall time from program start to its end.
+    pub wall_time: Duration,
+    /// The most memory charged to the run at once, in bytes.
+    pub peak_memory: u64,
+}

@@ -1,0 +1,99 @@
+//! The words of the house for what is asked. Each lives once, here.
+
+use std::time::Duration;
+
+/// One problem, of whatever format it came in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// Unique within its file.
+    pub question_id: String,
+    /// What the model is asked; may be empty where the file leaves statements out.
+    pub prompt: String,
+    /// What is asked for, and against what it is judged.
+    pub task: Task,
+    /// `easy`, `medium`, `hard`, where known.
+    pub difficulty: Option<String>,
+    /// `leetcode`, `atcoder`, `codeforces`, or the benchmark's name, where known.
+    pub platform: Option<String>,
+    /// ISO 8601 date, maybe with a time, as in the record, where known.
+    pub contest_date: Option<String>,
+}
+
+/// What kind of answer a problem wants.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Task {
+    /// A program.
+    Code(CodeTask),
+    /// A final answer.
+    Math(MathTask),
+}
+
+/// A programming problem.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeTask {
+    /// The skeleton shown to the model; empty for stdin problems.
+    pub starter_code: String,
+    /// The function or method called by functional tests; `None` means the tests are stdin tests.
+    pub func_name: Option<String>,
+    /// In the order they are judged: public first, then private.
+    pub test_cases: Vec<TestCase>,
+    /// How output is compared.
+    pub checker: Checker,
+    /// Limits the problem itself states; what is `None` comes from the profile.
+    pub limits: TaskLimits,
+}
+
+/// A math problem.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MathTask {
+    /// The right answer as written in the data set (LaTeX or plain text).
+    pub ground_truth: String,
+}
+
+/// One test of a programming problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestCase {
+    /// Stdin text, or one JSON value per line in parameter order for functional tests.
+    pub input: String,
+    /// Expected stdout, or one JSON value.
+    pub output: String,
+    /// What `input` and `output` mean.
+    pub test_type: TestType,
+}
+
+/// How a test is fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TestType {
+    /// Text in, text out.
+    Stdin,
+    /// Arguments in, return value out.
+    Functional,
+}
+
+/// How output is compared with the expected output.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Checker {
+    /// Byte for byte.
+    Exact,
+    /// LiveCodeBench's rule: both sides stripped, split in lines, each line stripped and equal, or all its
+    /// whitespace-separated tokens equal as exact decimals.
+    Lcb,
+    /// Whitespace-separated tokens equal.
+    Tokens,
+    /// As `Tokens`, but numbers may differ by this absolute or relative amount.
+    Float {
+        /// Largest absolute difference.
+        absolute: f64,
+        /// Largest difference relative to the expected number.
+        relative: f64,
+    },
+}
+
+/// Limits a problem states for itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TaskLimits {
+    /// CPU time per test.
+    pub cpu_time: Option<Duration>,
+    /// Memory per test, in bytes.
+    pub memory: Option<u64>,
+}

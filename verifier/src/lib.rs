@@ -1,0 +1,5 @@
+//! How it is decided: completion -> verdict -> reward.
+
+mod verdict;
+
+pub use verdict::{Happened, Judgement, Verdict, verdict};

@@ -1,0 +1,130 @@
+//! Verdicts and judgements, and the one table that makes the first from what happened.
+//!
+//! Our own failure is not in [`Verdict`]: a judge that breaks returns `Err` and the wire says
+//! `outcome: infra_error, reward: null`.
+
+use assay_sandbox::{Termination, Usage};
+
+/// What the judge says of a submission. The words are the field's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Every test right, or the answer equal to the gold.
+    Accepted,
+    /// Some output or answer wrong, unreadable or over budget.
+    WrongAnswer,
+    /// CPU time or idle wall time used up.
+    TimeLimitExceeded,
+    /// Memory used up.
+    MemoryLimitExceeded,
+    /// Printed more than allowed.
+    OutputLimitExceeded,
+    /// Non-zero exit, a signal, the process limit, or a malformed value.
+    RuntimeError,
+    /// The compiler refused the program.
+    CompileError,
+    /// A system call nobody innocent makes, or three fresh slots broken.
+    SecurityViolation,
+    /// Nothing to grade: no code block, no box, or the program ended before its value came.
+    NoAnswer,
+}
+
+impl Verdict {
+    /// All verdicts, in report order.
+    pub const ALL: [Verdict; 9] = [
+        Verdict::Accepted,
+        Verdict::WrongAnswer,
+        Verdict::TimeLimitExceeded,
+        Verdict::MemoryLimitExceeded,
+        Verdict::OutputLimitExceeded,
+        Verdict::RuntimeError,
+        Verdict::CompileError,
+        Verdict::SecurityViolation,
+        Verdict::NoAnswer,
+    ];
+
+    /// The name in files and on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Accepted => "accepted",
+            Verdict::WrongAnswer => "wrong_answer",
+            Verdict::TimeLimitExceeded => "time_limit_exceeded",
+            Verdict::MemoryLimitExceeded => "memory_limit_exceeded",
+            Verdict::OutputLimitExceeded => "output_limit_exceeded",
+            Verdict::RuntimeError => "runtime_error",
+            Verdict::CompileError => "compile_error",
+            Verdict::SecurityViolation => "security_violation",
+            Verdict::NoAnswer => "no_answer",
+        }
+    }
+}
+
+/// Everything that can have happened to a submission, before it is a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happened {
+    /// A run ended; `output_right` is what the comparison said of its output (ignored unless it exited 0).
+    Ran {
+        /// Why the run ended.
+        termination: Termination,
+        /// Whether the output was right.
+        output_right: bool,
+    },
+    /// The compiler ended like this without making a program.
+    CompilerRefused,
+    /// A value frame that does not parse, or a surplus one.
+    MalformedValue,
+    /// The math checker found both answers equal.
+    AnswerEqual,
+    /// The math checker found them different, or could not read or afford the prediction.
+    AnswerNotEqual,
+    /// No code block, no box, or the program exited before the value came.
+    NothingToGrade,
+    /// The submission broke three fresh slots while the self-test passed there.
+    BrokeThreeSlots,
+}
+
+/// The verdict table of the house, total and in one place.
+pub fn verdict(happened: Happened) -> Verdict {
+    use Happened::{
+        AnswerEqual, AnswerNotEqual, BrokeThreeSlots, CompilerRefused, MalformedValue, NothingToGrade, Ran,
+    };
+    match happened {
+        Ran { termination: Termination::Exited(0), output_right: true } | AnswerEqual => Verdict::Accepted,
+        Ran { termination: Termination::Exited(0), output_right: false } | AnswerNotEqual => {
+            Verdict::WrongAnswer
+        }
+        Ran { termination: Termination::Exited(_), .. }
+        | Ran { termination: Termination::Signaled(_), .. }
+        | Ran { termination: Termination::ProcessLimit, .. }
+        | MalformedValue => Verdict::RuntimeError,
+        Ran { termination: Termination::CpuTimeLimit, .. }
+        | Ran { termination: Termination::WallTimeLimit, .. } => Verdict::TimeLimitExceeded,
+        Ran { termination: Termination::MemoryLimit, .. } => Verdict::MemoryLimitExceeded,
+        Ran { termination: Termination::OutputLimit, .. } => Verdict::OutputLimitExceeded,
+        Ran { termination: Termination::ForbiddenSyscall, .. } | BrokeThreeSlots => {
+            Verdict::SecurityViolation
+        }
+        CompilerRefused => Verdict::CompileError,
+        NothingToGrade => Verdict::NoAnswer,
+    }
+}
+
+/// A verdict with its reasons.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Tests passed before the first failure, or all.
+    pub passed: usize,
+    /// Tests there are.
+    pub total: usize,
+    /// Index of the first failed test, from 0.
+    pub failed_test: Option<usize>,
+    /// CPU and wall time summed over tests; peak memory of the hungriest.
+    pub usage: Usage,
+    /// One line a person understands.
+    pub reason: String,
+    /// Math only: how the verdict was proven (`exact`, `identity`, `numeric`).
+    pub proof: Option<String>,
+    /// How the answer was found in the completion (`boxed`, `last_fence`, ...).
+    pub extraction: Option<String>,
+}
