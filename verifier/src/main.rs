@@ -1,3 +1,10 @@
-//! The binary `assay`.
+//! The binary `assay`: the process roles first (they never return), then the command line.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    assay_verifier::init();
+    cli::main()
+}

@@ -1,0 +1,210 @@
+//! The command line's frame: one file per command under `cli/`, the conventions here.
+//!
+//! - An option's value comes from the flag, else from `ASSAY_<OPTION>`, else from the command's table in the TOML
+//!   file given with `--config`, else from its default ([`settings`]; no command does anything for it).
+//! - A command returns `Ok(Status)` when it ran and `Err(CliError)` when it could not; the exit codes are
+//!   theirs alone. Every error is one line: what, where, what to do.
+//! - Results go to stdout through [`output`], which survives a reader that left; progress and logs go to stderr.
+//!
+//! To add a command: a file `cli/<command>.rs` with `Args` (clap) and `run(Args) -> Result<Status, CliError>`, and a
+//! variant with one line in [`Command`] and in [`Command::run`].
+
+mod output;
+mod run;
+mod settings;
+mod values;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use assay_sandbox::SandboxError;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// A completion becomes a verdict and a reward: code is run in a sandbox, math answers are compared exactly.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, arg_required_else_help = true, after_help = EPILOGUE)]
+struct Cli {
+    /// TOML file with a table per command, such as `[run]` with `cpu-time = "2s"`
+    #[arg(long, global = true, value_name = "FILE", env = settings::CONFIG_VARIABLE)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EPILOGUE: &str = "\
+Every option can also be set by the environment (ASSAY_CPU_TIME for --cpu-time) or in the file given with
+--config. A flag wins over the environment, the environment over the file.
+
+Examples:
+  assay doctor                      what this machine offers, and what to install
+  assay run prog.py --stdin in.txt  one program in the sandbox
+
+Exit codes: 0 fine, 1 ran but the check failed, 2 wrong usage or bad input, 3 failure of assay or the machine,
+130 interrupted.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+}
+
+impl Command {
+    fn run(self) -> Result<Status, CliError> {
+        match self {
+            Command::Run(args) => run::run(args),
+        }
+    }
+}
+
+/// How a command that ran ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// Exit code 0.
+    Fine,
+    /// Exit code 1: it ran, and what it checked failed.
+    CheckFailed,
+}
+
+/// Why a command could not run: the line people read and the exit code scripts read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CliError {
+    code: u8,
+    message: String,
+}
+
+impl CliError {
+    /// Exit code 2: wrong usage or bad input. `message` says what, where and what to do, in one line.
+    pub(crate) fn usage(message: impl Into<String>) -> CliError {
+        CliError { code: 2, message: message.into() }
+    }
+
+    /// Exit code 3: our failure or the machine's (a full disk). `message` as for [`CliError::usage`].
+    pub(crate) fn failure(message: impl Into<String>) -> CliError {
+        CliError { code: 3, message: message.into() }
+    }
+
+    /// A file that cannot be read; `what` says which part it plays ("the program", "the problem file").
+    pub(crate) fn read(what: &str, path: &Path, error: &io::Error) -> CliError {
+        let advice = match error.kind() {
+            io::ErrorKind::NotFound => "check the path",
+            io::ErrorKind::PermissionDenied => "make it readable for this user",
+            io::ErrorKind::IsADirectory => "give a file",
+            _ => return CliError::failure(format!("cannot read {what} {}: {error}", path.display())),
+        };
+        CliError::usage(format!("cannot read {what} {}: {}; {advice}", path.display(), reason(error)))
+    }
+
+    /// A file or directory that cannot be written; `what` as for [`CliError::read`].
+    pub(crate) fn write(what: &str, path: &Path, error: &io::Error) -> CliError {
+        use io::ErrorKind::{
+            AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+        };
+        let message = format!("cannot write {what} {}: {}", path.display(), reason(error));
+        match error.kind() {
+            NotFound | NotADirectory | IsADirectory | AlreadyExists | PermissionDenied
+            | ReadOnlyFilesystem => CliError::usage(format!("{message}; choose a place this user may write")),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                CliError::failure(format!("{message}; free some space or choose another place"))
+            }
+            _ => CliError::failure(message),
+        }
+    }
+}
+
+impl From<SandboxError> for CliError {
+    fn from(error: SandboxError) -> CliError {
+        match error {
+            SandboxError::Invalid(message) => CliError::usage(message),
+            SandboxError::Unavailable(message) => {
+                CliError::failure(format!("{message}; `assay doctor` shows what this machine lacks"))
+            }
+            error @ SandboxError::Step { .. } => {
+                CliError::failure(format!("{error}; `assay doctor` shows what this machine lacks"))
+            }
+        }
+    }
+}
+
+/// The whole command line: parses, runs, reports; never panics on a reader that left.
+pub(crate) fn main() -> ExitCode {
+    let result = parse(std::env::args_os().collect()).and_then(|parsed| match parsed {
+        Parsed::Command(command) => command.run(),
+        Parsed::Text(text) => output::print(text.as_bytes()).map(|()| Status::Fine),
+    });
+    match result {
+        Ok(Status::Fine) => ExitCode::SUCCESS,
+        Ok(Status::CheckFailed) => ExitCode::from(1),
+        Err(error) => {
+            output::log(&format!("error: {}", error.message.trim_end().replace('\n', " ")));
+            ExitCode::from(error.code)
+        }
+    }
+}
+
+/// Reads a whole file the user named; `what` says which part it plays.
+pub(crate) fn read_file(what: &str, path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| CliError::read(what, path, &error))
+}
+
+enum Parsed {
+    Command(Command),
+    /// `--help` and `--version`.
+    Text(String),
+}
+
+fn parse(arguments: Vec<OsString>) -> Result<Parsed, CliError> {
+    let file = settings::load(&arguments)?;
+    let command = settings::layer(Cli::command(), file.as_ref())?;
+    let parsed = command
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+        .map(|cli| cli.command);
+    match parsed {
+        Ok(command) => Ok(Parsed::Command(command)),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Parsed::Text(error.to_string())),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                output::log_raw(&error.to_string());
+                Err(CliError::usage("no command given; choose one of those above"))
+            }
+            _ => Err(usage_error(&error, &arguments, file.as_ref())),
+        },
+    }
+}
+
+/// clap's report of several paragraphs as one line, with the place a bad value came from when it was not a flag.
+fn usage_error(error: &clap::Error, arguments: &[OsString], file: Option<&settings::File>) -> CliError {
+    let text = error.to_string();
+    let mut line = String::new();
+    for paragraph in text.split("\n\n") {
+        let paragraph = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some(what) = paragraph.strip_prefix("error: ") {
+            line.push_str(what);
+        } else if let Some(tip) = paragraph.strip_prefix("tip: ") {
+            line.push_str(&format!("; {tip}"));
+        }
+    }
+    if let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg)
+        && let Some(origin) = settings::origin(argument, arguments, file)
+    {
+        line.push_str(&format!(" (from {origin})"));
+    }
+    let command = arguments
+        .iter()
+        .skip(1)
+        .filter_map(|argument| argument.to_str())
+        .find(|name| Cli::command().find_subcommand(name).is_some())
+        .map_or(String::new(), |name| format!(" {name}"));
+    CliError::usage(format!("{line}; see `assay{command} --help`"))
+}
+
+/// The kernel's word for an error, without Rust's "(os error 2)".
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}

@@ -1,0 +1,170 @@
+//! `assay run`: one program in the sandbox, and what became of it.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assay_sandbox::{Language, Limits, Outcome, Program, Termination};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::values::{duration, show_duration, show_size, size};
+use super::{CliError, Status, output, read_file};
+
+/// Run one program in the sandbox
+#[derive(Debug, clap::Args)]
+#[command(after_help = EPILOGUE)]
+pub(crate) struct Args {
+    /// The program: .py (Python 3), .cpp or .cc (C++17), .wasm (WebAssembly with WASI preview 1)
+    file: PathBuf,
+    /// Language, when the file's extension does not say it: python3, cpp17 or wasm
+    #[arg(long, value_name = "LANGUAGE", value_parser = language)]
+    lang: Option<Language>,
+    /// File the program reads as its standard input, `-` for assay's own; without it the input is empty
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<PathBuf>,
+    /// CPU time of the whole process tree
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    cpu_time: Duration,
+    /// Time the program may spend asleep or waiting
+    #[arg(long, value_name = "DURATION", default_value = "6s", value_parser = duration)]
+    wall_time: Duration,
+    /// Memory charged to the program
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    memory: u64,
+    /// Standard output and standard error, each
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    output: u64,
+    /// Print one JSON object instead of the program's output
+    #[arg(long)]
+    json: bool,
+    /// Arguments for the program, after `--`
+    #[arg(last = true, value_name = "ARGUMENT")]
+    args: Vec<String>,
+}
+
+const EPILOGUE: &str = "\
+Examples:
+  assay run hello.py
+  assay run sum.cpp --stdin numbers.txt --cpu-time 500ms --memory 64MiB
+  echo 1 2 | assay run sum.py --stdin - --json
+
+The program's output goes to stdout and stderr, then one line on stderr says how it ended. With --json, stdout
+holds {termination, exit_code, signal, stdout, stderr, cpu_time, wall_time, peak_memory} in seconds and bytes;
+output that is not UTF-8 is also given exactly, as stdout_base64 or stderr_base64.
+Exit code 0 if the program exited with 0, else 1.";
+
+pub(crate) fn run(args: Args) -> Result<Status, CliError> {
+    let program = program(&args)?;
+    let stdin = args.stdin.as_deref().map_or(Ok(Vec::new()), read_stdin)?;
+    let Args { cpu_time, wall_time, memory, output, .. } = args;
+    let limits = Limits { cpu_time, wall_time, memory, output, ..Limits::DEFAULT };
+    let (outcome, compiled) = execute(&program, &stdin, &limits)?;
+    if args.json {
+        output::print_json(&record(&outcome))?;
+    } else {
+        output::log_raw(&outcome.stderr);
+        output::print(&outcome.stdout)?;
+        output::log(&summary(&outcome, compiled));
+    }
+    let fine = compiled && outcome.termination == Termination::Exited(0);
+    Ok(if fine { Status::Fine } else { Status::CheckFailed })
+}
+
+/// The program's outcome and `true`, or the compiler's and `false` if it made no program.
+fn execute(_program: &Program, _stdin: &[u8], _limits: &Limits) -> Result<(Outcome, bool), CliError> {
+    Err(CliError::failure("the sandbox is not connected to the command line yet"))
+}
+
+fn program(args: &Args) -> Result<Program, CliError> {
+    let language = match args.lang {
+        Some(language) => language,
+        None => language_of(&args.file)?,
+    };
+    let source = read_file("the program", &args.file)?;
+    Ok(Program { args: args.args.clone(), ..Program::new(language, source) })
+}
+
+fn language(name: &str) -> Result<Language, String> {
+    Language::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Language::ALL.into_iter().map(Language::name).collect();
+        format!("the languages are {}", names.join(", "))
+    })
+}
+
+fn language_of(file: &Path) -> Result<Language, CliError> {
+    match file.extension().and_then(|extension| extension.to_str()) {
+        Some("py") => Ok(Language::Python3),
+        Some("cpp" | "cc" | "cxx") => Ok(Language::Cpp17),
+        Some("wasm") => Ok(Language::Wasm),
+        _ => Err(CliError::usage(format!(
+            "cannot tell the language of {} from its name; give --lang python3, cpp17 or wasm",
+            file.display()
+        ))),
+    }
+}
+
+fn read_stdin(path: &Path) -> Result<Vec<u8>, CliError> {
+    if path != Path::new("-") {
+        return read_file("the program's input", path);
+    }
+    let mut bytes = Vec::new();
+    io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|error| CliError::read("the program's input", Path::new("standard input"), &error))?;
+    Ok(bytes)
+}
+
+/// The record of `--json`.
+fn record(outcome: &Outcome) -> Value {
+    let (exit_code, signal) = match outcome.termination {
+        Termination::Exited(code) => (Some(code), None),
+        Termination::Signaled(signal) => (None, Some(signal)),
+        _ => (None, None),
+    };
+    let mut record = Map::new();
+    record.insert("termination".into(), json!(name(outcome.termination)));
+    record.insert("exit_code".into(), json!(exit_code));
+    record.insert("signal".into(), json!(signal));
+    for (key, bytes) in [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)] {
+        record.insert(key.into(), json!(String::from_utf8_lossy(bytes)));
+        if str::from_utf8(bytes).is_err() {
+            record.insert(format!("{key}_base64"), json!(STANDARD.encode(bytes)));
+        }
+    }
+    record.insert("cpu_time".into(), json!(outcome.usage.cpu_time.as_secs_f64()));
+    record.insert("wall_time".into(), json!(outcome.usage.wall_time.as_secs_f64()));
+    record.insert("peak_memory".into(), json!(outcome.usage.peak_memory));
+    Value::Object(record)
+}
+
+fn summary(outcome: &Outcome, compiled: bool) -> String {
+    let who = if compiled { "" } else { "the compiler made no program: " };
+    let how = match outcome.termination {
+        Termination::Exited(code) => format!("exited with code {code}"),
+        Termination::Signaled(signal) => format!("ended by signal {signal}"),
+        Termination::CpuTimeLimit => "stopped at the CPU time limit (--cpu-time)".into(),
+        Termination::WallTimeLimit => "stopped at the wall time limit (--wall-time)".into(),
+        Termination::MemoryLimit => "stopped at the memory limit (--memory)".into(),
+        Termination::OutputLimit => "stopped at the output limit (--output)".into(),
+        Termination::ProcessLimit => "ended at the process limit".into(),
+        Termination::ForbiddenSyscall => "killed for a forbidden system call".into(),
+    };
+    let usage = outcome.usage;
+    let (cpu, wall) = (show_duration(usage.cpu_time), show_duration(usage.wall_time));
+    format!("{who}{how}; {cpu} CPU, {wall} wall, {} memory", show_size(usage.peak_memory))
+}
+
+fn name(termination: Termination) -> &'static str {
+    match termination {
+        Termination::Exited(_) => "exited",
+        Termination::Signaled(_) => "signaled",
+        Termination::CpuTimeLimit => "cpu_time_limit",
+        Termination::WallTimeLimit => "wall_time_limit",
+        Termination::MemoryLimit => "memory_limit",
+        Termination::OutputLimit => "output_limit",
+        Termination::ProcessLimit => "process_limit",
+        Termination::ForbiddenSyscall => "forbidden_syscall",
+    }
+}
