@@ -1,11 +1,34 @@
 //! Program + input + limits -> outcome.
+//!
+//! Untrusted code runs behind kernel walls (Python, C++) or in WebAssembly; this crate knows programs,
+//! limits and facts, never problems or verdicts. `DESIGN.md` beside it holds the threat model and the walls.
+//!
+//! The start of every `main` that uses it:
+//!
+//! ```no_run
+//! assay_sandbox::init(); // this executable is started again as spawner and slot-init
+//! let sandbox = assay_sandbox::Sandbox::start(&assay_sandbox::SandboxConfig::default())?;
+//! # Ok::<(), assay_sandbox::SandboxError>(())
+//! ```
 
+mod client;
+mod doctor;
 mod error;
+pub mod guardian;
 mod limits;
 mod outcome;
 mod program;
+mod tier;
+mod wasm;
 
+pub use client::{Exchange, Executable, Prepared, Sandbox, SandboxConfig, Session};
+pub use doctor::{Doctor, LanguageState, Wall, WallState};
 pub use error::SandboxError;
 pub use limits::Limits;
 pub use outcome::{Outcome, Termination, Usage};
 pub use program::{Language, Program};
+pub use tier::Tier;
+
+/// Plays the spawner's or a slot-init's part and never returns, if this process was started as one;
+/// otherwise returns at once. The first statement of every `main` that may be re-executed.
+pub fn init() {}

@@ -34,4 +34,15 @@ impl Limits {
         processes: 32,
         open_files: 64,
     };
+
+    /// What a compiler may use: 10 s of CPU, 20 s idle, 1 GiB, 1 MiB of messages.
+    pub const COMPILE: Limits = Limits {
+        cpu_time: Duration::from_secs(10),
+        wall_time: Duration::from_secs(20),
+        memory: 1 << 30,
+        stack: 64 << 20,
+        output: 1 << 20,
+        processes: 32,
+        open_files: 256,
+    };
 }
