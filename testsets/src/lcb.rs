@@ -1,0 +1,162 @@
+//! LiveCodeBench's records, as its data set ships them, and SandboxFusion's wrapping of them.
+//!
+//! A record has public tests as a JSON string and private tests either the same way or packed: base64 -> zlib -> pickle of a
+//! `str` that is again that JSON. Whether tests call a function is decided by `metadata.func_name` alone,
+//! as lcb_runner does; `testtype` may say less but not contradict by asking for a function nobody names.
+
+use crate::error::{Misfit, clip};
+use crate::fields::{Fields, read};
+use crate::packed::unpack;
+use crate::pickle::{PickleError, decode_entry, decode_str};
+use crate::problem::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestType};
+use serde::Deserialize;
+
+const PUBLIC: &str = "public_test_cases";
+const PRIVATE: &str = "private_test_cases";
+
+/// Whether a record looks like LiveCodeBench's.
+pub(crate) fn fits(fields: &Fields<'_>) -> bool {
+    fields.has(PUBLIC) || fields.has(PRIVATE)
+}
+
+/// Whether a record looks like SandboxFusion's.
+pub(crate) fn fits_wrapped(fields: &Fields<'_>) -> bool {
+    ["id", "content", "test", "labels"].iter().all(|name| fields.has(name))
+}
+
+/// Reads a LiveCodeBench record. `cap` bounds the unpacked private tests, in bytes.
+pub(crate) fn problem(fields: &Fields<'_>, cap: usize) -> Result<Problem, Misfit> {
+    let question_id = fields.id(&["question_id"])?.ok_or_else(|| fields.missing("a `question_id`"))?;
+    if !fits(fields) {
+        return Err(fields.missing("`public_test_cases` or `private_test_cases`"));
+    }
+    let func_name = match fields.raw("metadata") {
+        Some(raw) => func_name(raw)?,
+        None => None,
+    };
+    let mut tests = public_tests(fields)?;
+    tests.extend(private_tests(fields, cap)?);
+    let task = code_task(fields.optional_string("starter_code")?.unwrap_or_default(), func_name, tests)?;
+    Ok(Problem {
+        question_id,
+        prompt: fields.optional_string("question_content")?.unwrap_or_default(),
+        task,
+        difficulty: fields.optional_string("difficulty")?,
+        platform: fields.optional_string("platform")?,
+        contest_date: fields.optional_string("contest_date")?,
+    })
+}
+
+/// Reads a record of SandboxFusion's sample data: `{id, content, labels, test}`, `test` a packed dict with the tests under
+/// `input_output`.
+pub(crate) fn wrapped_problem(fields: &Fields<'_>, cap: usize) -> Result<Problem, Misfit> {
+    let question_id = fields.id(&["id"])?.ok_or_else(|| fields.missing("an `id`"))?;
+    let labels = fields.string("labels")?;
+    let labels = Fields::parse(labels.as_bytes(), "`labels`, a JSON object in a string")?;
+    let pickle = unpack(&fields.string("test")?, "test", cap)?;
+    let (key, text) = decode_entry(&pickle).map_err(|error| not_tests("test", &error))?;
+    if key != "input_output" {
+        let hint = "only LiveCodeBench tests are read from this form";
+        return Err(Misfit::new("the key `input_output` in `test`", clip(key), hint));
+    }
+    let hint = "name another format if these are no LiveCodeBench tests";
+    let pairs: InputOutput = serde_json::from_str(text).map_err(|error| {
+        Misfit::new("{inputs, outputs, fn_name} in `test`", format!("{} ({error})", clip(text)), hint)
+    })?;
+    if pairs.inputs.len() != pairs.outputs.len() {
+        let found = format!("{} inputs and {} outputs", pairs.inputs.len(), pairs.outputs.len());
+        return Err(Misfit::new("as many outputs as inputs in `test`", found, hint));
+    }
+    let tests = pairs.inputs.into_iter().zip(pairs.outputs);
+    let tests = tests.map(|(input, output)| RawTest { input, output, testtype: None }).collect();
+    Ok(Problem {
+        question_id,
+        prompt: fields.string("content")?,
+        task: code_task(String::new(), pairs.fn_name, tests)?,
+        difficulty: labels.optional_string("difficulty")?,
+        platform: labels.optional_string("category")?,
+        contest_date: None,
+    })
+}
+
+#[derive(Deserialize)]
+struct RawTest {
+    input: String,
+    output: String,
+    testtype: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct InputOutput {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    fn_name: Option<String>,
+}
+
+fn func_name(raw: &str) -> Result<Option<String>, Misfit> {
+    let metadata = match raw.starts_with('"') {
+        true => read(raw, "metadata", "a JSON object in a string")?,
+        false => raw.to_owned(),
+    };
+    Fields::parse(metadata.as_bytes(), "`metadata`, a JSON object")?.optional_string("func_name")
+}
+
+fn public_tests(fields: &Fields<'_>) -> Result<Vec<RawTest>, Misfit> {
+    match fields.raw(PUBLIC) {
+        None => Ok(Vec::new()),
+        Some(raw) if raw.starts_with('[') => tests(raw, PUBLIC),
+        Some(raw) => tests(&read::<String>(raw, PUBLIC, "a JSON list in a string")?, PUBLIC),
+    }
+}
+
+fn private_tests(fields: &Fields<'_>, cap: usize) -> Result<Vec<RawTest>, Misfit> {
+    let text: String = match fields.raw(PRIVATE) {
+        None => return Ok(Vec::new()),
+        Some(raw) if raw.starts_with('[') => return tests(raw, PRIVATE),
+        Some(raw) => read(raw, PRIVATE, "a string: JSON, or base64 of zlib of a pickle")?,
+    };
+    if text.trim_start().starts_with('[') {
+        return tests(&text, PRIVATE);
+    }
+    let pickle = unpack(&text, PRIVATE, cap)?;
+    tests(decode_str(&pickle).map_err(|error| not_tests(PRIVATE, &error))?, PRIVATE)
+}
+
+fn tests(text: &str, name: &str) -> Result<Vec<RawTest>, Misfit> {
+    read(text, name, "a list of {input, output, testtype}, all strings")
+}
+
+fn not_tests(name: &str, error: &PickleError) -> Misfit {
+    let hint = "do not load this file elsewhere either: a pickle with other opcodes can run code";
+    Misfit::new(format!("`{name}` to hold pickled text and nothing else"), error.to_string(), hint)
+}
+
+fn code_task(starter_code: String, func_name: Option<String>, tests: Vec<RawTest>) -> Result<Task, Misfit> {
+    if tests.is_empty() {
+        let hint = "remove the record: without tests every program would pass";
+        return Err(Misfit::new("at least one test", "none, public or private", hint));
+    }
+    let test_type = if func_name.is_some() { TestType::Functional } else { TestType::Stdin };
+    for test in &tests {
+        match (test.testtype.as_deref(), test_type) {
+            (None | Some("stdin"), _) | (Some("functional"), TestType::Functional) => {}
+            (Some("functional"), TestType::Stdin) => {
+                let hint = "add `func_name` to the metadata";
+                return Err(Misfit::new("`metadata.func_name` for functional tests", "none", hint));
+            }
+            (Some(other), _) => {
+                let hint = "correct that test";
+                return Err(Misfit::new("testtype `stdin` or `functional`", clip(other), hint));
+            }
+        }
+    }
+    let test_cases =
+        tests.into_iter().map(|test| TestCase { input: test.input, output: test.output, test_type });
+    Ok(Task::Code(CodeTask {
+        starter_code,
+        func_name,
+        test_cases: test_cases.collect(),
+        checker: Checker::Lcb,
+        limits: TaskLimits::default(),
+    }))
+}

@@ -1,0 +1,185 @@
+//! From a file to problems, one at a time.
+
+use crate::error::{LoadError, Misfit, Place, clip};
+use crate::fields::Fields;
+use crate::problem::Problem;
+use crate::records::Records;
+use crate::{lcb, math, native};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::Path;
+
+/// Longest accepted record (one line, or one element of the array), in bytes.
+pub const MAX_RECORD: usize = 512 << 20;
+/// Most bytes a record's packed tests may unpack to.
+pub const MAX_UNPACKED: usize = 1 << 30;
+
+/// What the records of a file of problems look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// LiveCodeBench's records.
+    LiveCodeBench,
+    /// SandboxFusion's wrapping of LiveCodeBench's records: `{id, content, labels, test}`.
+    SandboxFusion,
+    /// Math rows: a problem and its answer, under the names of the common sets.
+    Math,
+    /// Our own form, [`Problem::to_json`].
+    Native,
+}
+
+impl Format {
+    /// All formats, in the order in which they are tried on a file's first record.
+    pub const ALL: [Format; 4] = [Format::Native, Format::LiveCodeBench, Format::SandboxFusion, Format::Math];
+
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::LiveCodeBench => "livecodebench",
+            Format::SandboxFusion => "sandboxfusion",
+            Format::Math => "math",
+            Format::Native => "native",
+        }
+    }
+
+    /// Reads such a name; `lcb` is short for `livecodebench`.
+    pub fn from_name(name: &str) -> Option<Format> {
+        let name = if name == "lcb" { "livecodebench" } else { name };
+        Format::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    fn detect(fields: &Fields<'_>) -> Result<Format, Misfit> {
+        let fits = |format: &Format| match format {
+            Format::Native => native::fits(fields),
+            Format::LiveCodeBench => lcb::fits(fields),
+            Format::SandboxFusion => lcb::fits_wrapped(fields),
+            Format::Math => math::fits(fields),
+        };
+        Format::ALL.into_iter().find(fits).ok_or_else(|| {
+            let names: Vec<&str> = fields.names().take(12).collect();
+            let found = format!("the keys {}", clip(&names.join(", ")));
+            let hint = "convert the file to one of these, or name its format";
+            Misfit::new("a native, LiveCodeBench, SandboxFusion or math record", found, hint)
+        })
+    }
+}
+
+/// The problems of one file, in its order, read as they are asked for: memory is bounded by one record and
+/// the ids seen so far.
+///
+/// A record that cannot be read is an `Err` and the next call goes on behind it; where the file itself is broken
+/// (unreadable, cut off, a record beyond [`MAX_RECORD`]) the iteration ends after the `Err`.
+#[derive(Debug)]
+pub struct Problems {
+    records: Records,
+    format: Format,
+    cap: usize,
+    first: Option<Result<Problem, LoadError>>,
+    seen: HashMap<String, Place>,
+}
+
+/// Opens a file of problems: JSON Lines or one JSON array, plain or gzipped.
+///
+/// Without `format` the first record's keys decide. Two problems with one `question_id` are an error at the second.
+///
+/// # Errors
+/// When the file cannot be opened, holds no record, or its first record fits no known format.
+pub fn load(path: &Path, format: Option<Format>) -> Result<Problems, LoadError> {
+    load_capped(path, format, MAX_RECORD, MAX_UNPACKED)
+}
+
+pub(crate) fn load_capped(
+    path: &Path,
+    format: Option<Format>,
+    record_cap: usize,
+    unpacked_cap: usize,
+) -> Result<Problems, LoadError> {
+    let mut records = Records::open(path, record_cap)?;
+    let (place, text) = match records.next()? {
+        Some((place, bytes)) => (place, bytes.to_owned()),
+        None => {
+            let misfit = Misfit::new("at least one problem", "none", "check that this is the file you meant");
+            return Err(LoadError { file: path.to_owned(), place: None, misfit });
+        }
+    };
+    let format = match format {
+        Some(format) => format,
+        None => Fields::parse(&text, "a problem, a JSON object")
+            .and_then(|fields| Format::detect(&fields))
+            .map_err(|misfit| records.error(place, misfit))?,
+    };
+    let mut problems = Problems { records, format, cap: unpacked_cap, first: None, seen: HashMap::new() };
+    problems.first = Some(problems.problem(place, &text));
+    Ok(problems)
+}
+
+impl Problems {
+    /// The format the records are read as.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    fn problem(&mut self, place: Place, text: &[u8]) -> Result<Problem, LoadError> {
+        let problem = convert(self.format, self.cap, place, text)
+            .map_err(|misfit| self.records.error(place, misfit))?;
+        if let Some(earlier) = self.seen.insert(problem.question_id.clone(), place) {
+            let found = format!("{} again, first at {earlier}", clip(&problem.question_id));
+            let misfit = Misfit::new("each question_id once", found, "remove or rename one of the two");
+            return Err(self.records.error(place, misfit));
+        }
+        Ok(problem)
+    }
+}
+
+impl Iterator for Problems {
+    type Item = Result<Problem, LoadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        let (place, text) = match self.records.next() {
+            Ok(Some((place, text))) => (place, text.to_owned()),
+            Ok(None) => return None,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(self.problem(place, &text))
+    }
+}
+
+fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Problem, Misfit> {
+    let fields = Fields::parse(text, "a problem, a JSON object")?;
+    let problem = match format {
+        Format::Native => native::problem(&fields),
+        Format::LiveCodeBench => lcb::problem(&fields, cap),
+        Format::SandboxFusion => lcb::wrapped_problem(&fields, cap),
+        Format::Math => math::problem(&fields, place.record - 1),
+    }?;
+    match problem.question_id.is_empty() {
+        true => Err(Misfit::new("a question_id", "an empty one", "give the problem an id")),
+        false => Ok(problem),
+    }
+}
+
+/// SHA-256 of a file's bytes in lower-case hex, for provenance.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn file_sha256(path: &Path) -> Result<String, LoadError> {
+    hash(path).map_err(|error| {
+        let misfit = Misfit::new("a readable file", error.to_string(), "check the path and the permissions");
+        LoadError { file: path.to_owned(), place: None, misfit }
+    })
+}
+
+fn hash(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            count => digest.update(&chunk[..count]),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Cuts a file into records without holding more than one of them.
+//!
+//! Two shapes, told apart by the first byte: JSON Lines (`{` ...) and one JSON array (`[` ...). Array elements are cut by a
+//! scanner that knows only strings and brackets; whether a cut-out piece is JSON is decided by who parses it.
+//! Either shape may be gzipped. A record longer than the cap is an error before it is held.
+
+use crate::error::{LoadError, Misfit, Place, clip};
+use flate2::read::MultiGzDecoder;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The records of one file, in order.
+pub(crate) struct Records {
+    file: PathBuf,
+    input: BufReader<Box<dyn Read + Send>>,
+    shape: Shape,
+    line: u64,
+    record: u64,
+    cap: usize,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Lines,
+    Array,
+    Ended,
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("file", &self.file)
+            .field("record", &self.record)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Records {
+    /// Opens a file and looks at its first byte; `cap` is the longest accepted record in bytes.
+    pub(crate) fn open(path: &Path, cap: usize) -> Result<Records, LoadError> {
+        let file = File::open(path).map_err(|error| unreadable(path, None, &error))?;
+        let mut plain = BufReader::with_capacity(1 << 16, file);
+        let head = plain.fill_buf().map_err(|error| unreadable(path, None, &error))?;
+        let input: Box<dyn Read + Send> = match head.starts_with(&[0x1f, 0x8b]) {
+            true => Box::new(MultiGzDecoder::new(plain)),
+            false => Box::new(plain),
+        };
+        Records::new(path, input, cap)
+    }
+
+    fn new(path: &Path, input: Box<dyn Read + Send>, cap: usize) -> Result<Records, LoadError> {
+        let input = BufReader::with_capacity(1 << 16, input);
+        let (file, buffer) = (path.to_owned(), Vec::new());
+        let mut records = Records { file, input, shape: Shape::Ended, line: 1, record: 0, cap, buffer };
+        for mark in *b"\xef\xbb\xbf" {
+            if records.peek()? == Some(mark) {
+                records.bump(mark);
+            }
+        }
+        records.shape = match records.skip_space()? {
+            Some(b'{') => Shape::Lines,
+            Some(b'[') => {
+                records.bump(b'[');
+                Shape::Array
+            }
+            other => return Err(records.no_records(other)),
+        };
+        Ok(records)
+    }
+
+    /// The next record and where it begins; `None` at the end. After an error there are no more.
+    pub(crate) fn next(&mut self) -> Result<Option<(Place, &[u8])>, LoadError> {
+        self.buffer.clear();
+        let found = match self.shape {
+            Shape::Lines => self.next_line(),
+            Shape::Array => self.next_element(),
+            Shape::Ended => Ok(None),
+        };
+        if !matches!(found, Ok(Some(_))) {
+            self.shape = Shape::Ended;
+        }
+        Ok(found?.map(|place| (place, self.buffer.as_slice())))
+    }
+
+    /// The error for a record of this file.
+    pub(crate) fn error(&self, place: Place, misfit: Misfit) -> LoadError {
+        LoadError { file: self.file.clone(), place: Some(place), misfit }
+    }
+
+    fn next_line(&mut self) -> Result<Option<Place>, LoadError> {
+        if self.skip_space()?.is_none() {
+            return Ok(None);
+        }
+        let place = self.begin();
+        while let Some(byte) = self.peek()? {
+            self.bump(byte);
+            if byte == b'\n' {
+                break;
+            }
+            self.keep(byte, place)?;
+        }
+        Ok(Some(place))
+    }
+
+    fn next_element(&mut self) -> Result<Option<Place>, LoadError> {
+        if self.record > 0 && self.peek()? == Some(b',') {
+            self.bump(b',');
+        } else if self.skip_space()? == Some(b']') {
+            self.bump(b']');
+            return self.end_of_array();
+        }
+        self.skip_space()?;
+        let place = self.begin();
+        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+        loop {
+            let Some(byte) = self.peek()? else {
+                let misfit =
+                    Misfit::new("`,` or `]` after the record", "the end of the file", "fetch the file again");
+                return Err(self.error(place, misfit));
+            };
+            match byte {
+                b',' | b']' if depth == 0 && !in_string => break,
+                b'{' | b'[' if !in_string => depth += 1,
+                b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+                b'"' if !escaped => in_string = !in_string,
+                _ => {}
+            }
+            escaped = in_string && byte == b'\\' && !escaped;
+            self.bump(byte);
+            self.keep(byte, place)?;
+        }
+        Ok(Some(place))
+    }
+
+    fn end_of_array(&mut self) -> Result<Option<Place>, LoadError> {
+        match self.skip_space()? {
+            None => Ok(None),
+            Some(byte) => {
+                let place = Place { line: self.line, record: self.record };
+                let found = clip(&char::from(byte).to_string());
+                let hint = "put all records in one array, or write one JSON object per line";
+                Err(self.error(place, Misfit::new("the end of the file after `]`", found, hint)))
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Place {
+        self.record += 1;
+        Place { line: self.line, record: self.record }
+    }
+
+    fn keep(&mut self, byte: u8, place: Place) -> Result<(), LoadError> {
+        if self.buffer.len() < self.cap {
+            self.buffer.push(byte);
+            return Ok(());
+        }
+        let expected = format!("a record of at most {} bytes", self.cap);
+        let hint = "split the record, or check that the file is one record per line or one array";
+        Err(self.error(place, Misfit::new(expected, "a longer one", hint)))
+    }
+
+    fn skip_space(&mut self) -> Result<Option<u8>, LoadError> {
+        while let Some(byte) = self.peek()? {
+            if !byte.is_ascii_whitespace() {
+                return Ok(Some(byte));
+            }
+            self.bump(byte);
+        }
+        Ok(None)
+    }
+
+    fn peek(&mut self) -> Result<Option<u8>, LoadError> {
+        match self.input.fill_buf() {
+            Ok(bytes) => Ok(bytes.first().copied()),
+            Err(error) => {
+                let place = Place { line: self.line, record: self.record + 1 };
+                Err(unreadable(&self.file, Some(place), &error))
+            }
+        }
+    }
+
+    /// Steps over the byte just peeked.
+    fn bump(&mut self, byte: u8) {
+        self.input.consume(1);
+        self.line += u64::from(byte == b'\n');
+    }
+
+    fn no_records(&self, first: Option<u8>) -> LoadError {
+        let found = match first {
+            None => "an empty file".to_owned(),
+            Some(byte) => format!("a file that begins with {}", clip(&char::from(byte).to_string())),
+        };
+        let expected = "JSON Lines (`{`) or a JSON array (`[`), plain or gzipped";
+        let hint = "convert the file, or check that it was fetched whole";
+        LoadError { file: self.file.clone(), place: None, misfit: Misfit::new(expected, found, hint) }
+    }
+}
+
+fn unreadable(path: &Path, place: Option<Place>, error: &std::io::Error) -> LoadError {
+    let misfit = Misfit::new("a readable file", error.to_string(), "check the path and the permissions");
+    LoadError { file: path.to_owned(), place, misfit }
+}
