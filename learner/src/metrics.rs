@@ -1,0 +1,147 @@
+//! `metrics.jsonl`: one line per training step, the same keys in each.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// One step of reinforcement learning. Fractions are of the step's rollouts, times are wall seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepMetrics {
+    /// Counts from 1 over all stages.
+    pub step: u64,
+    /// The stage's name in the recipe.
+    pub stage: String,
+    /// Over the rollouts that got a reward.
+    pub reward_mean: f64,
+    /// Standard deviation over the same (n - 1).
+    pub reward_std: f64,
+    /// Temperature-adjusted entropy, nats per completion token.
+    pub entropy: f64,
+    /// Sampling temperature of this step.
+    pub temperature: f64,
+    /// Tokens, the end-of-text token included.
+    pub completion_length_mean: f64,
+    /// Completions cut at the greatest length.
+    pub truncated_fraction: f64,
+    /// Groups whose rewards were all equal, of all groups.
+    pub zero_std_fraction: f64,
+    /// Rollouts dropped because nobody could grade them.
+    pub infra_error_fraction: f64,
+    /// L2 norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Of this step's update.
+    pub learning_rate: f64,
+    /// Mean over tokens of |log pi (sampler) - log pi (trainer)|: 0 but for rounding, since both are one model.
+    pub logprob_gap: f64,
+    /// Sampling.
+    pub seconds_rollout: f64,
+    /// Waiting for rewards.
+    pub seconds_reward: f64,
+    /// Forward, backward and optimizer.
+    pub seconds_update: f64,
+}
+
+impl StepMetrics {
+    /// The same step without its timings: what a resumed run must repeat exactly.
+    pub fn without_timings(mut self) -> StepMetrics {
+        (self.seconds_rollout, self.seconds_reward, self.seconds_update) = (0.0, 0.0, 0.0);
+        self
+    }
+}
+
+/// Appends to a metrics file, line by line.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsWriter {
+    /// Opens the file, keeping the lines up to and including `after_step`: a resumed run writes its steps anew.
+    pub fn open(path: &Path, after_step: u64) -> io::Result<MetricsWriter> {
+        let kept: Vec<StepMetrics> = match path.exists() {
+            true => read(path)?.into_iter().filter(|line| line.step <= after_step).collect(),
+            false => Vec::new(),
+        };
+        let file = OpenOptions::new().create(true).write(true).truncate(true).open(path)?;
+        let mut writer = MetricsWriter { path: path.to_owned(), file };
+        kept.iter().try_for_each(|line| writer.write(line))?;
+        Ok(writer)
+    }
+
+    /// Appends one line; it is in the file when this returns.
+    pub fn write(&mut self, line: &StepMetrics) -> io::Result<()> {
+        let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
+        text.push('\n');
+        self.file.write_all(text.as_bytes())
+    }
+
+    /// Where the lines go.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The lines of a metrics file. A last line without its newline was cut by a crash and is left out.
+pub fn read(path: &Path) -> io::Result<Vec<StepMetrics>> {
+    let text = std::fs::read_to_string(path)?;
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    let parse = |(number, line): (usize, &str)| {
+        serde_json::from_str(line)
+            .map_err(|error| io::Error::other(format!("{} line {}: {error}", path.display(), number + 1)))
+    };
+    complete.lines().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A line with every figure set from its step.
+    pub(crate) fn line(step: u64) -> StepMetrics {
+        let x = step as f64;
+        StepMetrics {
+            step,
+            stage: "math-1".to_owned(),
+            reward_mean: x / 100.0,
+            reward_std: 0.5,
+            entropy: 0.3,
+            temperature: 0.9,
+            completion_length_mean: 6.0,
+            truncated_fraction: 0.0,
+            zero_std_fraction: 0.25,
+            infra_error_fraction: 0.0,
+            grad_norm: 1.0,
+            learning_rate: 2e-4,
+            logprob_gap: 1e-6,
+            seconds_rollout: 0.1,
+            seconds_reward: 0.2,
+            seconds_update: 0.3,
+        }
+    }
+
+    #[test]
+    fn the_keys_are_those_of_the_command_line_contract() {
+        let keys = "step, stage, reward_mean, reward_std, entropy, temperature, completion_length_mean, \
+            truncated_fraction, zero_std_fraction, infra_error_fraction, grad_norm, learning_rate, logprob_gap, \
+            seconds_rollout, seconds_reward, seconds_update";
+        let value = serde_json::to_value(line(1)).unwrap();
+        let written: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(written.join(", "), keys);
+    }
+
+    #[test]
+    fn a_resumed_run_drops_the_steps_it_repeats() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        let mut writer = MetricsWriter::open(&path, 0).unwrap();
+        (1..=5).for_each(|step| writer.write(&line(step)).unwrap());
+        // A crash in the middle of a line.
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "{\"step\":6,\"sta").unwrap();
+        let mut writer = MetricsWriter::open(&path, 3).unwrap();
+        writer.write(&line(4)).unwrap();
+        assert_eq!(read(&path).unwrap(), (1..=4).map(line).collect::<Vec<_>>());
+    }
+}

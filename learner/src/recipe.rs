@@ -1,0 +1,358 @@
+//! A recipe: one TOML file that says what is trained, on what, and how. Unknown keys are refused.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::reward_client::Rewards;
+use crate::tasks::Family;
+use crate::temperature::Temperature;
+
+/// A whole recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Everything random follows from it.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where the policy comes from.
+    pub model: ModelSource,
+    /// Problem files by name: `name = "path"`, usable in `prompts` beside the generated families.
+    #[serde(default)]
+    pub problems: BTreeMap<String, PathBuf>,
+    /// Supervised fine-tuning; left out, `rl` starts from `model`.
+    pub sft: Option<Sft>,
+    /// How rewards are asked for.
+    #[serde(default)]
+    pub rewards: Rewards,
+    /// Stages of reinforcement learning, in order.
+    #[serde(default)]
+    pub rl: Vec<Stage>,
+    /// How a policy is evaluated.
+    #[serde(default)]
+    pub eval: Eval,
+}
+
+/// Where the policy comes from: `load` an HF directory, or random weights of the given sizes and the tokenizer
+/// of the generated families.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelSource {
+    /// A directory with `config.json`, `tokenizer.json` and safetensors; the sizes below are then not used.
+    pub load: Option<PathBuf>,
+    /// Width.
+    pub hidden_size: usize,
+    /// Width of the MLP.
+    pub intermediate_size: usize,
+    /// Depth.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads.
+    pub num_key_value_heads: usize,
+    /// Longest sequence, prompt and completion together.
+    pub max_position_embeddings: usize,
+}
+
+impl Default for ModelSource {
+    fn default() -> ModelSource {
+        ModelSource {
+            load: None,
+            hidden_size: 128,
+            intermediate_size: 384,
+            num_hidden_layers: 3,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            max_position_embeddings: 128,
+        }
+    }
+}
+
+/// Supervised fine-tuning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sft {
+    /// Rows per step from each generated family.
+    #[serde(default)]
+    pub rows: BTreeMap<String, usize>,
+    /// A JSONL file of `{"input": ..., "output": ...}` rows, shuffled anew each epoch.
+    pub file: Option<PathBuf>,
+    /// Rows per step from `file`.
+    #[serde(default)]
+    pub file_rows: usize,
+    /// Most steps.
+    pub steps: u64,
+    /// Peak; rises over `warmup` steps, then constant.
+    pub learning_rate: f64,
+    /// Steps until the peak.
+    #[serde(default = "default_warmup")]
+    pub warmup: u64,
+    /// Stop early once greedy accuracy on the development split of every family reaches this; 1.0 or more: never.
+    #[serde(default = "default_until")]
+    pub until_accuracy: f64,
+    /// Steps between two looks at that accuracy.
+    #[serde(default = "default_check_every")]
+    pub check_every: u64,
+}
+
+/// One stage of reinforcement learning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Its name in `metrics.jsonl`.
+    pub name: String,
+    /// Prompts per step from each source: a generated family or a name of `[problems]`.
+    pub prompts: BTreeMap<String, usize>,
+    /// Rollouts per prompt: the group.
+    pub rollouts: usize,
+    /// Steps; each is one batch of rollouts and one update.
+    pub steps: u64,
+    /// Most tokens of a completion; longer ones are cut.
+    pub max_completion_length: usize,
+    /// AdamW's.
+    pub learning_rate: f64,
+    /// Gradient norm above which the gradient is scaled down; 0 never clips.
+    #[serde(default = "default_clip")]
+    pub max_grad_norm: f64,
+    /// What a truncated completion means.
+    #[serde(default)]
+    pub overlong: Overlong,
+    /// The sampling temperature.
+    #[serde(default)]
+    pub temperature: Temperature,
+    /// Steps between checkpoints, beside the one at the end.
+    #[serde(default = "default_save_every")]
+    pub save_every: u64,
+    /// Filters of the sampler, named only to be refused: the policy trained must be the policy sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// As `top_p`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u64>,
+    /// As `top_p`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_p: Option<f64>,
+}
+
+/// What a completion cut at the greatest length means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlong {
+    /// It is graded as it is, so it nearly always counts as wrong.
+    #[default]
+    Count,
+    /// It stays in its group's baseline but is not trained on ("overlong filtering").
+    Mask,
+}
+
+/// How a policy is evaluated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Eval {
+    /// Held-out problems from each source; a generated family gives so many different ones of its held-out split,
+    /// a file its first so many.
+    pub problems: BTreeMap<String, usize>,
+    /// Completions per problem.
+    pub samples: usize,
+    /// 0 is greedy.
+    pub temperature: f64,
+    /// Most tokens of a completion.
+    pub max_completion_length: usize,
+}
+
+impl Default for Eval {
+    fn default() -> Eval {
+        Eval { problems: BTreeMap::new(), samples: 1, temperature: 0.0, max_completion_length: 64 }
+    }
+}
+
+fn default_warmup() -> u64 {
+    50
+}
+fn default_until() -> f64 {
+    1.0
+}
+fn default_check_every() -> u64 {
+    25
+}
+fn default_clip() -> f64 {
+    1.0
+}
+fn default_save_every() -> u64 {
+    50
+}
+
+/// What is wrong with a recipe; the text names the file and the key.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file can't be read.
+    #[error("cannot read the recipe {path}: {source}", path = path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong kind.
+    #[error("recipe {name}, line {line}: {what}")]
+    Parse {
+        /// File, or the name of an embedded recipe.
+        name: String,
+        /// From 1.
+        line: usize,
+        /// What was expected and what came.
+        what: String,
+    },
+    /// Well-formed, but it makes no sense.
+    #[error("recipe {name}: {what}")]
+    Invalid {
+        /// File, or the name of an embedded recipe.
+        name: String,
+        /// The key, what was expected and what came.
+        what: String,
+    },
+}
+
+impl Recipe {
+    /// Reads a recipe; paths in it are relative to the file's directory.
+    pub fn load(path: &Path) -> Result<Recipe, RecipeError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+        let mut recipe = Recipe::parse(&path.display().to_string(), &text)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        let absolute = |path: &mut PathBuf| *path = base.join(&path);
+        recipe.problems.values_mut().for_each(absolute);
+        recipe.model.load.iter_mut().for_each(absolute);
+        recipe.sft.iter_mut().filter_map(|sft| sft.file.as_mut()).for_each(absolute);
+        Ok(recipe)
+    }
+
+    /// Reads a recipe's text; `name` is for messages.
+    pub fn parse(name: &str, text: &str) -> Result<Recipe, RecipeError> {
+        let recipe: Recipe = toml::from_str(text).map_err(|error| RecipeError::Parse {
+            name: name.to_owned(),
+            line: error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1),
+            what: error.message().replace('\n', " "),
+        })?;
+        match recipe.mistake() {
+            Some(what) => Err(RecipeError::Invalid { name: name.to_owned(), what }),
+            None => Ok(recipe),
+        }
+    }
+
+    /// The first thing that makes no sense.
+    fn mistake(&self) -> Option<String> {
+        let sft = self.sft.iter().flat_map(|sft| sft.mistake());
+        let unknown = |at: &str, source: &String| {
+            let known = Family::named(source).is_some() || self.problems.contains_key(source);
+            (!known).then(|| {
+                format!("{at} names the source `{source}`; known are arithmetic, programs and the names of [problems]")
+            })
+        };
+        let eval = self.eval.problems.keys().filter_map(|source| unknown("eval.problems", source));
+        let stages = self.rl.iter().flat_map(|stage| {
+            let at = format!("stage `{}`", stage.name);
+            let sources = stage.prompts.keys().filter_map(|source| unknown(&at, source)).collect::<Vec<_>>();
+            stage.mistake().map(|what| format!("{at}: {what}")).into_iter().chain(sources)
+        });
+        sft.chain(eval).chain(stages).next()
+    }
+}
+
+impl Sft {
+    fn mistake(&self) -> Option<String> {
+        if let Some(family) = self.rows.keys().find(|name| Family::named(name).is_none()) {
+            return Some(format!("sft.rows names the family `{family}`; known are arithmetic and programs"));
+        }
+        if self.rows.values().sum::<usize>() + self.file_rows == 0 {
+            return Some("sft has no rows: give sft.rows, or sft.file with sft.file_rows".to_owned());
+        }
+        (self.file.is_some() != (self.file_rows > 0))
+            .then(|| "sft.file and sft.file_rows go together".to_owned())
+    }
+}
+
+impl Stage {
+    /// Prompts per step over all sources.
+    pub fn prompts_per_step(&self) -> usize {
+        self.prompts.values().sum()
+    }
+
+    fn mistake(&self) -> Option<String> {
+        let filters = [
+            ("top_p", self.top_p.is_some()),
+            ("top_k", self.top_k.is_some()),
+            ("min_p", self.min_p.is_some()),
+        ];
+        if let Some((name, _)) = filters.iter().find(|(_, set)| *set) {
+            return Some(format!(
+                "{name} is refused in rl: it would make the sampled distribution another than the trained one"
+            ));
+        }
+        if self.rollouts < 2 {
+            return Some(format!(
+                "rollouts must be 2 or more to compare within a group, not {}",
+                self.rollouts
+            ));
+        }
+        if self.prompts_per_step() == 0 {
+            return Some("prompts is empty: give at least one source, as { arithmetic = 64 }".to_owned());
+        }
+        if self.max_completion_length == 0 {
+            return Some("max_completion_length must be 1 or more, not 0".to_owned());
+        }
+        let numbers = [
+            ("learning_rate", self.learning_rate),
+            ("temperature.start", self.temperature.start),
+            ("temperature.target", self.temperature.target),
+            ("temperature.tolerance", self.temperature.tolerance),
+        ];
+        let bad = numbers.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0));
+        bad.map(|(name, value)| format!("{name} must be above 0, not {value}"))
+    }
+}
+
+/// The recipe of `assay-train quickstart`, kept in the binary.
+pub const TINY_CPU: &str = include_str!("../recipes/tiny-cpu.toml");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGE: &str = "[model]\n[[rl]]\nname = 'm'\nprompts = { arithmetic = 4 }\nrollouts = 4\nsteps = 2\n\
+        max_completion_length = 8\nlearning_rate = 1e-4\n";
+
+    #[test]
+    fn the_embedded_recipe_parses() {
+        let recipe = Recipe::parse("tiny-cpu.toml", TINY_CPU).unwrap();
+        assert!(recipe.sft.is_some() && !recipe.rl.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_file_and_line() {
+        assert!(Recipe::parse("r.toml", STAGE).is_ok());
+        let rows = [
+            ("sede = 3\n[model]\n", "recipe r.toml, line 1", "sede"),
+            ("[model]\nhidden = 3\n", "line 2", "hidden"),
+            ("[model]\n[rewards]\nurl = 'http://x'\n", "line 3", "url"),
+            ("[model\n", "line 1", "]"),
+            ("seed = 1\n", "recipe r.toml", "model"),
+            ("seed = -1\n[model]\n", "line 1", "-1"),
+            (&format!("{STAGE}[rl.temperature]\nmode = 'magic'\n"), "line 10", "magic"),
+            (&format!("{STAGE}temprature = 1\n"), "line", "temprature"),
+            (&format!("{STAGE}top_p = 0.95\n"), "stage `m`", "top_p is refused"),
+            (&STAGE.replace("arithmetic", "algebra"), "stage `m`", "algebra"),
+            (&STAGE.replace("rollouts = 4", "rollouts = 1"), "stage `m`", "not 1"),
+            (&STAGE.replace("1e-4", "0.0"), "stage `m`", "learning_rate must be above 0, not 0"),
+        ];
+        for (text, place, key) in rows {
+            let error = Recipe::parse("r.toml", text).unwrap_err().to_string();
+            assert!(
+                error.contains("r.toml") && error.contains(place) && error.contains(key),
+                "{text}\n-> {error}"
+            );
+            assert!(!error.contains('\n'), "one line: {error}");
+        }
+    }
+}
