@@ -3,6 +3,8 @@
 //! Our own failure is not in [`Verdict`]: a judge that breaks returns `Err` and the wire says
 //! `outcome: infra_error, reward: null`.
 
+use std::time::Duration;
+
 use assay_sandbox::{Termination, Usage};
 
 /// What the judge says of a submission. The words are the field's own.
@@ -113,7 +115,7 @@ pub fn verdict(happened: Happened) -> Verdict {
 pub struct Judgement {
     /// The verdict.
     pub verdict: Verdict,
-    /// Tests passed before the first failure, or all.
+    /// Tests passed: those before the first failure, or all that pass where every test was run.
     pub passed: usize,
     /// Tests there are.
     pub total: usize,
@@ -121,10 +123,47 @@ pub struct Judgement {
     pub failed_test: Option<usize>,
     /// CPU and wall time summed over tests; peak memory of the hungriest.
     pub usage: Usage,
+    /// CPU time of compiling, not part of `usage`; zero for math and for a cached compilation.
+    pub compile_time: Duration,
     /// One line a person understands.
     pub reason: String,
     /// Math only: how the verdict was proven (`exact`, `identity`, `numeric`).
     pub proof: Option<String>,
     /// How the answer was found in the completion (`boxed`, `last_fence`, ...).
     pub extraction: Option<String>,
+    /// Code only: what the first failed test shows a person.
+    pub failure: Option<Failure>,
+}
+
+impl Judgement {
+    /// The judgement of a submission that never came to its tests.
+    pub(crate) fn before_tests(happened: Happened, total: usize) -> Judgement {
+        Judgement {
+            verdict: verdict(happened),
+            passed: 0,
+            total,
+            failed_test: None,
+            usage: Usage::default(),
+            compile_time: Duration::ZERO,
+            reason: String::new(),
+            proof: None,
+            extraction: None,
+            failure: None,
+        }
+    }
+}
+
+/// What the first failed test shows a person; texts are excerpts of a few hundred bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The test's input.
+    pub input: String,
+    /// Its expected output.
+    pub expected: String,
+    /// What was printed or returned instead.
+    pub actual: String,
+    /// What went wrong, where something did: an exception, the end of stderr, the compiler's message.
+    pub error: String,
+    /// How the process ended, where its end decided.
+    pub termination: Option<Termination>,
 }

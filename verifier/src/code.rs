@@ -1,0 +1,604 @@
+//! Judging a program: its tests in order, each answer compared outside the box.
+//!
+//! Stdin tests: the program is compiled once, then every test is a process of its own with a real pipe for
+//! stdin and a real `__main__`. Functional tests: one process for the program, which the driver
+//! (`functional.py`) feeds frame by frame; input k+1 is sent only after answer k was judged right.
+//!
+//! Nothing here retries: an `Err` means the sandbox failed, and [`crate::judge`] decides what that is worth.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use assay_sandbox::{
+    Exchange, Executable, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxError, Session,
+    Termination, Usage,
+};
+use assay_testsets::{CodeTask, TestCase, TestType};
+
+use crate::compare::output_right;
+use crate::judge::{JudgeOptions, Profile};
+use crate::value::{Answer, Json, Malformed};
+use crate::verdict::{Failure, Happened, Judgement, Verdict, verdict};
+
+/// The star imports a LiveCodeBench program may rely on, in the order that decides which name wins.
+const STAR_IMPORTS: [&str; 18] = [
+    "string",
+    "re",
+    "datetime",
+    "collections",
+    "heapq",
+    "bisect",
+    "copy",
+    "math",
+    "random",
+    "statistics",
+    "itertools",
+    "functools",
+    "operator",
+    "io",
+    "sys",
+    "json",
+    "builtins",
+    "typing",
+];
+
+/// A program found in a completion, with everything that decides its verdict.
+#[derive(Debug)]
+pub(crate) struct CodeRun<'a> {
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) driver: &'a Mutex<Option<Executable>>,
+    pub(crate) task: &'a CodeTask,
+    pub(crate) language: Language,
+    pub(crate) source: &'a str,
+    pub(crate) options: &'a JudgeOptions,
+    pub(crate) limits: Limits,
+}
+
+impl CodeRun<'_> {
+    /// Runs the tests; stops at the first failure unless all are asked for.
+    pub(crate) fn judge(&self) -> Result<Judgement, SandboxError> {
+        let mut tally = Tally::new(self.task.test_cases.len());
+        let longest = if self.language == Language::Wasm { Program::MAX_MODULE } else { Program::MAX_SOURCE };
+        // The prelude and the driver's frame come on top; the sandbox would call the rest our own mistake.
+        if self.source.len() > longest - (1 << 10) {
+            let message = format!("the source has {} bytes; the most is {longest}", self.source.len());
+            tally.fail_all(Happened::CompilerRefused, None, message);
+        } else {
+            match &self.task.func_name {
+                Some(function) => self.run_functional(function, &mut tally)?,
+                None => self.run_stdin(&mut tally)?,
+            }
+        }
+        Ok(tally.judgement())
+    }
+
+    fn run_stdin(&self, tally: &mut Tally) -> Result<(), SandboxError> {
+        let prelude = self.language == Language::Python3 && self.options.prelude();
+        let source = if prelude { with_prelude(self.source) } else { self.source.to_owned() };
+        let program = Program::new(self.language, source);
+        let executable = match self.sandbox.prepare(&program, &Limits::COMPILE)? {
+            Prepared::Ready(executable) => executable,
+            Prepared::Refused(outcome) => {
+                tally.compile_time = outcome.usage.cpu_time;
+                tally.fail_all(
+                    Happened::CompilerRefused,
+                    Some(outcome.termination),
+                    compiler_message(&outcome),
+                );
+                return Ok(());
+            }
+        };
+        for test in &self.task.test_cases {
+            let outcome = self.sandbox.run(&executable, test.input.as_bytes(), &self.limits)?;
+            self.take_outcome(test, &outcome, tally);
+            if tally.failed() && !self.options.all_tests {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_outcome(&self, test: &TestCase, outcome: &Outcome, tally: &mut Tally) {
+        let termination = self.forgiving(outcome);
+        let output_right = termination == Termination::Exited(0)
+            && output_right(&self.task.checker, &test.output, &outcome.stdout);
+        tally.add_usage(outcome.usage);
+        tally.add(Happened::Ran { termination, output_right }, || Failure {
+            input: excerpt(&test.input),
+            expected: excerpt(&test.output),
+            actual: excerpt_bytes(&outcome.stdout),
+            error: excerpt_end(&outcome.stderr),
+            termination: Some(outcome.termination),
+        });
+    }
+
+    /// How the run ended, by the profile. lcb_runner swallows SystemExit, whatever its code, so under `lcb` a
+    /// Python program fails by its exit only where the interpreter printed an uncaught exception.
+    fn forgiving(&self, outcome: &Outcome) -> Termination {
+        match outcome.termination {
+            Termination::Exited(_)
+                if self.options.profile == Profile::Lcb
+                    && self.language == Language::Python3
+                    && !printed_traceback(&outcome.stderr) =>
+            {
+                Termination::Exited(0)
+            }
+            termination => termination,
+        }
+    }
+
+    fn run_functional(&self, function: &str, tally: &mut Tally) -> Result<(), SandboxError> {
+        let driver = self.driver()?;
+        let mut session = self.sandbox.open(&driver, &self.limits)?;
+        if self.start(function, &mut session, tally)? {
+            for test in &self.task.test_cases {
+                self.call(test, &mut session, tally)?;
+                if tally.failed() {
+                    break;
+                }
+            }
+        }
+        session.close()?;
+        Ok(())
+    }
+
+    /// Compiles and defines the submission; false if it already failed.
+    fn start(&self, function: &str, session: &mut Session, tally: &mut Tally) -> Result<bool, SandboxError> {
+        let load = serde_json::json!({ "source": self.source, "function": function, "prelude": prelude() });
+        // Before the first answer no line of the submission has run: how it ends is how compiling it ended.
+        match session.exchange(load.to_string().as_bytes())? {
+            Exchange::Value { bytes, usage } => {
+                tally.compile_time = usage.cpu_time;
+                match Answer::read(&bytes) {
+                    Ok(Answer::Done) => {}
+                    Ok(Answer::Refused(message)) => {
+                        tally.fail_all(Happened::CompilerRefused, None, message);
+                        return Ok(false);
+                    }
+                    _ => {
+                        tally.fail_all(Happened::MalformedValue, None, "a malformed frame".into());
+                        return Ok(false);
+                    }
+                }
+            }
+            Exchange::Malformed => {
+                tally.fail_all(Happened::MalformedValue, None, "a malformed frame".into());
+                return Ok(false);
+            }
+            Exchange::Ended(termination) => {
+                let message = format!("compiling ended with {}", describe_termination(termination));
+                tally.fail_all(Happened::CompilerRefused, Some(termination), message);
+                return Ok(false);
+            }
+        }
+        let (happened, error, termination) = match session.exchange(b"")? {
+            Exchange::Value { bytes, usage } => {
+                tally.add_usage(usage);
+                match Answer::read(&bytes) {
+                    Ok(Answer::Done) => return Ok(true),
+                    Ok(Answer::Raised(class, text)) => {
+                        (raised(&class), format!("{class}: {text}"), Some(Termination::Exited(1)))
+                    }
+                    _ => (Happened::MalformedValue, "a malformed frame".to_owned(), None),
+                }
+            }
+            Exchange::Malformed => (Happened::MalformedValue, "a malformed frame".to_owned(), None),
+            Exchange::Ended(end) => {
+                (ended(end), "ended before its function was called".to_owned(), Some(end))
+            }
+        };
+        tally.fail_all(happened, termination, error);
+        Ok(false)
+    }
+
+    fn call(&self, test: &TestCase, session: &mut Session, tally: &mut Tally) -> Result<(), SandboxError> {
+        let failure = |actual: String, error: String, termination| Failure {
+            input: excerpt(&test.input),
+            expected: excerpt(&test.output),
+            actual,
+            error,
+            termination,
+        };
+        match session.exchange(call_lines(&test.input).as_bytes())? {
+            Exchange::Value { bytes, usage } => {
+                tally.add_usage(usage);
+                self.take_value(test, &bytes, tally, failure);
+            }
+            Exchange::Malformed => {
+                let error = || "sent no frame, a surplus one, or one over the output limit".to_owned();
+                tally.add(Happened::MalformedValue, || failure(String::new(), error(), None));
+            }
+            Exchange::Ended(termination) => {
+                let error = || format!("{} before its value came", describe_termination(termination));
+                tally.add(ended(termination), || failure(String::new(), error(), Some(termination)));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_value(
+        &self,
+        test: &TestCase,
+        frame: &[u8],
+        tally: &mut Tally,
+        failure: impl Fn(String, String, Option<Termination>) -> Failure,
+    ) {
+        let malformed = || failure(String::new(), "a malformed frame".to_owned(), None);
+        match Answer::read(frame) {
+            Ok(Answer::Returned(value)) => {
+                // The expected text was read once already, by `unreadable`.
+                let equal = Json::parse(&test.output).map_err(|_| Malformed).and_then(|e| value.equals(&e));
+                match equal {
+                    Ok(output_right) => {
+                        let happened = Happened::Ran { termination: Termination::Exited(0), output_right };
+                        tally.add(happened, || {
+                            failure(excerpt(&value.show(2 * EXCERPT)), String::new(), None)
+                        });
+                    }
+                    Err(Malformed) => tally.add(Happened::MalformedValue, malformed),
+                }
+            }
+            Ok(Answer::Raised(class, text)) => {
+                let error = excerpt(&format!("{class}: {text}"));
+                tally.add(raised(&class), || failure(String::new(), error, Some(Termination::Exited(1))));
+            }
+            Ok(Answer::Unsendable(why)) => {
+                let error = excerpt(&format!("the returned value is {why}"));
+                tally.add(Happened::MalformedValue, || failure(String::new(), error, None));
+            }
+            Ok(Answer::Done | Answer::Refused(_)) | Err(Malformed) => {
+                tally.add(Happened::MalformedValue, malformed);
+            }
+        }
+    }
+
+    /// The driver, compiled once per judge.
+    fn driver(&self) -> Result<Executable, SandboxError> {
+        let mut cached = self.driver.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(driver) = &*cached {
+            return Ok(driver.clone());
+        }
+        let program = Program::new(Language::Python3, include_str!("functional.py"));
+        match self.sandbox.prepare(&program, &Limits::COMPILE)? {
+            Prepared::Ready(driver) => {
+                *cached = Some(driver.clone());
+                Ok(driver)
+            }
+            Prepared::Refused(outcome) => Err(SandboxError::Unavailable(format!(
+                "python3 refused the functional driver, which needs CPython 3.8 or newer: {}",
+                compiler_message(&outcome)
+            ))),
+        }
+    }
+}
+
+/// Why the problem's tests cannot be run, whatever the submission; `None` if they can.
+pub(crate) fn unreadable(task: &CodeTask) -> Option<String> {
+    if task.test_cases.is_empty() {
+        return Some("the problem has no tests".to_owned());
+    }
+    task.test_cases.iter().enumerate().find_map(|(index, test)| {
+        if task.func_name.is_none() {
+            let why = "test {} is functional, but the problem names no function";
+            return (test.test_type == TestType::Functional).then(|| why.replace("{}", &index.to_string()));
+        }
+        let lines = call_lines(&test.input).split('\n').filter(|line| !line.is_empty());
+        let input = lines.map(Json::parse).find_map(Result::err).map(|why| ("input", why));
+        let unread = input.or_else(|| Json::parse(&test.output).err().map(|why| ("output", why)));
+        unread.map(|(side, why)| format!("the {side} of test {index} is not JSON: {why}"))
+    })
+}
+
+/// One JSON value a line, without the line ends some files close the last one with.
+fn call_lines(input: &str) -> &str {
+    input.trim_end_matches(['\n', '\r'])
+}
+
+/// What the tests have said so far.
+struct Tally {
+    passed: usize,
+    total: usize,
+    done: usize,
+    first_failure: Option<(usize, Verdict, Failure)>,
+    usage: Usage,
+    compile_time: Duration,
+}
+
+impl Tally {
+    fn new(total: usize) -> Tally {
+        Tally {
+            passed: 0,
+            total,
+            done: 0,
+            first_failure: None,
+            usage: Usage::default(),
+            compile_time: Duration::ZERO,
+        }
+    }
+
+    fn failed(&self) -> bool {
+        self.first_failure.is_some()
+    }
+
+    fn add_usage(&mut self, usage: Usage) {
+        self.usage.cpu_time += usage.cpu_time;
+        self.usage.wall_time += usage.wall_time;
+        self.usage.peak_memory = self.usage.peak_memory.max(usage.peak_memory);
+    }
+
+    /// Counts one test.
+    fn add(&mut self, happened: Happened, failure: impl FnOnce() -> Failure) {
+        match verdict(happened) {
+            Verdict::Accepted => self.passed += 1,
+            failed if self.first_failure.is_none() => {
+                self.first_failure = Some((self.done, failed, failure()));
+            }
+            _ => {}
+        }
+        self.done += 1;
+    }
+
+    /// The submission failed before its first test.
+    fn fail_all(&mut self, happened: Happened, termination: Option<Termination>, error: String) {
+        let error = excerpt(&error);
+        self.add(happened, || Failure { error, termination, ..Failure::default() });
+    }
+
+    fn judgement(self) -> Judgement {
+        let (verdict, failed_test, failure) = match self.first_failure {
+            None => (Verdict::Accepted, None, None),
+            Some((index, verdict, failure)) => (verdict, Some(index), Some(failure)),
+        };
+        let reason = match (&failure, failed_test) {
+            (Some(failure), Some(index)) => explain(verdict, index, failure),
+            _ => format!("all {} tests passed", self.total),
+        };
+        Judgement {
+            verdict,
+            passed: self.passed,
+            total: self.total,
+            failed_test,
+            usage: self.usage,
+            compile_time: self.compile_time,
+            reason,
+            proof: None,
+            extraction: None,
+            failure,
+        }
+    }
+}
+
+/// One line for a person.
+fn explain(verdict: Verdict, index: usize, failure: &Failure) -> String {
+    let detail = match (verdict, failure.error.lines().rev().find(|line| !line.trim().is_empty())) {
+        (Verdict::WrongAnswer, _) => {
+            format!("expected {:?}, got {:?}", short(&failure.expected), short(&failure.actual))
+        }
+        (Verdict::CompileError, Some(_)) => {
+            return format!("the compiler refused the program: {}", short(&first_error(&failure.error)));
+        }
+        (_, Some(line)) => short(line),
+        (_, None) => failure.termination.map_or_else(|| "no detail".to_owned(), describe_termination),
+    };
+    format!("test {index}: {}: {detail}", verdict.name().replace('_', " "))
+}
+
+/// The line of a compiler's message that names the error.
+fn first_error(message: &str) -> String {
+    let line = message.lines().find(|line| line.contains("rror:")).or_else(|| message.lines().last());
+    line.unwrap_or_default().trim().to_owned()
+}
+
+fn raised(class: &str) -> Happened {
+    // An allocation the interpreter itself refused is the memory limit seen from inside.
+    let termination = if class == "MemoryError" { Termination::MemoryLimit } else { Termination::Exited(1) };
+    Happened::Ran { termination, output_right: false }
+}
+
+/// The process ended where a value was due.
+fn ended(termination: Termination) -> Happened {
+    match termination {
+        Termination::Exited(_) => Happened::NothingToGrade,
+        termination => Happened::Ran { termination, output_right: false },
+    }
+}
+
+fn describe_termination(termination: Termination) -> String {
+    match termination {
+        Termination::Exited(code) => format!("exited with code {code}"),
+        Termination::Signaled(signal) => format!("killed by signal {signal}"),
+        Termination::CpuTimeLimit => "the CPU time limit".to_owned(),
+        Termination::WallTimeLimit => "the idle time limit".to_owned(),
+        Termination::MemoryLimit => "the memory limit".to_owned(),
+        Termination::OutputLimit => "the output limit".to_owned(),
+        Termination::ProcessLimit => "the process limit".to_owned(),
+        Termination::ForbiddenSyscall => "a forbidden system call".to_owned(),
+    }
+}
+
+fn compiler_message(outcome: &Outcome) -> String {
+    let text = String::from_utf8_lossy(&outcome.stderr[..outcome.stderr.len().min(1 << 16)]).into_owned();
+    if text.trim().is_empty() { describe_termination(outcome.termination) } else { text }
+}
+
+fn printed_traceback(stderr: &[u8]) -> bool {
+    let title = b"Traceback (most recent call last):";
+    stderr.split(|&b| b == b'\n').any(|line| line.starts_with(title))
+}
+
+/// Bytes kept of an input, an expected or an actual output.
+const EXCERPT: usize = 300;
+
+/// The text, or its beginning and end.
+fn excerpt(text: &str) -> String {
+    if text.len() <= EXCERPT {
+        return text.to_owned();
+    }
+    let head = text.floor_char_boundary(EXCERPT / 2);
+    let tail = text.ceil_char_boundary(text.len() - EXCERPT / 2);
+    format!("{}...(truncated) ...{}", &text[..head], &text[tail..])
+}
+
+fn excerpt_bytes(bytes: &[u8]) -> String {
+    if bytes.len() <= 2 * EXCERPT {
+        return excerpt(&String::from_utf8_lossy(bytes));
+    }
+    let (head, tail) = (&bytes[..EXCERPT], &bytes[bytes.len() - EXCERPT..]);
+    excerpt(&(String::from_utf8_lossy(head) + String::from_utf8_lossy(tail)))
+}
+
+/// The end of an error stream: the message is there.
+fn excerpt_end(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(EXCERPT)..]).into_owned()
+}
+
+fn short(text: &str) -> String {
+    let cut = text.floor_char_boundary(120);
+    if cut < text.len() { format!("{}...", &text[..cut]) } else { text.to_owned() }
+}
+
+/// The forgiving prelude as one line of simple statements.
+fn prelude() -> String {
+    let stars: Vec<String> = STAR_IMPORTS.iter().map(|name| format!("from {name} import *")).collect();
+    let plain = STAR_IMPORTS.iter().filter(|&&name| name != "builtins" && name != "typing");
+    format!(
+        "{}; import {}; sys.setrecursionlimit(50000); sys.set_int_max_str_digits(50000)",
+        stars.join("; "),
+        plain.copied().collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The source with the prelude in front of its first statement that is neither docstring nor `from __future__`.
+///
+/// The prelude shares that statement's line where Python's grammar allows it (a simple statement at column 0),
+/// so line numbers stay; else it takes a line of its own.
+fn with_prelude(source: &str) -> String {
+    let source = source.trim_start_matches('\u{feff}');
+    let (before, after) = source.split_at(prelude_position(source));
+    if after.is_empty() {
+        return source.to_owned();
+    }
+    let word = after.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+    let compound = ["def", "class", "if", "for", "while", "with", "try", "async", "match"];
+    let own_line = compound.contains(&word) || after.starts_with(['@', ' ', '\t', '\u{c}']);
+    format!("{before}{}{}{after}", prelude(), if own_line { "\n" } else { "; " })
+}
+
+/// Where the line of the first statement begins that is neither docstring nor `from __future__` import.
+fn prelude_position(source: &str) -> usize {
+    let mut at = skip_comments(source, 0);
+    at = skip_comments(source, skip_docstring(source, at));
+    while source[at..].starts_with("from __future__ import") {
+        at = skip_comments(source, skip_import(source, at));
+    }
+    at
+}
+
+fn skip_comments(source: &str, at: usize) -> usize {
+    let idle = |line: &&str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    at + source[at..].split_inclusive('\n').take_while(idle).map(str::len).sum::<usize>()
+}
+
+/// Behind a statement that is only a string literal, or `at` if there is none.
+fn skip_docstring(source: &str, at: usize) -> usize {
+    let text = source[at..].trim_start_matches(['r', 'R', 'u', 'U']);
+    let Some(quote) = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| text.starts_with(quote)) else {
+        return at;
+    };
+    let bytes = text.as_bytes();
+    let mut end = quote.len();
+    while end < bytes.len() && !bytes[end..].starts_with(quote.as_bytes()) {
+        end += if bytes[end] == b'\\' { 2 } else { 1 };
+    }
+    let Some(rest) = text.get(end + quote.len()..) else { return at };
+    let line = rest.split_inclusive('\n').next().unwrap_or_default();
+    let alone = line.trim().is_empty() || line.trim_start().starts_with('#');
+    if alone { source.len() - rest.len() + line.len() } else { at }
+}
+
+/// Behind an import that may go on in brackets or after a backslash.
+fn skip_import(source: &str, at: usize) -> usize {
+    let mut end = at;
+    let mut open = false;
+    for line in source[at..].split_inclusive('\n') {
+        end += line.len();
+        open = (open || line.contains('(')) && !line.contains(')');
+        if !open && !line.trim_end().ends_with('\\') {
+            break;
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The prelude neither moves lines nor stands before what must come first.
+    #[test]
+    fn the_prelude_finds_its_place() {
+        let rows = [
+            ("import sys\nx", "%; import sys\nx"),
+            ("# c\n\nx = 1\n", "# c\n\n%; x = 1\n"),
+            ("def f(): pass\n", "%\ndef f(): pass\n"),
+            ("@d\ndef f(): pass\n", "%\n@d\ndef f(): pass\n"),
+            ("\"\"\"doc\n\"\"\"\nx\n", "\"\"\"doc\n\"\"\"\n%; x\n"),
+            ("'doc' # c\nx\n", "'doc' # c\n%; x\n"),
+            ("r'''d\\''''\nx\n", "r'''d\\''''\n%; x\n"),
+            ("'a'.b()\nx\n", "%; 'a'.b()\nx\n"),
+            ("from __future__ import annotations\nx\n", "from __future__ import annotations\n%; x\n"),
+            (
+                "'d'\n# c\nfrom __future__ import (a,\n  b)\n\nfrom __future__ import c, \\\n d\nclass A: 1\n",
+                "'d'\n# c\nfrom __future__ import (a,\n  b)\n\nfrom __future__ import c, \\\n d\n%\nclass A: 1\n",
+            ),
+            ("from __future__ import a", "from __future__ import a"),
+            ("  x\n", "%\n  x\n"),
+            ("\u{feff}x", "%; x"),
+            ("'unclosed\\", "%; 'unclosed\\"),
+            ("'''unclosed", "%; '''unclosed"),
+            ("ifx = 1", "%; ifx = 1"),
+            ("if x: y", "%\nif x: y"),
+            ("# only", "# only"),
+            ("", ""),
+        ];
+        for (source, expected) in rows {
+            assert_eq!(with_prelude(source), expected.replacen('%', &prelude(), 1), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn excerpts_keep_both_ends() {
+        let long = "\u{e9}".repeat(1000);
+        let cut = excerpt(&long);
+        assert!(cut.len() < 2 * EXCERPT && cut.contains("...(truncated) ..."));
+        assert_eq!(excerpt("short"), "short");
+        assert!(excerpt_bytes(&vec![0xff; 10_000]).len() < 4 * EXCERPT);
+    }
+
+    #[test]
+    fn tests_that_cannot_be_read_are_the_problems_fault() {
+        let task = |func: Option<&str>, input: &str, output: &str| CodeTask {
+            starter_code: String::new(),
+            func_name: func.map(str::to_owned),
+            test_cases: vec![TestCase {
+                input: input.to_owned(),
+                output: output.to_owned(),
+                test_type: TestType::Functional,
+            }],
+            checker: assay_testsets::Checker::Lcb,
+            limits: assay_testsets::TaskLimits::default(),
+        };
+        assert_eq!(unreadable(&task(Some("f"), "1\n[2]\n", "3")), None);
+        assert_eq!(unreadable(&task(Some("f"), "", "null")), None);
+        let wrong = [
+            (task(None, "1", "1"), "names no function"),
+            (task(Some("f"), "1\nx", "1"), "input of test 0"),
+            (task(Some("f"), "1", "1 2"), "output of test 0"),
+            (CodeTask { test_cases: Vec::new(), ..task(Some("f"), "", "") }, "no tests"),
+        ];
+        for (task, why) in wrong {
+            let reason = unreadable(&task).expect("unreadable");
+            assert!(reason.contains(why), "{reason}");
+        }
+    }
+}

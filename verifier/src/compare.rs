@@ -1,0 +1,300 @@
+//! Whether a printed output is right.
+//!
+//! Comparison happens here, outside the box, on bytes the program wrote and text it never saw. Every rule is
+//! one pass over both sides: no backtracking, no recursion, no number is ever expanded, so the time is linear
+//! in the lengths whatever the program prints.
+//!
+//! The `lcb` rule is LiveCodeBench's, which is Python's: its idea of white space ([`is_python_space`]), and its
+//! `decimal` module's idea of a number ([`Decimal`]): underscores anywhere, digits of any script, `inf`,
+//! exponents up to 10^18 either way, compared exactly (`1e1 == 10.0`, `-0 == 0`, `nan` never equal as a number).
+
+use assay_testsets::Checker;
+
+/// Whether `actual`, as printed, is right where `expected` is the test's own output.
+pub fn output_right(checker: &Checker, expected: &str, actual: &[u8]) -> bool {
+    if matches!(checker, Checker::Exact) {
+        return expected.as_bytes() == actual;
+    }
+    // Expected outputs are UTF-8; bytes that are not can't be one of them.
+    let Ok(actual) = str::from_utf8(actual) else { return false };
+    match *checker {
+        Checker::Exact => expected == actual,
+        Checker::Lcb => lcb_equal(expected, actual),
+        Checker::Tokens => expected.split_whitespace().eq(actual.split_whitespace()),
+        Checker::Float { absolute, relative } => float_equal(expected, actual, absolute, relative),
+    }
+}
+
+fn lcb_equal(expected: &str, actual: &str) -> bool {
+    let (expected, actual) = (python_strip(expected), python_strip(actual));
+    let mut expected_lines = expected.split('\n');
+    let mut actual_lines = actual.split('\n');
+    loop {
+        match (expected_lines.next(), actual_lines.next()) {
+            (None, None) => return true,
+            (Some(e), Some(a)) if lcb_line_equal(python_strip(e), python_strip(a)) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn lcb_line_equal(expected: &str, actual: &str) -> bool {
+    if expected == actual {
+        return true;
+    }
+    let mut expected_tokens = python_tokens(expected);
+    let mut actual_tokens = python_tokens(actual);
+    loop {
+        match (expected_tokens.next(), actual_tokens.next()) {
+            (None, None) => return true,
+            (Some(e), Some(a)) => match (Decimal::parse(e), Decimal::parse(a)) {
+                (Some(e), Some(a)) if e.equals(&a) => {}
+                _ => return false,
+            },
+            _ => return false,
+        }
+    }
+}
+
+fn float_equal(expected: &str, actual: &str, absolute: f64, relative: f64) -> bool {
+    let mut expected_tokens = expected.split_whitespace();
+    let mut actual_tokens = actual.split_whitespace();
+    loop {
+        match (expected_tokens.next(), actual_tokens.next()) {
+            (None, None) => return true,
+            (Some(e), Some(a)) if e == a || float_close(e, a, absolute, relative) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn float_close(expected: &str, actual: &str, absolute: f64, relative: f64) -> bool {
+    let (Ok(e), Ok(a)) = (expected.parse::<f64>(), actual.parse::<f64>()) else { return false };
+    e.is_finite() && a.is_finite() && (e - a).abs() <= absolute.max(relative * e.abs())
+}
+
+/// White space as Python's `str.strip()` and `str.split()` have it: Unicode's, and the four separators
+/// U+001C to U+001F.
+pub fn is_python_space(c: char) -> bool {
+    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
+}
+
+fn python_strip(text: &str) -> &str {
+    text.trim_matches(is_python_space)
+}
+
+fn python_tokens(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_python_space).filter(|token| !token.is_empty())
+}
+
+/// A number as Python's `decimal.Decimal(text)` reads it, kept so that equal numbers are equal values.
+#[derive(Debug, PartialEq, Eq)]
+enum Decimal {
+    Finite {
+        negative: bool,
+        /// Significant digits without leading or trailing zeros; empty for zero.
+        digits: Vec<u8>,
+        /// Power of ten of the last digit; 0 for zero.
+        exponent: i128,
+    },
+    Infinite {
+        negative: bool,
+    },
+    NotANumber,
+}
+
+/// The largest and smallest exponents of Python's decimals on 64-bit machines; beyond them the text is no number.
+const MAX_ADJUSTED: i128 = 999_999_999_999_999_999;
+const MIN_EXPONENT: i128 = -1_999_999_999_999_999_997;
+
+impl Decimal {
+    fn equals(&self, other: &Decimal) -> bool {
+        !matches!(self, Decimal::NotANumber) && self == other
+    }
+
+    fn parse(token: &str) -> Option<Decimal> {
+        let text: Vec<u8> = token.chars().filter(|&c| c != '_').map(ascii_numeral).collect::<Option<_>>()?;
+        let (negative, rest) = match text.split_first()? {
+            (b'-', rest) => (true, rest),
+            (b'+', rest) => (false, rest),
+            _ => (false, &text[..]),
+        };
+        match rest.first()? {
+            b'0'..=b'9' | b'.' => Decimal::parse_finite(negative, rest),
+            _ => Decimal::parse_word(negative, &rest.to_ascii_lowercase()),
+        }
+    }
+
+    fn parse_word(negative: bool, word: &[u8]) -> Option<Decimal> {
+        if word == b"inf" || word == b"infinity" {
+            return Some(Decimal::Infinite { negative });
+        }
+        let payload = word.strip_prefix(b"nan").or_else(|| word.strip_prefix(b"snan"))?;
+        payload.iter().all(u8::is_ascii_digit).then_some(Decimal::NotANumber)
+    }
+
+    fn parse_finite(negative: bool, text: &[u8]) -> Option<Decimal> {
+        let (mantissa, exponent) = match text.iter().position(|&b| b == b'e' || b == b'E') {
+            Some(at) => (&text[..at], parse_exponent(&text[at + 1..])?),
+            None => (text, 0),
+        };
+        let mut digits = Vec::with_capacity(mantissa.len());
+        let mut fraction_length: Option<i128> = None;
+        for &byte in mantissa {
+            match byte {
+                b'.' if fraction_length.is_none() => fraction_length = Some(0),
+                b'0'..=b'9' => {
+                    digits.push(byte);
+                    fraction_length = fraction_length.map(|length| length + 1);
+                }
+                _ => return None,
+            }
+        }
+        if digits.is_empty() {
+            return None;
+        }
+        Decimal::normalized(negative, digits, exponent - fraction_length.unwrap_or(0))
+    }
+
+    fn normalized(negative: bool, mut digits: Vec<u8>, mut exponent: i128) -> Option<Decimal> {
+        let leading = digits.iter().take_while(|&&d| d == b'0').count();
+        digits.drain(..leading);
+        let adjusted = exponent + digits.len().max(1) as i128 - 1;
+        if adjusted > MAX_ADJUSTED || exponent < MIN_EXPONENT {
+            return None;
+        }
+        while digits.last() == Some(&b'0') {
+            digits.pop();
+            exponent += 1;
+        }
+        if digits.is_empty() {
+            return Some(Decimal::Finite { negative: false, digits, exponent: 0 });
+        }
+        Some(Decimal::Finite { negative, digits, exponent })
+    }
+}
+
+/// A signed exponent; one too long to matter saturates, so that its number is refused.
+fn parse_exponent(text: &[u8]) -> Option<i128> {
+    let (negative, digits) = match text.split_first()? {
+        (b'-', rest) => (true, rest),
+        (b'+', rest) => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let magnitude = digits.iter().fold(0i128, |value, &digit| {
+        (value * 10 + i128::from(digit - b'0')).min(1_000_000_000_000_000_000_000)
+    });
+    Some(if negative { -magnitude } else { magnitude })
+}
+
+/// ASCII as it is, a decimal digit of any script as its ASCII digit, anything else no part of a number.
+fn ascii_numeral(c: char) -> Option<u8> {
+    if c.is_ascii() {
+        return Some(c as u8);
+    }
+    let after = ZERO_DIGITS.partition_point(|&zero| zero <= c as u32);
+    let offset = (c as u32).checked_sub(*ZERO_DIGITS.get(after.checked_sub(1)?)?)?;
+    (offset < 10).then_some(b'0' + offset as u8)
+}
+
+/// The zero of each run of ten decimal digits in Unicode 14 (general category Nd), in order.
+const ZERO_DIGITS: [u32; 66] = [
+    0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50,
+    0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40,
+    0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x10d30, 0x11066,
+    0x110f0, 0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x11730, 0x118e0, 0x11950,
+    0x11c50, 0x11d50, 0x11da0, 0x16a60, 0x16ac0, 0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6,
+    0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lcb_rule_is_pythons() {
+        let equal = [
+            ("1\n2\n", "1\r\n2\r\n"),
+            ("1\n", "\n\n1\n\n"),
+            ("12", "012"),
+            ("12", "12.0"),
+            ("10", "1e1"),
+            ("5", "+5"),
+            ("0", "-0"),
+            ("inf", "Infinity"),
+            ("-INF", "-infinity"),
+            ("1000", "1_000"),
+            ("1000", "_1__000_"),
+            ("12", "\u{ff11}\u{ff12}"),
+            ("1.5", "\u{6f1}.5"),
+            ("1 2", "1\t  2"),
+            ("x", "\u{a0}x\u{b}\u{c}\u{1c}"),
+            ("", "\n \n"),
+            (".5", "0.5"),
+            ("5.", "5"),
+            ("1e999999999999999999", "10e999999999999999998"),
+            ("nan", "nan"),
+        ];
+        for (expected, actual) in equal {
+            assert!(output_right(&Checker::Lcb, expected, actual.as_bytes()), "{expected:?} {actual:?}");
+            assert!(output_right(&Checker::Lcb, actual, expected.as_bytes()), "{actual:?} {expected:?}");
+        }
+        let different = [
+            ("a b", "a  b"),
+            ("nan", "NaN"),
+            ("Yes", "yes"),
+            ("1\n2", "1\n\n2"),
+            ("1\n2", "1 2"),
+            ("1 2", "1"),
+            ("snan", "sNaN1"),
+            ("1", "1 x"),
+            ("_", "0"),
+            ("1e", "1"),
+            ("0x10", "16"),
+            ("1,000", "1000"),
+            ("1", "--1"),
+            ("5.828427124746", "5.82842712474619009753"),
+            ("0", "0e99999999999999999999999"),
+            ("1e1000000000000000000", "10e999999999999999999"),
+            ("9007199254740993", "9007199254740992"),
+            ("1e-1999999999999999997", "10e-1999999999999999997"),
+            ("1e-1999999999999999998", "1.0e-1999999999999999998"),
+            ("-1", "1"),
+            ("", "0"),
+        ];
+        for (expected, actual) in different {
+            assert!(!output_right(&Checker::Lcb, expected, actual.as_bytes()), "{expected:?} {actual:?}");
+            assert!(!output_right(&Checker::Lcb, actual, expected.as_bytes()), "{actual:?} {expected:?}");
+        }
+        assert!(!output_right(&Checker::Lcb, "\u{fffd}", b"\xff"));
+    }
+
+    #[test]
+    fn an_exponent_is_never_expanded() {
+        let huge = format!("1{}e-{}", "0".repeat(1 << 20), 1 << 20);
+        assert!(output_right(&Checker::Lcb, "1", huge.as_bytes()));
+    }
+
+    #[test]
+    fn other_rules() {
+        let float = Checker::Float { absolute: 1e-6, relative: 1e-6 };
+        let rows = [
+            (Checker::Exact, "1\n", "1\n", true),
+            (Checker::Exact, "1\n", "1", false),
+            (Checker::Tokens, "a b\nc", " a\tb c \n", true),
+            (Checker::Tokens, "a b", "ab", false),
+            (Checker::Tokens, "1", "1.0", false),
+            (float, "1000000 yes", "1000000.5 yes", true),
+            (float, "0.5", "0.500002", false),
+            (float, "nan", "nan", true),
+            (float, "1", "inf", false),
+            (float, "1 2", "1", false),
+        ];
+        for (checker, expected, actual, right) in rows {
+            assert_eq!(output_right(&checker, expected, actual.as_bytes()), right, "{checker:?} {actual:?}");
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! The judge: a problem and a submission in, a judgement out. `assay grade`, the service and the learner all
+//! come through [`Judge::judge`]; there is no second grader.
+//!
+//! The way down: find the answer in the completion, run or compare it, make a verdict of what happened
+//! ([`crate::verdict()`], the one table). Three outcomes, by whose fault it is:
+//!
+//! - [`Judged::Graded`]: the submission's. Whatever it does ends here; nothing it does reaches the other two.
+//! - [`Judged::Unsupported`]: the problem's, found before the submission is looked at.
+//! - [`JudgeError`]: the caller's (a wrong request) or ours (the sandbox failed, also on other slots).
+//!
+//! A sandbox failure is retried on another slot, three times in all, with a self-test after each: if that fails
+//! too, the machine is broken and the error is ours; if the self-test passes each time, the submission broke
+//! three fresh slots, and that is a security violation.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use assay_sandbox::{Executable, Language, Limits, Prepared, Program, Sandbox, SandboxError, Termination};
+use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits};
+
+use crate::code::{self, CodeRun};
+use crate::extract::Extraction;
+use crate::verdict::{Happened, Judgement};
+
+/// A model's answer to one problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// The problem it answers.
+    pub question_id: String,
+    /// The whole completion, or the bare answer or program where [`JudgeOptions::mode`] says so.
+    pub completion: String,
+}
+
+/// Whose rules decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Profile {
+    /// A real process whose exit code counts. Limits: 6 s CPU, 6 s idle, 1 GiB, 64 MiB output.
+    #[default]
+    Judge,
+    /// LiveCodeBench's verdicts wherever lcb_runner is right: its prelude, SystemExit ends a run well whatever
+    /// its code, stop at the first failure. Limits: 6 s CPU, 6 s idle, 4 GiB, 256 MiB output.
+    Lcb,
+}
+
+impl Profile {
+    /// The name on the command line, on the wire and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Judge => "judge",
+            Profile::Lcb => "lcb",
+        }
+    }
+
+    /// Reads [`Profile::name`].
+    pub fn from_name(name: &str) -> Option<Profile> {
+        [Profile::Judge, Profile::Lcb].into_iter().find(|profile| profile.name() == name)
+    }
+
+    /// The limits of one test where neither the caller nor the problem states its own.
+    pub fn limits(self) -> Limits {
+        let (memory, output) = match self {
+            Profile::Judge => (1 << 30, 64 << 20),
+            Profile::Lcb => (4 << 30, 256 << 20),
+        };
+        Limits {
+            cpu_time: Duration::from_secs(6),
+            wall_time: Duration::from_secs(6),
+            memory,
+            stack: 512 << 20,
+            output,
+            processes: 64,
+            open_files: 64,
+        }
+    }
+}
+
+/// What of a submission is the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// A completion the answer must be found in.
+    #[default]
+    Completion,
+    /// A bare final answer (math).
+    Answer,
+    /// A bare program (code).
+    Code,
+}
+
+impl Mode {
+    /// Reads `completion`, `answer` or `code`.
+    pub fn from_name(name: &str) -> Option<Mode> {
+        match name {
+            "completion" => Some(Mode::Completion),
+            "answer" => Some(Mode::Answer),
+            "code" => Some(Mode::Code),
+            _ => None,
+        }
+    }
+}
+
+/// Limits the caller states; they go before the problem's own, which go before the profile's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitOverrides {
+    /// CPU time per test.
+    pub cpu_time: Option<Duration>,
+    /// Idle time per test.
+    pub wall_time: Option<Duration>,
+    /// Memory per test, in bytes.
+    pub memory: Option<u64>,
+    /// Output per test, in bytes.
+    pub output: Option<u64>,
+}
+
+/// How to judge; the default is the reward service's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JudgeOptions {
+    /// Whose rules decide.
+    pub profile: Profile,
+    /// What programs are written in; `None` takes the fence's word, and Python where there is none.
+    pub language: Option<Language>,
+    /// How the program is found; `None` is the profile's way (`judge`: last fence, `lcb`: lcb).
+    pub extraction: Option<Extraction>,
+    /// Limits that go before all others.
+    pub limits: LimitOverrides,
+    /// What of the submission is the answer.
+    pub mode: Mode,
+    /// The forgiving prelude for stdin programs in Python; `None` is the profile's way (`judge`: no, `lcb`: yes).
+    /// Functional programs always have it: their starter code relies on it.
+    pub prelude: Option<bool>,
+    /// Run the tests after a failed one too, for rewards that count them. Functional tests still stop at the
+    /// first failure: the next input is only sent when the answer before was right.
+    pub all_tests: bool,
+}
+
+impl JudgeOptions {
+    pub(crate) fn prelude(&self) -> bool {
+        self.prelude.unwrap_or(self.profile == Profile::Lcb)
+    }
+
+    fn extraction(&self) -> Extraction {
+        match (self.mode, self.extraction, self.profile) {
+            (Mode::Code, _, _) => Extraction::Whole,
+            (_, Some(extraction), _) => extraction,
+            (_, None, Profile::Judge) => Extraction::LastFence,
+            (_, None, Profile::Lcb) => Extraction::Lcb,
+        }
+    }
+
+    /// The limits of one test of a problem that states `own` limits.
+    pub fn limits_for(&self, own: &TaskLimits) -> Limits {
+        let base = self.profile.limits();
+        Limits {
+            cpu_time: self.limits.cpu_time.or(own.cpu_time).unwrap_or(base.cpu_time),
+            wall_time: self.limits.wall_time.unwrap_or(base.wall_time),
+            memory: self.limits.memory.or(own.memory).unwrap_or(base.memory),
+            output: self.limits.output.unwrap_or(base.output),
+            ..base
+        }
+    }
+}
+
+/// What came of judging.
+#[allow(clippy::large_enum_variant, reason = "the large variant is the usual one, and none is stored")]
+#[derive(Debug, Clone, PartialEq)]
+pub enum Judged {
+    /// A verdict.
+    Graded(Judgement),
+    /// The problem itself cannot be judged, whatever is submitted.
+    Unsupported {
+        /// What about it, in one line.
+        reason: String,
+    },
+}
+
+/// No verdict, and not because of the submission.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The request is wrong; asking again does not help.
+    #[error("{0}")]
+    Caller(String),
+    /// We failed, also when tried again.
+    #[error("{0}")]
+    Infra(String),
+}
+
+/// Judges submissions; shared by all threads that want verdicts. Blocking.
+#[derive(Debug)]
+pub struct Judge {
+    sandbox: Option<Sandbox>,
+    /// The functional driver, compiled at its first use.
+    driver: Mutex<Option<Executable>>,
+}
+
+impl Judge {
+    /// A judge; without a sandbox it judges only math.
+    pub fn new(sandbox: Option<Sandbox>) -> Judge {
+        Judge { sandbox, driver: Mutex::new(None) }
+    }
+
+    /// Judges one submission.
+    ///
+    /// # Errors
+    /// [`JudgeError::Caller`] for a request that asks the impossible, [`JudgeError::Infra`] when the sandbox
+    /// fails and keeps failing.
+    pub fn judge(
+        &self,
+        problem: &Problem,
+        submission: &Submission,
+        options: &JudgeOptions,
+    ) -> Result<Judged, JudgeError> {
+        match &problem.task {
+            Task::Code(task) => self.judge_code(task, &submission.completion, options),
+            Task::Math(task) => judge_math(task, &submission.completion, options),
+        }
+    }
+
+    fn judge_code(
+        &self,
+        task: &CodeTask,
+        completion: &str,
+        options: &JudgeOptions,
+    ) -> Result<Judged, JudgeError> {
+        if let Some(reason) = code::unreadable(task) {
+            return Ok(Judged::Unsupported { reason });
+        }
+        let wanted = wanted_language(task, options)?;
+        let extraction = options.extraction();
+        let Some((source, language)) = extraction.program(completion, wanted) else {
+            return Ok(Judged::Graded(no_program(task, extraction)));
+        };
+        let Some(sandbox) = &self.sandbox else {
+            return Err(JudgeError::Caller(
+                "code problems need the sandbox, and none was started".to_owned(),
+            ));
+        };
+        let run = CodeRun {
+            sandbox,
+            driver: &self.driver,
+            task,
+            language,
+            source: &source,
+            options,
+            limits: options.limits_for(&task.limits),
+        };
+        let mut judgement = self.with_retries(&run, sandbox)?;
+        judgement.extraction = Some(extraction.name().to_owned());
+        Ok(Judged::Graded(judgement))
+    }
+
+    /// The run, tried on up to three slots; see the top of the file.
+    fn with_retries(&self, run: &CodeRun<'_>, sandbox: &Sandbox) -> Result<Judgement, JudgeError> {
+        const ATTEMPTS: u32 = 3;
+        for attempt in 1..=ATTEMPTS {
+            let failure = match run.judge() {
+                Ok(judgement) => return Ok(judgement),
+                Err(SandboxError::Invalid(why)) => return Err(JudgeError::Caller(why)),
+                Err(SandboxError::Unavailable(why)) => return Err(JudgeError::Infra(why)),
+                Err(failure) => failure,
+            };
+            *self.driver.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+            // A spawner that is being restarted gets a moment.
+            std::thread::sleep(Duration::from_millis(100) * attempt);
+            if let Err(broken) = self_test(sandbox) {
+                let text = format!("the sandbox failed ({failure}), and so did its self-test ({broken})");
+                return Err(JudgeError::Infra(text));
+            }
+        }
+        Ok(broke_three_slots(run.task.test_cases.len()))
+    }
+}
+
+/// Runs a program we wrote: whether the sandbox works at all.
+///
+/// # Errors
+/// What failed.
+pub fn self_test(sandbox: &Sandbox) -> Result<(), SandboxError> {
+    let program = Program::new(Language::Python3, "print(input()[::-1])");
+    let strange = |what: String| SandboxError::Unavailable(format!("the self-test {what}"));
+    match sandbox.prepare(&program, &Limits::COMPILE)? {
+        Prepared::Refused(outcome) => Err(strange(format!("did not compile: {:?}", outcome.termination))),
+        Prepared::Ready(executable) => {
+            let outcome = sandbox.run(&executable, b"yassa\n", &Profile::Judge.limits())?;
+            if outcome.termination == Termination::Exited(0) && outcome.stdout == b"assay\n" {
+                Ok(())
+            } else {
+                Err(strange(format!("ended with {:?} and a wrong output", outcome.termination)))
+            }
+        }
+    }
+}
+
+/// The language the program must be in, if any is demanded.
+fn wanted_language(task: &CodeTask, options: &JudgeOptions) -> Result<Option<Language>, JudgeError> {
+    match (task.func_name.is_some(), options.language) {
+        (true, Some(language)) if language != Language::Python3 => Err(JudgeError::Caller(format!(
+            "functional tests call Python functions; the request says {}",
+            language.name()
+        ))),
+        (true, _) => Ok(Some(Language::Python3)),
+        (false, language) => Ok(language),
+    }
+}
+
+fn no_program(task: &CodeTask, extraction: Extraction) -> Judgement {
+    Judgement {
+        reason: format!("no program in the completion (extraction: {})", extraction.name()),
+        extraction: Some(extraction.name().to_owned()),
+        ..Judgement::before_tests(Happened::NothingToGrade, task.test_cases.len())
+    }
+}
+
+fn broke_three_slots(total: usize) -> Judgement {
+    Judgement {
+        reason: "broke three fresh slots while the sandbox's self-test passed".to_owned(),
+        ..Judgement::before_tests(Happened::BrokeThreeSlots, total)
+    }
+}
+
+fn judge_math(_task: &MathTask, _answer: &str, _options: &JudgeOptions) -> Result<Judged, JudgeError> {
+    Err(JudgeError::Infra("the math checker is not part of this build".to_owned()))
+}
