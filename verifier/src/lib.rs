@@ -2,15 +2,27 @@
 
 mod code;
 pub mod compare;
+mod embedded;
 pub mod extract;
+pub mod http;
 pub mod judge;
+pub mod reward;
 mod value;
 mod verdict;
+pub mod wire;
 
+pub use embedded::{VerifierConfig, VerifierProcess, spawn_verifier};
 pub use extract::Extraction;
 pub use judge::{Judge, JudgeError, JudgeOptions, Judged, LimitOverrides, Mode, Profile, Submission};
+pub use reward::{RewardPolicy, reward};
 pub use verdict::{Failure, Happened, Judgement, Verdict, verdict};
 
 /// First statement of every `main` that links this crate: a process started to play a hidden role (the sandbox
 /// re-executes its own binary) plays it here and never returns; any other returns at once.
-pub fn init() {}
+#[expect(clippy::exit, reason = "a role never returns to the caller's main")]
+pub fn init() {
+    assay_sandbox::init();
+    if let Some(code) = embedded::play_role() {
+        std::process::exit(code)
+    }
+}

@@ -1,0 +1,547 @@
+//! The service: HTTP in, rewards out.
+//!
+//! A request's way: connection -> [`observe`] (request id, token, panic net, log line, metrics) -> a handler
+//! (reads the body, reads it as `wire` types, asks for a place in the queue) -> [`queue`] -> a judge thread
+//! (blocking; the judge knows nothing of HTTP) -> `wire` -> answer. Async code lives in this module and
+//! nowhere else, and it never blocks: whatever takes time runs on a judge thread, of which there are as
+//! many as sandbox slots.
+//!
+//! Load is shed at one place, the queue. The native API answers 503 with Retry-After when it is full; the
+//! drop-in route `/run_code` waits within its client's own deadline and then answers 504, because the
+//! client it is for turns every other error into a reward of 0.
+//!
+//! Shutting down: the first SIGTERM or SIGINT makes `/readyz` say 503 and closes the listener; requests
+//! already sent are finished, for at most the grace period. A second signal ends the process at once.
+
+mod error;
+mod grade;
+mod health;
+mod log;
+mod metrics;
+mod queue;
+mod run_code;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use assay_sandbox::Sandbox;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::judge::Judge;
+use error::HttpError;
+use health::Health;
+use log::Log;
+use metrics::{Gauges, Metrics};
+use queue::Queue;
+
+pub use log::{LogFormat, LogLevel};
+
+/// How a service runs. Every figure has its default in [`Config::default`].
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Who may ask; empty means everyone who can reach the address.
+    pub tokens: Vec<Token>,
+    /// Items judged at once, each on a thread of its own and in a sandbox slot of its own.
+    pub slots: usize,
+    /// Items that may wait beyond those.
+    pub queue: usize,
+    /// Longest wait in the queue; a client may ask for less with `X-Deadline-Ms`.
+    pub queue_deadline: Duration,
+    /// Longest request body, in bytes.
+    pub max_body: usize,
+    /// Most CPU or idle time a request may ask for per test.
+    pub max_time: Duration,
+    /// Most memory a request may ask for per test, in bytes.
+    pub max_memory: u64,
+    /// How long a shutdown waits for work.
+    pub grace: Duration,
+    /// How log lines look.
+    pub log: LogFormat,
+    /// Which log lines are written.
+    pub log_level: LogLevel,
+    /// Stop, as if by a signal, when standard input closes: for a parent that must not leave a server behind.
+    pub until_stdin_closes: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            tokens: Vec::new(),
+            slots: cores,
+            queue: 1024,
+            queue_deadline: Duration::from_secs(600),
+            max_body: 64 << 20,
+            max_time: Duration::from_secs(300),
+            max_memory: 8 << 30,
+            grace: Duration::from_secs(30),
+            log: LogFormat::Json,
+            log_level: LogLevel::Info,
+            until_stdin_closes: false,
+        }
+    }
+}
+
+/// A bearer token, kept only as its SHA-256: comparing digests takes the same time wherever they differ, and
+/// nothing that prints a configuration can print a token.
+#[derive(Debug, Clone, Copy)]
+pub struct Token([u8; 32]);
+
+impl Token {
+    /// The tokens of a file's text: one a line; empty lines and lines starting with `#` are passed over.
+    /// The error says which line is wrong and never quotes it.
+    pub fn read_all(text: &str) -> Result<Vec<Token>, String> {
+        let mut tokens = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if !line.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(format!(
+                    "line {}: a token is one word of printable ASCII; remove what else is there",
+                    index + 1
+                ));
+            }
+            tokens.push(Token::new(line));
+        }
+        if tokens.is_empty() {
+            return Err("there is no token in it; write one a line".into());
+        }
+        Ok(tokens)
+    }
+
+    fn new(text: &str) -> Token {
+        Token(Sha256::digest(text.as_bytes()).into())
+    }
+
+    /// Looks at every byte whatever the first ones say.
+    fn same(&self, other: &Token) -> bool {
+        self.0.iter().zip(&other.0).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+}
+
+/// Why there is no service.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The caller must choose differently: an address in use, an address open to others without a token.
+    #[error("{0}")]
+    Usage(String),
+    /// We or the machine failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How the service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that was asked was answered.
+    Drained,
+    /// The grace period ended first; this many items were lost.
+    GraceOver(usize),
+    /// A second signal.
+    Interrupted,
+}
+
+/// Runs the service until a signal ends it. `sandbox` absent means math only, and code items are answered
+/// `infra_error`. `ready` is called once, with the bound address, after the self-test has passed.
+pub fn serve(
+    config: &Config,
+    sandbox: Option<Sandbox>,
+    ready: impl FnOnce(SocketAddr) -> io::Result<()>,
+) -> Result<Ended, ServeError> {
+    refuse_open_address(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| ServeError::Failed(format!("cannot start the HTTP threads: {error}")))?;
+    let ended = runtime.block_on(serve_in_runtime(config, sandbox, ready));
+    // Judge threads may be inside a run; they hold nothing that must be put back.
+    runtime.shutdown_background();
+    ended
+}
+
+/// What every handler can reach.
+struct Service {
+    config: Config,
+    judge: Judge,
+    sandbox: Option<Sandbox>,
+    queue: Queue,
+    metrics: Metrics,
+    health: Health,
+    log: Log,
+    draining: AtomicBool,
+    ids: RequestIds,
+}
+
+async fn serve_in_runtime(
+    config: &Config,
+    sandbox: Option<Sandbox>,
+    ready: impl FnOnce(SocketAddr) -> io::Result<()>,
+) -> Result<Ended, ServeError> {
+    let mut signals = Signals::listen(config.until_stdin_closes)
+        .map_err(|error| ServeError::Failed(format!("cannot listen for signals: {error}")))?;
+    let listener = bind(config.listen).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| ServeError::Failed(format!("cannot read the bound address: {error}")))?;
+    let service = Arc::new(Service::new(config.clone(), sandbox)?);
+    service.self_test().await.map_err(|reason| {
+        ServeError::Failed(format!("the self-test failed: {reason}; `assay doctor` shows what is missing"))
+    })?;
+    log_panics(service.log);
+    service.log.event(LogLevel::Info, "ready", &[("address", address.to_string().into())]);
+    ready(address).map_err(|error| ServeError::Failed(format!("cannot print the address: {error}")))?;
+
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    // A client's answer is one write: waiting to fill a packet would only delay it.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let server = axum::serve(listener, router(service.clone())).with_graceful_shutdown(async {
+        let _ = stopped.await;
+    });
+    let server = tokio::spawn(server.into_future());
+    signals.next().await;
+    service.draining.store(true, Ordering::SeqCst);
+    let left = service.queue.depth() + service.queue.running();
+    service.log.event(LogLevel::Info, "draining", &[("items", left.into())]);
+    let _ = stop.send(());
+    let ended = tokio::select! {
+        _ = server => Ended::Drained,
+        () = tokio::time::sleep(config.grace) => match service.queue.depth() + service.queue.running() {
+            0 => Ended::Drained,
+            lost => Ended::GraceOver(lost),
+        },
+        () = signals.next() => Ended::Interrupted,
+    };
+    service.log.event(LogLevel::Info, "stopped", &[("how", format!("{ended:?}").into())]);
+    Ok(ended)
+}
+
+/// Anyone who reaches the port can spend this machine's time, so an address that others reach needs a token.
+fn refuse_open_address(config: &Config) -> Result<(), ServeError> {
+    if config.listen.ip().is_loopback() || !config.tokens.is_empty() {
+        return Ok(());
+    }
+    let port = config.listen.port();
+    Err(ServeError::Usage(format!(
+        "refusing to listen on {} without a token: anyone who reaches it could run code here; give --token-file \
+         FILE, or listen on 127.0.0.1:{port}",
+        config.listen
+    )))
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process listens there; choose another port, or port 0 for a free one"
+            }
+            io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher one",
+            _ => return ServeError::Failed(format!("cannot listen on {address}: {error}")),
+        };
+        ServeError::Usage(format!("cannot listen on {address}: {advice}"))
+    })
+}
+
+/// The routes; also the label values of the metrics.
+const ROUTES: [&str; 8] = [
+    "/v1/grade",
+    "/v1/grade/batch",
+    "/v1/version",
+    "/v1/ping",
+    "/run_code",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+];
+
+fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/v1/grade", post(grade::one))
+        .route("/v1/grade/batch", post(grade::batch))
+        .route("/v1/version", get(health::version))
+        .route("/v1/ping", get(async || axum::Json("pong")))
+        .route("/run_code", post(run_code::run_code))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(async |request: Request| HttpError::NotFound(request.uri().path().to_owned()))
+        .method_not_allowed_fallback(async |request: Request| {
+            HttpError::MethodNotAllowed(request.method().clone())
+        })
+        .layer(DefaultBodyLimit::max(service.config.max_body))
+        .layer(middleware::from_fn_with_state(service.clone(), observe))
+        .with_state(service)
+}
+
+/// Around every request: its id, the token, the net under panics, one log line, the counters.
+async fn observe(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = service.ids.of(request.headers());
+    let method = request.method().clone();
+    let path = request.uri().path();
+    let route = ROUTES.into_iter().find(|route| *route == path).unwrap_or("other");
+    let open = matches!(route, "/healthz" | "/readyz");
+    let mut response = if open || service.admits(request.headers()) {
+        CatchPanic(Box::pin(next.run(request))).await
+    } else if route == "/run_code" {
+        run_code::refuse(&HttpError::Unauthorized)
+    } else {
+        HttpError::Unauthorized.into_response()
+    };
+    response.headers_mut().insert(REQUEST_ID, id.clone());
+    let (status, took) = (response.status(), began.elapsed());
+    service.metrics.request(route, status.as_u16(), took);
+    service.log.event(
+        if status.is_server_error() { LogLevel::Error } else { LogLevel::Info },
+        "request",
+        &[
+            ("request_id", id.to_str().unwrap_or_default().into()),
+            ("method", method.as_str().into()),
+            ("route", route.into()),
+            ("status", status.as_u16().into()),
+            ("seconds", took.as_secs_f64().into()),
+        ],
+    );
+    response
+}
+
+impl Service {
+    fn new(config: Config, sandbox: Option<Sandbox>) -> Result<Service, ServeError> {
+        let queue = Queue::start(config.slots, config.queue)
+            .map_err(|error| ServeError::Failed(format!("cannot start the judge threads: {error}")))?;
+        Ok(Service {
+            judge: Judge::new(sandbox.clone()),
+            health: Health::new(sandbox.as_ref()),
+            sandbox,
+            queue,
+            metrics: Metrics::default(),
+            log: Log::new(config.log, config.log_level),
+            draining: AtomicBool::new(false),
+            ids: RequestIds::new(),
+            config,
+        })
+    }
+
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        if self.config.tokens.is_empty() {
+            return true;
+        }
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some(given) = value.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| Token::new(token.trim()))
+        }) else {
+            return false;
+        };
+        // No early exit: how long this takes must not depend on which token fits.
+        self.config.tokens.iter().fold(false, |found, token| found | token.same(&given))
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// A failure of ours, counted and logged; its reason goes to the caller too.
+    fn infra_error(&self, reason: &str) {
+        self.metrics.infra_error();
+        self.log.event(LogLevel::Error, "infra_error", &[("reason", reason.into())]);
+    }
+
+    fn gauges(&self) -> Gauges {
+        Gauges {
+            queue_depth: self.queue.depth(),
+            in_flight: self.queue.running(),
+            ready: !self.is_draining() && self.health.last_passed(),
+            tier: self.health.tier(),
+        }
+    }
+
+    /// The moment a request's wait in the queue ends: the service's own, or the client's if that is sooner.
+    fn queue_deadline(&self, headers: &HeaderMap) -> Result<Instant, HttpError> {
+        let wait = self.config.queue_deadline;
+        Ok(Instant::now() + client_deadline(headers)?.map_or(wait, |asked| asked.min(wait)))
+    }
+}
+
+/// The header by which a client says how long it will wait for the whole answer.
+const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+fn client_deadline(headers: &HeaderMap) -> Result<Option<Duration>, HttpError> {
+    let Some(value) = headers.get(DEADLINE) else { return Ok(None) };
+    let millis = value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok());
+    match millis {
+        Some(millis) => Ok(Some(Duration::from_millis(millis))),
+        None => Err(HttpError::Invalid(format!(
+            "the header X-Deadline-Ms must be whole milliseconds, not {value:?}"
+        ))),
+    }
+}
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The whole body, within the size and the time allowed.
+async fn body_of(service: &Service, request: Request) -> Result<Bytes, HttpError> {
+    let too_large = HttpError::TooLarge { limit: service.config.max_body };
+    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large),
+        Ok(Err(rejection)) => Err(HttpError::Malformed(rejection.body_text())),
+        Err(_elapsed) => Err(HttpError::BodyTimeout),
+    }
+}
+
+/// Refuses a body that says it is something else; one that says nothing is taken as JSON.
+fn want_json(headers: &HeaderMap) -> Result<(), HttpError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let kind =
+        value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "application/json" || kind.ends_with("+json") {
+        return Ok(());
+    }
+    Err(HttpError::NotJson(format!("expected Content-Type: application/json, got {value:?}")))
+}
+
+/// JSON as one of our types: 400 when it is not JSON, 422 when it is, but not that. Long bodies are read
+/// off the async threads' duty.
+fn read_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
+    let read = || {
+        serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => HttpError::Invalid(error.to_string()),
+            _ => HttpError::Malformed(error.to_string()),
+        })
+    };
+    if bytes.len() > 1 << 16 { tokio::task::block_in_place(read) } else { read() }
+}
+
+fn json_response(status: StatusCode, body: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(error) => HttpError::Internal(format!("cannot write the answer: {error}")).into_response(),
+    }
+}
+
+/// Ids for requests that bring none: a random start, so that restarts don't repeat, and a count.
+struct RequestIds {
+    start: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> RequestIds {
+        use std::hash::{BuildHasher, RandomState};
+        RequestIds { start: RandomState::new().hash_one(SystemTime::now()), count: AtomicU64::new(0) }
+    }
+
+    fn of(&self, headers: &HeaderMap) -> HeaderValue {
+        let given = headers.get(REQUEST_ID).filter(|value| {
+            value.len() <= 128 && !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_graphic)
+        });
+        given.cloned().unwrap_or_else(|| {
+            let id = format!("{:016x}-{:x}", self.start, self.count.fetch_add(1, Ordering::Relaxed));
+            HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
+        })
+    }
+}
+
+/// A handler that panics is answered 500, and only that request notices.
+struct CatchPanic<F>(Pin<Box<F>>);
+
+impl<F: Future<Output = Response>> Future for CatchPanic<F> {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))).unwrap_or_else(|_panic| {
+            Poll::Ready(HttpError::Internal("the handler panicked; the log has more".into()).into_response())
+        })
+    }
+}
+
+/// Panics go to the log as one line instead of several on standard error.
+fn log_panics(log: Log) {
+    std::panic::set_hook(Box::new(move |info| {
+        let what = info.payload_as_str().unwrap_or("a panic without text");
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        log.event(LogLevel::Error, "panic", &[("what", what.into()), ("where", place.into())]);
+    }));
+}
+
+/// SIGTERM, SIGINT and, where asked for, the end of standard input, as one stream of wishes to stop.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    stdin_closed: Option<tokio::sync::oneshot::Receiver<()>>,
+    last: Option<Instant>,
+}
+
+impl Signals {
+    /// One Ctrl-C reaches the whole foreground group and may be forwarded as well: signals this close
+    /// together are one wish.
+    const ONE_WISH: Duration = Duration::from_millis(500);
+
+    fn listen(stdin: bool) -> io::Result<Signals> {
+        let stdin_closed = if stdin { Some(stdin_watcher()?) } else { None };
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            stdin_closed,
+            last: None,
+        })
+    }
+
+    async fn next(&mut self) {
+        loop {
+            let stdin = async {
+                match &mut self.stdin_closed {
+                    Some(closed) => drop(closed.await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+                () = stdin => self.stdin_closed = None,
+            }
+            if self.last.is_none_or(|last| last.elapsed() > Self::ONE_WISH) {
+                self.last = Some(Instant::now());
+                return;
+            }
+        }
+    }
+}
+
+/// Reads standard input to its end on a thread of its own.
+fn stdin_watcher() -> io::Result<tokio::sync::oneshot::Receiver<()>> {
+    let (closed, is_closed) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(closed);
+    })?;
+    Ok(is_closed)
+}

@@ -1,0 +1,269 @@
+//! `POST /v1/grade` and `POST /v1/grade/batch`.
+//!
+//! A batch holds one place in the queue at a time for each item it has in hand, and has only so many in
+//! hand ([`window`]), so that a batch of a thousand does not shut others out. Whatever becomes of one item
+//! is said in its own place; the batch itself fails only where it can't be read at all.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use assay_testsets::Task;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_core::Stream;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::error::HttpError;
+use super::queue::{NotDone, Ticket};
+use super::{Service, body_of, json_response, read_json, want_json};
+use crate::judge::{JudgeError, Judged};
+use crate::reward::reward;
+use crate::wire::{BatchRequest, GradeRequest, GradeResponse, Item, OutcomeName, Timings};
+
+/// `POST /v1/grade`.
+pub(super) async fn one(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let headers = request.headers().clone();
+    want_json(&headers)?;
+    let deadline = service.queue_deadline(&headers)?;
+    let body = body_of(&service, request).await?;
+    let item = read_item(&service, read_json(&body)?)?;
+    let ticket = admit(&service)?;
+    Ok(json_response(StatusCode::OK, &grade(&service, item, ticket, deadline).await?))
+}
+
+/// `POST /v1/grade/batch`.
+pub(super) async fn batch(
+    State(service): State<Arc<Service>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let headers = request.headers().clone();
+    want_json(&headers)?;
+    let deadline = service.queue_deadline(&headers)?;
+    let body = body_of(&service, request).await?;
+    let BatchRequest { items } = read_json(&body)?;
+    drop(body);
+    let first = admit(&service)?;
+    let count = items.len();
+    let (send, receive) = mpsc::channel(window(&service));
+    let mut feeder = JoinSet::new();
+    feeder.spawn(feed(service, items, first, deadline, send));
+    Ok(if wants_lines(&headers) {
+        let lines = Lines { receive, _feeder: feeder };
+        ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+    } else {
+        json_response(StatusCode::OK, &json!({ "results": in_order(count, receive).await? }))
+    })
+}
+
+/// Items a batch has in hand at once.
+fn window(service: &Service) -> usize {
+    service.config.slots * 2
+}
+
+fn admit(service: &Service) -> Result<Ticket, HttpError> {
+    if service.is_draining() {
+        return Err(HttpError::Draining);
+    }
+    service.queue.try_admit().ok_or_else(|| {
+        service.metrics.rejected("queue_full");
+        HttpError::QueueFull
+    })
+}
+
+/// Grades all items; the results come out as they finish. Ends early when nobody listens: dropping the
+/// feeder's JoinSet drops every waiting item.
+async fn feed(
+    service: Arc<Service>,
+    items: Vec<Value>,
+    first: Ticket,
+    deadline: Instant,
+    results: mpsc::Sender<(usize, GradeResponse)>,
+) {
+    let mut in_hand = JoinSet::new();
+    let mut first = Some(first);
+    for (index, item) in items.into_iter().enumerate() {
+        while in_hand.len() >= window(&service) {
+            in_hand.join_next().await;
+        }
+        let ticket = match first.take() {
+            Some(ticket) => Ok(ticket),
+            None => service.queue.admit(deadline).await,
+        };
+        let (service, results) = (service.clone(), results.clone());
+        in_hand.spawn(async move {
+            let response = grade_in_batch(&service, item, ticket, deadline).await;
+            let _ = results.send((index, response)).await;
+        });
+    }
+    while in_hand.join_next().await.is_some() {}
+}
+
+/// An item of a batch always has an answer.
+async fn grade_in_batch(
+    service: &Arc<Service>,
+    item: Value,
+    ticket: Result<Ticket, NotDone>,
+    deadline: Instant,
+) -> GradeResponse {
+    let read = serde_json::from_value(item).map_err(|error| HttpError::Invalid(error.to_string()));
+    let item = match read.and_then(|request| read_item(service, request)) {
+        Ok(item) => item,
+        Err(error) => return invalid(&error),
+    };
+    let question_id = item.problem.question_id.clone();
+    let graded = match ticket {
+        Ok(ticket) => grade(service, item, ticket, deadline).await,
+        Err(not_done) => Err(failed(service, not_done)),
+    };
+    graded.unwrap_or_else(|error| match error {
+        HttpError::Invalid(_) => GradeResponse { question_id, ..invalid(&error) },
+        _ => GradeResponse::without_verdict(question_id, OutcomeName::InfraError, error.detail()),
+    })
+}
+
+/// Puts the item in line, waits, and says what became of it.
+async fn grade(
+    service: &Arc<Service>,
+    item: Item,
+    ticket: Ticket,
+    deadline: Instant,
+) -> Result<GradeResponse, HttpError> {
+    let worker = service.clone();
+    let work = move || judge(&worker, item);
+    let done = service.queue.run(ticket, deadline, work).await;
+    let (response, waited) = done.map_err(|not_done| failed(service, not_done))?;
+    let mut response = response?;
+    response.timings.queue = waited.as_secs_f64();
+    let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or_default();
+    service.metrics.times(waited, seconds(response.timings.compile), seconds(response.timings.run));
+    Ok(response)
+}
+
+/// On a judge thread.
+fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
+    let began = Instant::now();
+    let kind = item.kind();
+    let judged = match (&item.problem.task, &service.sandbox) {
+        (Task::Code(_), None) => Err(JudgeError::Infra(MATH_ONLY.into())),
+        _ => service.judge.judge(&item.problem, &item.submission, &item.options),
+    };
+    let question_id = item.problem.question_id;
+    let mut compile = Duration::ZERO;
+    let mut response = match judged {
+        Ok(Judged::Graded(judgement)) => {
+            compile = judgement.compile_time;
+            let reward = reward(&judgement, item.reward);
+            GradeResponse::graded(question_id, judgement, reward)
+        }
+        Ok(Judged::Unsupported { reason }) => {
+            GradeResponse::without_verdict(question_id, OutcomeName::Unsupported, reason)
+        }
+        Err(JudgeError::Caller(reason)) => return Err(HttpError::Invalid(reason)),
+        Err(JudgeError::Infra(reason)) => {
+            service.infra_error(&reason);
+            GradeResponse::without_verdict(question_id, OutcomeName::InfraError, reason)
+        }
+    };
+    let run = began.elapsed().saturating_sub(compile);
+    response.timings = Timings { queue: 0.0, compile: compile.as_secs_f64(), run: run.as_secs_f64() };
+    service.metrics.grade(kind, response.outcome.name(), response.verdict.unwrap_or_default());
+    Ok(response)
+}
+
+/// Why a code item has no verdict where there is no sandbox.
+pub(super) const MATH_ONLY: &str =
+    "this service was started with --math-only: it has no sandbox to run code in";
+
+/// Checks what only the service knows: its ceilings.
+fn read_item(service: &Service, request: GradeRequest) -> Result<Item, HttpError> {
+    let item = request.into_item().map_err(HttpError::Invalid)?;
+    let config = &service.config;
+    let limits = &item.options.limits;
+    for (name, asked) in [("cpu_time", limits.cpu_time), ("wall_time", limits.wall_time)] {
+        if let Some(asked) = asked.filter(|asked| *asked > config.max_time) {
+            let (asked, most) = (asked.as_secs_f64(), config.max_time.as_secs_f64());
+            return Err(HttpError::Invalid(format!(
+                "`limits.{name}` is {asked} s; this service allows at most {most} s (its setting `max-time`)"
+            )));
+        }
+    }
+    if let Some(asked) = limits.memory.filter(|asked| *asked > config.max_memory) {
+        return Err(HttpError::Invalid(format!(
+            "`limits.memory` is {asked} bytes; this service allows at most {} (its setting `max-memory`)",
+            config.max_memory
+        )));
+    }
+    Ok(item)
+}
+
+fn invalid(error: &HttpError) -> GradeResponse {
+    let mut response = GradeResponse::without_verdict(String::new(), OutcomeName::Invalid, error.detail());
+    response.error = Some(error.to_json());
+    response
+}
+
+fn failed(service: &Service, not_done: NotDone) -> HttpError {
+    match not_done {
+        NotDone::Expired => {
+            service.metrics.rejected("deadline");
+            HttpError::DeadlinePassed
+        }
+        NotDone::Panicked => {
+            service.infra_error("the judge panicked");
+            HttpError::Internal("the judge panicked; the log has more".into())
+        }
+    }
+}
+
+async fn in_order(
+    count: usize,
+    mut receive: mpsc::Receiver<(usize, GradeResponse)>,
+) -> Result<Vec<GradeResponse>, HttpError> {
+    let mut results: Vec<Option<GradeResponse>> = (0..count).map(|_| None).collect();
+    while let Some((index, response)) = receive.recv().await {
+        results[index] = Some(response);
+    }
+    let whole: Option<Vec<GradeResponse>> = results.into_iter().collect();
+    whole.ok_or_else(|| HttpError::Internal("an item of the batch got no answer".into()))
+}
+
+fn wants_lines(headers: &HeaderMap) -> bool {
+    headers.get_all(header::ACCEPT).iter().any(|value| {
+        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("application/x-ndjson"))
+    })
+}
+
+/// A batch as JSON Lines, each with the item's `index`, as they finish.
+struct Lines {
+    receive: mpsc::Receiver<(usize, GradeResponse)>,
+    _feeder: JoinSet<()>,
+}
+
+impl Stream for Lines {
+    type Item = Result<Bytes, serde_json::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.receive.poll_recv(context).map(|next| next.map(|(index, response)| line(index, &response)))
+    }
+}
+
+fn line(index: usize, response: &GradeResponse) -> Result<Bytes, serde_json::Error> {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        index: usize,
+        #[serde(flatten)]
+        response: &'a GradeResponse,
+    }
+    let mut bytes = serde_json::to_vec(&Line { index, response })?;
+    bytes.push(b'\n');
+    Ok(bytes.into())
+}

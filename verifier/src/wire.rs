@@ -1,0 +1,529 @@
+//! The JSON of the native API, and nothing else: what comes in is read here into the house's words, what
+//! goes out is written here from them. Unknown fields are refused by name, so that a misspelt option is an
+//! error today and not a silently different reward.
+
+pub mod sandbox_fusion;
+
+use std::time::Duration;
+
+use assay_sandbox::Language;
+use assay_testsets::{Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Judgement;
+use crate::judge::{JudgeOptions, LimitOverrides, Mode, Profile, Submission};
+use crate::reward::RewardPolicy;
+
+/// The body of `POST /v1/grade`, and one item of a batch.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GradeRequest {
+    /// What was asked.
+    pub problem: ProblemForm,
+    /// What the model answered.
+    pub completion: String,
+    /// Whose rules decide; `judge` when absent.
+    #[serde(default)]
+    pub profile: ProfileForm,
+    /// The language of the code; when absent the fence says it, and Python 3 where that does not.
+    pub language: Option<String>,
+    /// What `completion` is; `completion` when absent.
+    #[serde(default)]
+    pub mode: ModeForm,
+    /// How a judgement becomes a number; `all` when absent.
+    #[serde(default)]
+    pub reward: RewardForm,
+    /// Limits that replace the problem's and the profile's.
+    #[serde(default)]
+    pub limits: LimitsForm,
+}
+
+/// The body of `POST /v1/grade/batch`. Items are read one by one: a bad one is answered in its place.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRequest {
+    /// As [`GradeRequest`] each.
+    pub items: Vec<Value>,
+}
+
+/// A problem on the wire.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProblemForm {
+    /// Echoed in the answer.
+    #[serde(default)]
+    pub question_id: String,
+    /// What is asked for, and against what it is judged.
+    pub task: TaskForm,
+}
+
+/// A task on the wire, told apart by `type`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TaskForm {
+    /// A final answer.
+    Math {
+        /// The right answer, LaTeX or plain.
+        ground_truth: String,
+    },
+    /// A program.
+    Code {
+        /// The function called by functional tests.
+        func_name: Option<String>,
+        /// The skeleton shown to the model.
+        #[serde(default)]
+        starter_code: String,
+        /// In the order they are judged.
+        test_cases: Vec<TestCaseForm>,
+        /// How output is compared; LiveCodeBench's rule when absent.
+        checker: Option<CheckerForm>,
+        /// Limits the problem itself states.
+        #[serde(default)]
+        limits: TaskLimitsForm,
+    },
+}
+
+/// One test on the wire.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TestCaseForm {
+    /// Standard input, or one JSON value per line.
+    pub input: String,
+    /// Expected standard output, or one JSON value.
+    pub output: String,
+    /// Follows `func_name` when absent: `functional` if there is one, else `stdin`.
+    #[serde(alias = "testtype")]
+    pub test_type: Option<TestTypeForm>,
+}
+
+/// How a test is fed.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestTypeForm {
+    /// Text in, text out.
+    Stdin,
+    /// Arguments in, return value out.
+    Functional,
+}
+
+/// How output is compared: a name, or for floats an object with the tolerances.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckerForm {
+    /// Byte for byte.
+    Exact,
+    /// LiveCodeBench's rule.
+    Lcb,
+    /// Whitespace-separated tokens.
+    Tokens,
+    /// Tokens, numbers within a tolerance: `{"float": {"absolute": 1e-6, "relative": 1e-6}}`.
+    Float(ToleranceForm),
+}
+
+/// Tolerances of the float checker; an absent one is 0.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToleranceForm {
+    /// Largest absolute difference.
+    #[serde(default)]
+    pub absolute: f64,
+    /// Largest difference relative to the expected number.
+    #[serde(default)]
+    pub relative: f64,
+}
+
+/// Limits a problem states for itself.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskLimitsForm {
+    /// Seconds of CPU time per test.
+    pub cpu_time: Option<f64>,
+    /// Bytes of memory per test.
+    pub memory: Option<u64>,
+}
+
+/// Limits of one request.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsForm {
+    /// Seconds of CPU time per test.
+    pub cpu_time: Option<f64>,
+    /// Seconds a test may sleep or block.
+    pub wall_time: Option<f64>,
+    /// Bytes of memory per test.
+    pub memory: Option<u64>,
+    /// Bytes of output per test and stream.
+    pub output: Option<u64>,
+}
+
+/// Whose rules decide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileForm {
+    /// A real process per test.
+    #[default]
+    Judge,
+    /// LiveCodeBench's runner.
+    Lcb,
+}
+
+/// What the completion holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModeForm {
+    /// A model's whole text; the code block or the boxed answer is looked for.
+    #[default]
+    Completion,
+    /// The bare final answer of a math problem.
+    Answer,
+    /// The bare source of a program.
+    Code,
+}
+
+/// How a judgement becomes a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewardForm {
+    /// 1 when accepted, else 0.
+    #[default]
+    All,
+    /// Passed tests over all tests.
+    Fraction,
+}
+
+/// The answer to one item. Every field is always there; `null` where it does not apply.
+#[derive(Debug, Clone, Serialize)]
+pub struct GradeResponse {
+    /// As asked.
+    pub question_id: String,
+    /// Whether there is a verdict.
+    pub outcome: OutcomeName,
+    /// The verdict's name, when graded.
+    pub verdict: Option<&'static str>,
+    /// The number to train on; never 0 for a failure of ours.
+    pub reward: Option<f64>,
+    /// Tests passed.
+    pub passed: Option<usize>,
+    /// Tests there are.
+    pub total: Option<usize>,
+    /// Index of the first failed test, from 0.
+    pub failed_test: Option<usize>,
+    /// One line a person understands.
+    pub reason: String,
+    /// Math only: how it was proven.
+    pub proof: Option<String>,
+    /// How the answer was found.
+    pub extraction: Option<String>,
+    /// Seconds of CPU, summed over tests.
+    pub cpu_time: Option<f64>,
+    /// Seconds of wall time, summed over tests.
+    pub wall_time: Option<f64>,
+    /// Bytes, of the hungriest test.
+    pub peak_memory: Option<u64>,
+    /// Where the service's own time went.
+    pub timings: Timings,
+    /// The caller's fault, spelt out; only with `outcome: invalid`, only inside a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Value>,
+}
+
+/// Whether there is a verdict, and if not, whose fault that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeName {
+    /// There is a verdict and a reward.
+    Graded,
+    /// The problem itself can't be judged: its gold or tests are unreadable.
+    Unsupported,
+    /// We failed. Not the submission's fault; drop the sample.
+    InfraError,
+    /// This item of a batch is not a request we understand.
+    Invalid,
+}
+
+impl OutcomeName {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            OutcomeName::Graded => "graded",
+            OutcomeName::Unsupported => "unsupported",
+            OutcomeName::InfraError => "infra_error",
+            OutcomeName::Invalid => "invalid",
+        }
+    }
+}
+
+/// Seconds, each.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Timings {
+    /// From admission to a free worker.
+    pub queue: f64,
+    /// Making the program.
+    pub compile: f64,
+    /// Everything else: extraction, tests, comparison, or the math.
+    pub run: f64,
+}
+
+impl GradeResponse {
+    /// A verdict and its reward.
+    pub(crate) fn graded(question_id: String, judgement: Judgement, reward: f64) -> GradeResponse {
+        GradeResponse {
+            question_id,
+            outcome: OutcomeName::Graded,
+            verdict: Some(judgement.verdict.name()),
+            reward: Some(reward),
+            passed: Some(judgement.passed),
+            total: Some(judgement.total),
+            failed_test: judgement.failed_test,
+            reason: judgement.reason,
+            proof: judgement.proof,
+            extraction: judgement.extraction,
+            cpu_time: Some(judgement.usage.cpu_time.as_secs_f64()),
+            wall_time: Some(judgement.usage.wall_time.as_secs_f64()),
+            peak_memory: Some(judgement.usage.peak_memory),
+            timings: Timings::default(),
+            error: None,
+        }
+    }
+
+    /// An answer with nothing in it but why.
+    pub fn without_verdict(question_id: String, outcome: OutcomeName, reason: String) -> GradeResponse {
+        GradeResponse {
+            question_id,
+            outcome,
+            verdict: None,
+            reward: None,
+            passed: None,
+            total: None,
+            failed_test: None,
+            reason,
+            proof: None,
+            extraction: None,
+            cpu_time: None,
+            wall_time: None,
+            peak_memory: None,
+            timings: Timings::default(),
+            error: None,
+        }
+    }
+}
+
+/// A request in the house's words.
+pub(crate) struct Item {
+    pub(crate) problem: Problem,
+    pub(crate) submission: Submission,
+    pub(crate) options: JudgeOptions,
+    pub(crate) reward: RewardPolicy,
+}
+
+impl Item {
+    /// `code` or `math`, for counters.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.problem.task {
+            Task::Code(_) => "code",
+            Task::Math(_) => "math",
+        }
+    }
+}
+
+impl GradeRequest {
+    /// Into the house's words; the text of an error says which field is wrong and what was expected.
+    pub(crate) fn into_item(self) -> Result<Item, String> {
+        let problem = self.problem.into_problem()?;
+        let submission = Submission { question_id: problem.question_id.clone(), completion: self.completion };
+        let reward = match self.reward {
+            RewardForm::All => RewardPolicy::AllTests,
+            RewardForm::Fraction => RewardPolicy::Fraction,
+        };
+        let options = JudgeOptions {
+            profile: match self.profile {
+                ProfileForm::Judge => Profile::Judge,
+                ProfileForm::Lcb => Profile::Lcb,
+            },
+            language: self.language.map(|name| language(&name)).transpose()?,
+            limits: self.limits.read()?,
+            mode: match self.mode {
+                ModeForm::Completion => Mode::Completion,
+                ModeForm::Answer => Mode::Answer,
+                ModeForm::Code => Mode::Code,
+            },
+            all_tests: reward.needs_all_tests(),
+            ..JudgeOptions::default()
+        };
+        Ok(Item { problem, submission, options, reward })
+    }
+}
+
+impl LimitsForm {
+    fn read(self) -> Result<LimitOverrides, String> {
+        let above_zero = |name: &str, value: Option<u64>| match value {
+            Some(0) => Err(format!("`limits.{name}` must be above 0")),
+            value => Ok(value),
+        };
+        Ok(LimitOverrides {
+            cpu_time: self.cpu_time.map(|s| seconds("limits.cpu_time", s)).transpose()?,
+            wall_time: self.wall_time.map(|s| seconds("limits.wall_time", s)).transpose()?,
+            memory: above_zero("memory", self.memory)?,
+            output: above_zero("output", self.output)?,
+        })
+    }
+}
+
+impl ProblemForm {
+    /// Into the house's words; the text of an error says which field is wrong and what was expected.
+    pub fn into_problem(self) -> Result<Problem, String> {
+        let task = match self.task {
+            TaskForm::Math { ground_truth } => Task::Math(MathTask { ground_truth }),
+            TaskForm::Code { func_name, starter_code, test_cases, checker, limits } => {
+                Task::Code(code_task(func_name, starter_code, test_cases, checker, limits)?)
+            }
+        };
+        Ok(Problem {
+            question_id: self.question_id,
+            prompt: String::new(),
+            task,
+            difficulty: None,
+            platform: None,
+            contest_date: None,
+        })
+    }
+}
+
+/// Reads a number of seconds: finite, above zero, at most a day.
+pub fn seconds(field: &str, value: f64) -> Result<Duration, String> {
+    if value.is_finite() && value > 0.0 && value <= 86_400.0 {
+        Ok(Duration::from_secs_f64(value))
+    } else {
+        Err(format!("`{field}` must be a number of seconds above 0 and at most 86400, not {value}"))
+    }
+}
+
+fn language(name: &str) -> Result<Language, String> {
+    Language::from_name(name).ok_or_else(|| {
+        let names = Language::ALL.map(Language::name).join(", ");
+        format!("`language` is {name:?}; expected one of {names}")
+    })
+}
+
+fn code_task(
+    func_name: Option<String>,
+    starter_code: String,
+    test_cases: Vec<TestCaseForm>,
+    checker: Option<CheckerForm>,
+    limits: TaskLimitsForm,
+) -> Result<CodeTask, String> {
+    if test_cases.is_empty() {
+        return Err("`problem.task.test_cases` is empty: without a test everything would be accepted".into());
+    }
+    let test_cases = test_cases
+        .into_iter()
+        .enumerate()
+        .map(|(index, form)| test_case(index, form, func_name.as_deref()))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(CodeTask {
+        starter_code,
+        func_name,
+        test_cases,
+        checker: checker.map_or(Ok(Checker::Lcb), read_checker)?,
+        limits: TaskLimits {
+            cpu_time: limits.cpu_time.map(|s| seconds("problem.task.limits.cpu_time", s)).transpose()?,
+            memory: limits.memory,
+        },
+    })
+}
+
+fn test_case(index: usize, form: TestCaseForm, func_name: Option<&str>) -> Result<TestCase, String> {
+    let test_type = match (form.test_type, func_name) {
+        (Some(TestTypeForm::Functional), None) => {
+            return Err(format!(
+                "`problem.task.test_cases[{index}]` is functional, but `problem.task.func_name` is missing"
+            ));
+        }
+        (Some(TestTypeForm::Stdin), _) | (None, None) => TestType::Stdin,
+        (Some(TestTypeForm::Functional), Some(_)) | (None, Some(_)) => TestType::Functional,
+    };
+    Ok(TestCase { input: form.input, output: form.output, test_type })
+}
+
+fn read_checker(form: CheckerForm) -> Result<Checker, String> {
+    Ok(match form {
+        CheckerForm::Exact => Checker::Exact,
+        CheckerForm::Lcb => Checker::Lcb,
+        CheckerForm::Tokens => Checker::Tokens,
+        CheckerForm::Float(ToleranceForm { absolute, relative }) => {
+            for (name, value) in [("absolute", absolute), ("relative", relative)] {
+                if !(value.is_finite() && value >= 0.0) {
+                    return Err(format!(
+                        "`problem.task.checker.float.{name}` must be 0 or more, not {value}"
+                    ));
+                }
+            }
+            Checker::Float { absolute, relative }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Problem, String> {
+        let request: GradeRequest = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        request.problem.into_problem()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let rows = [
+            (
+                r#"{"problem": {"task": {"type": "math", "ground_truth": "1"}}, "completion": "1", "rewrad": "all"}"#,
+                "rewrad",
+            ),
+            (
+                r#"{"problem": {"task": {"type": "math", "ground_truth": "1", "gold": "2"}}, "completion": ""}"#,
+                "gold",
+            ),
+            (r#"{"problem": {"task": {"type": "maths", "ground_truth": "1"}}, "completion": ""}"#, "maths"),
+            (r#"{"problem": {"task": {"type": "math"}}, "completion": ""}"#, "ground_truth"),
+            (r#"{"problem": {"task": {"type": "code", "test_cases": []}}, "completion": ""}"#, "test_cases"),
+            (
+                r#"{"problem": {"task": {"type": "code", "test_cases": [{"input": "", "output": "", "x": 1}]}}, "completion": ""}"#,
+                "`x`",
+            ),
+            (
+                r#"{"problem": {"task": {"type": "code", "test_cases": [{"input": "", "output": "", "test_type": "functional"}]}},
+                    "completion": ""}"#,
+                "func_name",
+            ),
+            (
+                r#"{"problem": {"task": {"type": "code", "test_cases": [{"input": "", "output": ""}],
+                    "limits": {"cpu_time": -1}}}, "completion": ""}"#,
+                "limits.cpu_time",
+            ),
+            (
+                r#"{"problem": {"task": {"type": "code", "test_cases": [{"input": "", "output": ""}],
+                    "checker": {"float": {"absolute": -1}}}}, "completion": ""}"#,
+                "absolute",
+            ),
+        ];
+        for (text, named) in rows {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(named), "{error:?} should name {named:?}");
+        }
+    }
+
+    #[test]
+    fn a_test_type_left_out_follows_the_function_name() {
+        let text = |func: &str| {
+            format!(
+                r#"{{"problem": {{"task": {{"type": "code", {func} "test_cases": [{{"input": "1", "output": "2"}}]}}}},
+                    "completion": ""}}"#
+            )
+        };
+        for (func, want) in [("", TestType::Stdin), (r#""func_name": "f","#, TestType::Functional)] {
+            let Task::Code(task) = read(&text(func)).unwrap().task else { panic!("a code task") };
+            assert_eq!(task.test_cases[0].test_type, want);
+        }
+    }
+}
