@@ -11,6 +11,7 @@
 
 mod output;
 mod run;
+mod serve;
 mod settings;
 mod values;
 
@@ -42,6 +43,7 @@ Every option can also be set by the environment (ASSAY_CPU_TIME for --cpu-time) 
 Examples:
   assay doctor                      what this machine offers, and what to install
   assay run prog.py --stdin in.txt  one program in the sandbox
+  assay serve                       verdicts and rewards over HTTP
 
 Exit codes: 0 fine, 1 ran but the check failed, 2 wrong usage or bad input, 3 failure of assay or the machine,
 130 interrupted.";
@@ -49,12 +51,14 @@ Exit codes: 0 fine, 1 ran but the check failed, 2 wrong usage or bad input, 3 fa
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),
+    Serve(serve::Args),
 }
 
 impl Command {
     fn run(self) -> Result<Status, CliError> {
         match self {
             Command::Run(args) => run::run(args),
+            Command::Serve(args) => serve::run(args),
         }
     }
 }

@@ -1,0 +1,135 @@
+//! `assay serve`: rewards over HTTP.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use assay_sandbox::guardian::{self, GuardOptions};
+use assay_sandbox::{Sandbox, SandboxConfig, Tier};
+use assay_verifier::http::{self, Config, Ended, LogFormat, LogLevel, ServeError, Token};
+
+use super::values::{duration, size};
+use super::{CliError, Status, output, read_file};
+
+/// Serve verdicts and rewards over HTTP
+#[derive(Debug, clap::Args)]
+#[command(after_help = EPILOGUE)]
+pub(crate) struct Args {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    listen: SocketAddr,
+    /// File with the tokens clients may use, one a line; needed for any address but loopback
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Items judged at once, each in a sandbox slot of its own; 0 means one per core
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    slots: u16,
+    /// Items that may wait beyond those; then /v1 answers 503 with Retry-After
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    queue: u32,
+    /// Longest wait in the queue; then the answer is 504
+    #[arg(long, value_name = "DURATION", default_value = "10min", value_parser = duration)]
+    queue_deadline: Duration,
+    /// Longest request body
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    max_body: u64,
+    /// Most CPU time, and most idle time, a request may ask for per test
+    #[arg(long, value_name = "DURATION", default_value = "5min", value_parser = duration)]
+    max_time: Duration,
+    /// Most memory a request may ask for per test
+    #[arg(long, value_name = "SIZE", default_value = "8GiB", value_parser = size)]
+    max_memory: u64,
+    /// How long a shutdown waits for what was asked before
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    grace: Duration,
+    /// Refuse to start with weaker walls than this tier: A, B or C
+    #[arg(long, value_name = "TIER", value_parser = tier)]
+    tier: Option<Tier>,
+    /// Start without a sandbox: math is graded, code is answered infra_error
+    #[arg(long)]
+    math_only: bool,
+    /// Stop, as on SIGTERM, when standard input closes: no server outlives the program that started it
+    #[arg(long)]
+    until_stdin_closes: bool,
+    /// How log lines on stderr look
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "json")]
+    log: LogFormat,
+    /// Which log lines are written
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "info")]
+    log_level: LogLevel,
+}
+
+const EPILOGUE: &str = "\
+When ready, one line on stdout says where: http://127.0.0.1:8080. Then:
+  curl -s localhost:8080/v1/grade -H 'content-type: application/json' -d '
+    {\"problem\": {\"task\": {\"type\": \"math\", \"ground_truth\": \"1/2\"}}, \"completion\": \"\\\\boxed{0.5}\"}'
+
+Routes: POST /v1/grade, /v1/grade/batch, /run_code; GET /healthz, /readyz, /metrics, /v1/version, /v1/ping.
+SIGTERM or Ctrl-C finishes what was asked and exits 0; a second one exits at once.";
+
+pub(crate) fn run(args: Args) -> Result<Status, CliError> {
+    let sandbox = if args.math_only { None } else { Some(sandbox(&args)?) };
+    let config = config(&args)?;
+    let ready = |address: SocketAddr| {
+        output::print(format!("http://{address}\n").as_bytes()).map_err(|error| error.message)
+    };
+    match http::serve(&config, sandbox, |address| ready(address).map_err(std::io::Error::other)) {
+        Ok(Ended::Drained) => Ok(Status::Fine),
+        Ok(Ended::GraceOver(lost)) => Err(CliError::failure(format!(
+            "stopped with {lost} items unfinished after the grace period of {} s; give a longer --grace",
+            args.grace.as_secs_f64()
+        ))),
+        Ok(Ended::Interrupted) => {
+            Err(CliError { code: 130, message: "interrupted while finishing what was asked".into() })
+        }
+        Err(ServeError::Usage(message)) => Err(CliError::usage(message)),
+        Err(ServeError::Failed(message)) => Err(CliError::failure(message)),
+    }
+}
+
+/// From here on this process is the guardian's worker: it holds no privilege, and the spawner is another one.
+fn sandbox(args: &Args) -> Result<Sandbox, CliError> {
+    guardian::run(&GuardOptions::default())?;
+    let config = SandboxConfig { slots: slots(args), tier: args.tier, ..SandboxConfig::default() };
+    Sandbox::connect(&config)?.ok_or_else(|| {
+        CliError::failure("the guardian started this process without a spawner; start `assay serve` again")
+    })
+}
+
+fn config(args: &Args) -> Result<Config, CliError> {
+    Ok(Config {
+        listen: args.listen,
+        tokens: args.token_file.as_deref().map(tokens).transpose()?.unwrap_or_default(),
+        slots: slots(args),
+        queue: args.queue as usize,
+        queue_deadline: args.queue_deadline,
+        max_body: usize::try_from(args.max_body).unwrap_or(usize::MAX),
+        max_time: args.max_time,
+        max_memory: args.max_memory,
+        grace: args.grace,
+        log: args.log,
+        log_level: args.log_level,
+        until_stdin_closes: args.until_stdin_closes,
+    })
+}
+
+fn slots(args: &Args) -> usize {
+    if args.slots == 0 { Config::default().slots } else { args.slots.into() }
+}
+
+fn tokens(path: &Path) -> Result<Vec<Token>, CliError> {
+    let bytes = read_file("the token file", path)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| CliError::usage(format!("token file {} is not UTF-8 text", path.display())))?;
+    Token::read_all(&text).map_err(|what| CliError::usage(format!("token file {}: {what}", path.display())))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let expected = || "expected an IP address and a port, such as 127.0.0.1:8080 or [::1]:0".to_owned();
+    let text = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    text.parse().map_err(|_| expected())
+}
+
+fn tier(text: &str) -> Result<Tier, String> {
+    Tier::from_name(text).ok_or_else(|| "expected A, B or C".to_owned())
+}
