@@ -9,6 +9,7 @@
 //! To add a command: a file `cli/<command>.rs` with `Args` (clap) and `run(Args) -> Result<Status, CliError>`, and a
 //! variant with one line in [`Command`] and in [`Command::run`].
 
+mod grade;
 mod output;
 mod run;
 mod serve;
@@ -50,6 +51,7 @@ Exit codes: 0 fine, 1 ran but the check failed, 2 wrong usage or bad input, 3 fa
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Grade(grade::Args),
     Run(run::Args),
     Serve(serve::Args),
 }
@@ -57,6 +59,7 @@ enum Command {
 impl Command {
     fn run(self) -> Result<Status, CliError> {
         match self {
+            Command::Grade(args) => grade::run(args),
             Command::Run(args) => run::run(args),
             Command::Serve(args) => serve::run(args),
         }
@@ -88,6 +91,11 @@ impl CliError {
     /// Exit code 3: our failure or the machine's (a full disk). `message` as for [`CliError::usage`].
     pub(crate) fn failure(message: impl Into<String>) -> CliError {
         CliError { code: 3, message: message.into() }
+    }
+
+    /// Adds to the line.
+    pub(crate) fn append(&mut self, advice: &str) {
+        self.message.push_str(advice);
     }
 
     /// A file that cannot be read; `what` says which part it plays ("the program", "the problem file").

@@ -133,11 +133,13 @@ pub struct JudgeOptions {
 }
 
 impl JudgeOptions {
-    pub(crate) fn prelude(&self) -> bool {
+    /// Whether stdin programs in Python get the prelude.
+    pub fn prelude(&self) -> bool {
         self.prelude.unwrap_or(self.profile == Profile::Lcb)
     }
 
-    fn extraction(&self) -> Extraction {
+    /// How the program is found.
+    pub fn extraction(&self) -> Extraction {
         match (self.mode, self.extraction, self.profile) {
             (Mode::Code, _, _) => Extraction::Whole,
             (_, Some(extraction), _) => extraction,

@@ -616,3 +616,219 @@ fn write_to(out: &mut String, value: impl std::fmt::Display) {
     // Writing to a String cannot fail.
     let _ = write!(out, "{value}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    /// Runs the real driver, outside any sandbox: only sources written in these tests may go through it.
+    fn drive(source: &str, function: &str, inputs: &[&str]) -> Vec<Vec<u8>> {
+        let driver = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(driver.path(), include_str!("functional.py")).expect("write the driver");
+        let load =
+            serde_json::json!({ "source": source, "function": function, "prelude": "from typing import *" });
+        let mut sent = Vec::new();
+        for frame in [load.to_string().as_str(), ""].iter().chain(inputs) {
+            sent.extend_from_slice(&(frame.len() as u32).to_le_bytes());
+            sent.extend_from_slice(frame.as_bytes());
+        }
+        // The value channel is fd 3; the shell gives it our pipe and takes stdout away.
+        let mut child = Command::new("sh")
+            .args(["-c", "exec python3 -I -S \"$0\" 3>&1 1>/dev/null"])
+            .arg(driver.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh and python3 are installed");
+        child.stdin.take().expect("piped").write_all(&sent).expect("the driver reads its frames");
+        let output = child.wait_with_output().expect("the driver ends");
+        let mut frames = Vec::new();
+        let mut rest = output.stdout.as_slice();
+        while let Some((length, tail)) = rest.split_first_chunk::<4>() {
+            let (frame, tail) = tail.split_at(u32::from_le_bytes(*length) as usize);
+            frames.push(frame.to_vec());
+            rest = tail;
+        }
+        frames
+    }
+
+    /// What lcb_runner's `==` says of each value, through the real driver.
+    #[test]
+    fn equality_is_pythons() {
+        let rows = [
+            ("3.0", "3", true),
+            ("True", "1", true),
+            ("1", "true", true),
+            ("False", "0.0", true),
+            ("None", "null", true),
+            ("None", "0", false),
+            ("'3'", "3", false),
+            ("3", "\"3\"", false),
+            ("0.1 + 0.2", "0.3", false),
+            ("0.30000000000000004", "0.30000000000000004", true),
+            ("-0.0", "0", true),
+            ("float('inf')", "Infinity", true),
+            ("float('inf')", "1e400", true),
+            ("float('nan')", "NaN", false),
+            ("2**53 + 1", "9007199254740993", true),
+            ("float(2**53)", "9007199254740993", false),
+            ("1e23", "100000000000000000000000", false),
+            ("1e23", "99999999999999991611392", true),
+            ("10**5000", "1e400", false),
+            ("-2**100", "-1267650600228229401496703205376", true),
+            ("5e-324", "5e-324", true),
+            ("(1, 2)", "[1, 2]", true),
+            ("[(1, 2)]", "[[1, 2]]", false),
+            ("((1, 2),)", "[[1, 2]]", false),
+            ("[1, 2]", "[1, 2, 3]", false),
+            ("[]", "[]", true),
+            ("()", "[]", true),
+            ("[]", "{}", false),
+            ("[[1], ['a', None]]", "[[1.0], [\"a\", null]]", true),
+            ("{1, 2}", "[1, 2]", false),
+            ("range(2)", "[0, 1]", false),
+            ("__import__('collections').deque([1])", "[1]", false),
+            ("{'a': 1}.keys()", "[\"a\"]", false),
+            ("(x for x in [1])", "[1]", false),
+            ("{'a': 1, 'b': [2]}", "{\"b\": [2], \"a\": 1}", true),
+            ("{'a': 1}", "{\"a\": 1, \"b\": 2}", false),
+            ("{'a': 1, 'b': 2}", "{\"a\": 1}", false),
+            ("{1: 2}", "{\"1\": 2}", false),
+            ("__import__('collections').Counter('aab')", "{\"a\": 2, \"b\": 1}", true),
+            ("__import__('collections').OrderedDict(a=1)", "{\"a\": 1}", true),
+            ("__import__('collections').namedtuple('P', 'x y')(1, 2)", "[1, 2]", true),
+            ("__import__('enum').IntEnum('E', 'A').A", "1", true),
+            ("[__import__('enum').IntEnum('E', 'A').A]", "[1]", true),
+            ("__import__('decimal').Decimal('0.5')", "0.5", true),
+            ("__import__('decimal').Decimal('1e999999999')", "1", false),
+            ("__import__('decimal').Decimal('inf')", "Infinity", true),
+            ("__import__('fractions').Fraction(6, 3)", "2", true),
+            ("[__import__('fractions').Fraction(-1, 3)]", "[-0.3333333333333333]", false),
+            ("complex(3, 0)", "3", true),
+            ("3j", "3", false),
+            ("type('L', (list,), {'__eq__': lambda s, o: True})([1])", "[2]", false),
+            ("type('L', (list,), {})([1])", "[1]", true),
+            ("type('S', (str,), {})('a')", "\"a\"", true),
+            ("type('X', (), {'__eq__': lambda s, o: True})()", "1", false),
+            ("b'1'", "\"1\"", false),
+            ("b'r1/2'", "0.5", false),
+            ("[b'r1/2', {1}.__iter__()]", "[0.5, 1]", false),
+            ("'\\u00e9\\ud83d\\ude00'", "\"\\u00e9\\ud83d\\ude00\"", false),
+            ("'\\u00e9\\U0001f600'", "\"\\u00e9\\ud83d\\ude00\"", true),
+            ("'\\ud800'", "\"\\ud800\"", true),
+            ("float", "1", false),
+            ("...", "null", false),
+        ];
+        let values: Vec<&str> = rows.iter().map(|(value, ..)| *value).collect();
+        let source = format!("class Solution:\n def f(self, i):\n  return [{}][i]\n", values.join(", "));
+        let inputs: Vec<String> = (0..rows.len()).map(|index| index.to_string()).collect();
+        let frames = drive(&source, "f", &inputs.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(frames.len(), rows.len() + 2);
+        for ((value, expected, equal), frame) in rows.iter().zip(&frames[2..]) {
+            let expected = Json::parse(expected).expect("JSON");
+            let Ok(Answer::Returned(returned)) = Answer::read(frame) else { panic!("{value}: {frame:?}") };
+            assert_eq!(returned.equals(&expected), Ok(*equal), "{value} == {expected:?}");
+            assert!(!returned.show(100).is_empty());
+        }
+    }
+
+    #[test]
+    fn the_driver_says_what_happened() {
+        let last = |source: &str| {
+            let frames = drive(source, "f", &["1\n[2]"]);
+            let frame = frames.last().expect("a frame").clone();
+            (frames.len(), format!("{:?}", Answer::read(&frame)))
+        };
+        let rows = [
+            ("def f(a, b): return 1 +", 1, "Refused"),
+            ("x = '\\0'\0", 1, "Refused"),
+            ("1/0\ndef f(a, b): pass", 2, "ZeroDivisionError"),
+            ("def g(): pass", 2, "AttributeError"),
+            ("# class Solution\ndef f(a, b): pass", 2, "AttributeError"),
+            ("def f(a, b): return b[a]", 3, "IndexError"),
+            ("def f(a): pass", 3, "TypeError"),
+            ("def f(a, b):\n a = []\n a.append(a)\n return a", 3, "Unsendable"),
+            ("def f(a, b):\n for i in range(3000): b = [b]\n return b", 3, "Unsendable"),
+            ("def f(a, b): raise type('E', (Exception,), {'__str__': lambda s: 1/0})()", 3, "Raised(\"E\""),
+            ("def f(a, b): return input()", 3, "EOFError"),
+            ("def f(a, b): print('x' * 10**5); return List", 3, "Returned"),
+            ("from __future__ import annotations\ndef f(a: X, b): return __name__", 3, "Returned"),
+            // Whoever ends the process ends it without a value.
+            ("import sys\ndef f(a, b): sys.exit(0)", 2, "Done"),
+            ("import os\ndef f(a, b): os._exit(0)", 2, "Done"),
+            ("raise SystemExit", 1, "Done"),
+        ];
+        for (source, frames, answer) in rows {
+            let (count, said) = last(source);
+            assert_eq!(count, frames, "{source:?}: {said}");
+            assert!(said.contains(answer), "{source:?}: {said}");
+        }
+    }
+
+    /// No frame, however forged, panics, and what is not the driver's form is malformed.
+    #[test]
+    fn forged_frames_are_data() {
+        let value = |bytes: &[u8]| [b"(\x02\0\0\0u\x05\0\0\0plain", bytes].concat();
+        let expected = Json::parse("{\"a\": 1, \"b\": 2}").expect("JSON");
+        let equals = |frame: &[u8]| match Answer::read(frame) {
+            Ok(Answer::Returned(returned)) => returned.equals(&expected),
+            _ => Err(Malformed),
+        };
+        let entry = |key: u8, number: u8| [b"u\x01\0\0\0", &[key][..], b"i", &[number, 0, 0, 0]].concat();
+        let dict = |entries: &[Vec<u8>]| value(&[b"{", &entries.concat()[..], b"0"].concat());
+        assert_eq!(equals(&dict(&[entry(b'a', 1), entry(b'b', 2)])), Ok(true));
+        assert_eq!(equals(&dict(&[entry(b'a', 1), entry(b'a', 1)])), Ok(false));
+        assert_eq!(equals(&[dict(&[entry(b'a', 1), entry(b'b', 2)]), vec![0]].concat()), Err(Malformed));
+        for frame in
+            [&b""[..], b"(", b"(\x01\0\0\0u\x04\0\0\0done!", b"[\x01\0\0\0", b"(\x02\0\0\0u\xff\xff\xff\xff"]
+        {
+            assert_eq!(Answer::read(frame), Err(Malformed), "{frame:?}");
+        }
+        let deep = value(&b"[\x01\0\0\0".repeat(100_000));
+        let mut nested = Json::Null;
+        for _ in 0..1000 {
+            nested = Json::List(vec![nested]);
+        }
+        let Ok(Answer::Returned(returned)) = Answer::read(&deep) else { panic!("a value") };
+        assert_eq!(returned.equals(&nested), Ok(false));
+        assert!(returned.show(300).len() < 1000);
+    }
+
+    #[test]
+    fn json_is_read_as_python_reads_it() {
+        let wrong = [
+            "",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "[1,]",
+            "{\"a\":1,}",
+            "{1:2}",
+            "'a'",
+            "\"\n\"",
+            "nan",
+            "1 2",
+            "\"\\x\"",
+        ];
+        for text in wrong {
+            assert!(Json::parse(text).is_err(), "{text:?}");
+        }
+        assert_eq!(
+            Json::parse(" [1, -0, 1e2, \"\\/\"] "),
+            Ok(Json::List(vec![
+                Json::Int(1.into()),
+                Json::Int(0.into()),
+                Json::Float(100.0),
+                Json::Str(b"/".to_vec()),
+            ]))
+        );
+        assert_eq!(
+            Json::parse("{\"a\": 1, \"a\": 2}"),
+            Ok(Json::Dict([(b"a".to_vec(), Json::Int(2.into()))].into()))
+        );
+        assert!(Json::parse(&"[".repeat(1 << 20)).is_err());
+    }
+}
