@@ -19,6 +19,7 @@ mod limits;
 mod outcome;
 mod program;
 mod tier;
+mod wasi;
 mod wasm;
 
 pub use client::{Exchange, Executable, Prepared, Sandbox, SandboxConfig, Session};
