@@ -1,14 +1,16 @@
 //! The command line's frame: one file per command under `cli/`, the conventions here.
 //!
-//! - An option's value comes from the flag, else from `ASSAY_<OPTION>`, else from the command's table in the TOML
-//!   file given with `--config`, else from its default ([`settings`]; no command does anything for it).
+//! - An option's value comes from the flag, else from `ASSAY_<OPTION>`, else from the command's table in the
+//!   TOML file given with `--config`, else from its default ([`settings`]; no command does anything for it).
 //! - A command returns `Ok(Status)` when it ran and `Err(CliError)` when it could not; the exit codes are
 //!   theirs alone. Every error is one line: what, where, what to do.
-//! - Results go to stdout through [`output`], which survives a reader that left; progress and logs go to stderr.
+//! - Results go to stdout through [`output`], which survives a reader that left; progress and logs go to
+//!   stderr.
 //!
-//! To add a command: a file `cli/<command>.rs` with `Args` (clap) and `run(Args) -> Result<Status, CliError>`, and a
-//! variant with one line in [`Command`] and in [`Command::run`].
+//! To add a command: a file `cli/<command>.rs` with `Args` (clap) and `run(Args) -> Result<Status,
+//! CliError>`, and a variant with one line in [`Command`] and in [`Command::run`].
 
+mod doctor;
 mod grade;
 mod output;
 mod run;
@@ -22,7 +24,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use assay_sandbox::SandboxError;
+use assay_sandbox::guardian::{self, GuardOptions};
+use assay_sandbox::{Sandbox, SandboxConfig, SandboxError};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -31,36 +34,38 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[command(name = "assay", version, arg_required_else_help = true, after_help = EPILOGUE)]
 struct Cli {
     /// TOML file with a table per command, such as `[run]` with `cpu-time = "2s"`
-    #[arg(long, global = true, value_name = "FILE", env = settings::CONFIG_VARIABLE)]
+    #[arg(long, global = true, value_name = "FILE", env = settings::CONFIG_VARIABLE, hide_env = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
 const EPILOGUE: &str = "\
-Every option can also be set by the environment (ASSAY_CPU_TIME for --cpu-time) or in the file given with
---config. A flag wins over the environment, the environment over the file.
+Every option can also be set by the environment (ASSAY_CPU_TIME for --cpu-time) or in the file
+given with --config. A flag wins over the environment, the environment over the file.
 
 Examples:
   assay doctor                      what this machine offers, and what to install
   assay run prog.py --stdin in.txt  one program in the sandbox
   assay serve                       verdicts and rewards over HTTP
 
-Exit codes: 0 fine, 1 ran but the check failed, 2 wrong usage or bad input, 3 failure of assay or the machine,
-130 interrupted.";
+Exit codes: 0 fine, 1 ran but the check failed, 2 wrong usage or bad input, 3 failure of assay or
+of the machine, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Grade(grade::Args),
+    Doctor(doctor::Args),
     Run(run::Args),
+    Grade(grade::Args),
     Serve(serve::Args),
 }
 
 impl Command {
     fn run(self) -> Result<Status, CliError> {
         match self {
-            Command::Grade(args) => grade::run(args),
+            Command::Doctor(args) => doctor::run(&args),
             Command::Run(args) => run::run(args),
+            Command::Grade(args) => grade::run(args),
             Command::Serve(args) => serve::run(args),
         }
     }
@@ -161,6 +166,22 @@ pub(crate) fn read_file(what: &str, path: &Path) -> Result<Vec<u8>, CliError> {
     fs::read(path).map_err(|error| CliError::read(what, path, &error))
 }
 
+/// Makes this process the guardian's worker. The first thing a command does that needs a sandbox, before it
+/// opens files or starts threads; what it returns is for [`sandbox`], so that bad input is reported before a
+/// missing sandbox.
+pub(crate) fn guard() -> Result<(), SandboxError> {
+    guardian::run(&GuardOptions { keep_file_access: true, ..GuardOptions::default() })
+}
+
+/// The guardian's sandbox, for `slots` programs at once.
+pub(crate) fn sandbox(guarded: Result<(), SandboxError>, slots: usize) -> Result<Sandbox, CliError> {
+    guarded?;
+    let config = SandboxConfig { slots, ..SandboxConfig::default() };
+    Sandbox::connect(&config)?.ok_or_else(|| {
+        CliError::failure("the guardian started this process without a spawner; start it again")
+    })
+}
+
 enum Parsed {
     Command(Command),
     /// `--help` and `--version`.
@@ -187,7 +208,8 @@ fn parse(arguments: Vec<OsString>) -> Result<Parsed, CliError> {
     }
 }
 
-/// clap's report of several paragraphs as one line, with the place a bad value came from when it was not a flag.
+/// clap's report of several paragraphs as one line, with the place a bad value came from when it was not a
+/// flag.
 fn usage_error(error: &clap::Error, arguments: &[OsString], file: Option<&settings::File>) -> CliError {
     let text = error.to_string();
     let mut line = String::new();

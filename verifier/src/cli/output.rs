@@ -1,7 +1,7 @@
 //! Where text goes: results to stdout, everything else to stderr; and how tables look.
 //!
-//! Rust's `println!` panics when the reader left (`assay ... | head`) and forgets errors found at exit (a full disk).
-//! These functions take the first for what it is, the wish to see no more, and report the second.
+//! Rust's `println!` panics when the reader left (`assay ... | head`) and forgets errors found at exit (a
+//! full disk). These functions take the first for what it is, the wish to see no more, and report the second.
 
 use std::io::{self, ErrorKind, Write};
 

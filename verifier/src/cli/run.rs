@@ -4,13 +4,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use assay_sandbox::{Language, Limits, Outcome, Program, Termination};
+use assay_sandbox::{Language, Limits, Outcome, Prepared, Program, Sandbox, Termination};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::values::{duration, show_duration, show_size, size};
-use super::{CliError, Status, output, read_file};
+use super::{CliError, Status, guard, output, read_file, sandbox};
 
 /// Run one program in the sandbox
 #[derive(Debug, clap::Args)]
@@ -50,17 +50,18 @@ Examples:
   assay run sum.cpp --stdin numbers.txt --cpu-time 500ms --memory 64MiB
   echo 1 2 | assay run sum.py --stdin - --json
 
-The program's output goes to stdout and stderr, then one line on stderr says how it ended. With --json, stdout
-holds {termination, exit_code, signal, stdout, stderr, cpu_time, wall_time, peak_memory} in seconds and bytes;
-output that is not UTF-8 is also given exactly, as stdout_base64 or stderr_base64.
-Exit code 0 if the program exited with 0, else 1.";
+The program's output goes to stdout and stderr, then one line on stderr says how it ended. With
+--json, stdout holds {termination, exit_code, signal, stdout, stderr, cpu_time, wall_time,
+peak_memory} in seconds and bytes; output that is not UTF-8 is also given exactly, as
+stdout_base64 or stderr_base64. Exit code 0 if the program exited with 0, else 1.";
 
 pub(crate) fn run(args: Args) -> Result<Status, CliError> {
+    let guarded = guard();
     let program = program(&args)?;
     let stdin = args.stdin.as_deref().map_or(Ok(Vec::new()), read_stdin)?;
     let Args { cpu_time, wall_time, memory, output, .. } = args;
     let limits = Limits { cpu_time, wall_time, memory, output, ..Limits::DEFAULT };
-    let (outcome, compiled) = execute(&program, &stdin, &limits)?;
+    let (outcome, compiled) = execute(&sandbox(guarded, 1)?, &program, &stdin, &limits)?;
     if args.json {
         output::print_json(&record(&outcome))?;
     } else {
@@ -73,8 +74,16 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
 }
 
 /// The program's outcome and `true`, or the compiler's and `false` if it made no program.
-fn execute(_program: &Program, _stdin: &[u8], _limits: &Limits) -> Result<(Outcome, bool), CliError> {
-    Err(CliError::failure("the sandbox is not connected to the command line yet"))
+fn execute(
+    sandbox: &Sandbox,
+    program: &Program,
+    stdin: &[u8],
+    limits: &Limits,
+) -> Result<(Outcome, bool), CliError> {
+    match sandbox.prepare(program, &Limits::COMPILE)? {
+        Prepared::Ready(executable) => Ok((sandbox.run(&executable, stdin, limits)?, true)),
+        Prepared::Refused(outcome) => Ok((outcome, false)),
+    }
 }
 
 fn program(args: &Args) -> Result<Program, CliError> {

@@ -1,8 +1,9 @@
 //! The layers under the flags: environment, TOML file, defaults.
 //!
-//! clap already prefers a flag to an environment variable and that to a default. So each option gets the variable
-//! `ASSAY_<OPTION>`, and a value from the file simply becomes the option's default: it goes through the same parser, with the
-//! same errors, and `--help` shows what the file says. A table or key that no command knows is refused.
+//! clap already prefers a flag to an environment variable and that to a default. So each option gets the
+//! variable `ASSAY_<OPTION>`, and a value from the file simply becomes the option's default: it goes through
+//! the same parser, with the same errors, and `--help` shows what the file says. A table or key that no
+//! command knows is refused.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -97,7 +98,8 @@ fn variable(long: &str) -> String {
     format!("ASSAY_{}", long.replace('-', "_").to_ascii_uppercase())
 }
 
-/// `--config` before `--`, else the variable. clap reads it too; this look-ahead is what makes the file a layer below.
+/// `--config` before `--`, else the variable. clap reads it too; this look-ahead is what makes the file a
+/// layer below.
 fn path(arguments: &[OsString]) -> Option<PathBuf> {
     let mut arguments = arguments.iter().skip(1).take_while(|argument| *argument != "--");
     while let Some(argument) = arguments.next() {
