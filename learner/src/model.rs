@@ -1,0 +1,267 @@
+//! The policy: a Qwen2- or Llama-type decoder whose every parameter is trained.
+//!
+//! # Theory of operation
+//! A `Batch` is packed: `tokens x hidden` matrices without padding, each sequence attending to itself. The
+//! backward pass is written by hand, layer by layer (`layer.rs`), over the ops of `crate::ops`; there is no
+//! tape. What a layer keeps for its backward pass is in one struct, and with `set_recompute(true)` only the
+//! layer's input is kept and the rest computed again. The head never holds tokens x vocabulary: it works on
+//! row chunks and yields log-probability, entropy and variance per response token.
+
+mod batch;
+mod config;
+mod gradients;
+mod layer;
+mod parameters;
+
+use std::path::Path;
+
+use candle_core::Tensor;
+
+pub use self::batch::Batch;
+pub use self::config::Config;
+pub use self::gradients::Gradients;
+use self::layer::{Activations, Kept, Sequences};
+use self::parameters::Slots;
+use crate::checkpoint;
+use crate::error::{EngineError, Result};
+use crate::ops::{self, embedding, head, rms_norm, rope};
+
+pub use crate::checkpoint::Precision;
+pub use crate::ops::head::TokenStats;
+
+/// The policy: f32 parameters, all of them trained. Dropping it frees them; there is no second copy.
+#[derive(Debug)]
+pub struct Model {
+    config: Config,
+    names: Vec<String>,
+    values: Vec<Tensor>,
+    slots: Slots,
+    recompute: bool,
+}
+
+impl Model {
+    /// A fresh model: matrices normal with `initializer_range`, norms 1, biases 0; the same for the same seed.
+    ///
+    /// # Errors
+    /// The configuration's numbers do not fit together.
+    pub fn random(config: &Config, seed: u64) -> Result<Model> {
+        config.check().map_err(EngineError::Input)?;
+        let values = parameters::random(config, seed)?;
+        Model::from_parts(config.clone(), values)
+    }
+
+    /// Reads `config.json` and `model.safetensors` (or the files of `model.safetensors.index.json`) of a
+    /// directory; bf16 and f16 become f32.
+    ///
+    /// # Errors
+    /// A file is missing or unreadable, or a parameter is missing, of a wrong shape, or unknown.
+    pub fn load(directory: &Path) -> Result<Model> {
+        let config = Config::load(&directory.join("config.json"))?;
+        let values = checkpoint::load(directory, &parameters::shapes(&config))?;
+        Model::from_parts(config, values)
+    }
+
+    /// Writes `config.json` and `model.safetensors`, each whole or not at all; creates the directory.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn save(&self, directory: &Path, precision: Precision) -> Result<()> {
+        checkpoint::save(directory, &self.config.to_json(), self.parameters(), precision)
+    }
+
+    /// A model of its own with the same parameters, as a reference policy needs.
+    ///
+    /// # Errors
+    /// The tensor layer refused.
+    pub fn copy(&self) -> Result<Model> {
+        let values = self.values.iter().map(Tensor::copy).collect::<candle_core::Result<_>>()?;
+        Model::from_parts(self.config.clone(), values)
+    }
+
+    fn from_parts(config: Config, values: Vec<Tensor>) -> Result<Model> {
+        let names = parameters::shapes(&config).into_iter().map(|(name, _)| name).collect();
+        let slots = Slots::new(&config);
+        Ok(Model { config, names, values, slots, recompute: false })
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Sets the end-of-text ids that `save` writes into `config.json`.
+    pub fn set_eos_token_id(&mut self, ids: Vec<u32>) {
+        self.config.eos_token_id = ids;
+    }
+
+    /// Keeps only each layer's input for the backward pass and computes the rest again: about a third more
+    /// time, a small part of the memory. The gradients are the same.
+    pub fn set_recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+    }
+
+    /// Names as in a Hugging Face checkpoint, and values, in the order of `Gradients`.
+    pub fn parameters(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
+        self.names.iter().map(String::as_str).zip(&self.values)
+    }
+
+    /// Statistics of every response token under softmax(z/T); no gradients, nothing kept.
+    ///
+    /// # Errors
+    /// A token id or length the model does not have, or a temperature that is not above 0.
+    pub fn score(&self, batch: &Batch, temperature: f32) -> Result<TokenStats> {
+        self.check(batch, temperature)?;
+        let hidden = self.forward(batch, |_, _| {})?.gather(batch)?;
+        head::score(&hidden, self.value(self.slots.head), batch_targets(batch).as_slice(), temperature)
+    }
+
+    /// Statistics of every response token, and the gradients of a loss known by its derivative:
+    /// `grad_of_logprob` is given the statistics and returns dLoss/dlogprob of each response token.
+    ///
+    /// # Errors
+    /// As `score`; or the closure returned a vector of another length.
+    pub fn loss_backward(
+        &self,
+        batch: &Batch,
+        temperature: f32,
+        grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
+    ) -> Result<(TokenStats, Gradients)> {
+        self.check(batch, temperature)?;
+        let gradients = Gradients::zeros(self)?;
+        let mut kept = Vec::with_capacity(self.config.num_hidden_layers);
+        let forward = self.forward(batch, |x, activations| {
+            kept.push(if self.recompute { Kept::Input(x) } else { Kept::All(activations) });
+        })?;
+        let head_weight = self.value(self.slots.head);
+        let (stats, d_hidden) = head::loss_backward(
+            &forward.gather(batch)?,
+            head_weight,
+            &batch_targets(batch),
+            temperature,
+            grad_of_logprob,
+            gradients.value(self.slots.head),
+        )?;
+        self.backward(batch, &forward, kept, &d_hidden, &gradients)?;
+        Ok((stats, gradients))
+    }
+
+    /// Logits of every position of one sequence, `tokens x vocabulary`: for comparisons, not for training.
+    ///
+    /// # Errors
+    /// As `score`.
+    pub fn logits(&self, tokens: &[u32]) -> Result<Vec<Vec<f32>>> {
+        let mut batch = Batch::new();
+        batch.push(tokens, &[])?;
+        self.check(&batch, 1.0)?;
+        let hidden = self.forward(&batch, |_, _| {})?.normed;
+        let logits = ops::linear::forward(&hidden, self.value(self.slots.head), None)?;
+        Ok(logits.to_vec2()?)
+    }
+
+    /// Keys and values per layer, and the normed last states, of every token: what sampling starts from.
+    pub(crate) fn prefill(&self, batch: &Batch) -> Result<(Vec<(Tensor, Tensor)>, Tensor)> {
+        let mut cache = Vec::with_capacity(self.config.num_hidden_layers);
+        let forward = self.forward(batch, |_, activations| cache.push(activations.into_keys_and_values()))?;
+        Ok((cache, forward.normed))
+    }
+
+    fn check(&self, batch: &Batch, temperature: f32) -> Result<()> {
+        let (vocabulary, positions) = (self.config.vocab_size, self.config.max_position_embeddings);
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            return Err(EngineError::Input(format!("temperature is {temperature}; it must be above 0")));
+        }
+        if let Some(id) = batch.tokens().iter().find(|&&id| id as usize >= vocabulary) {
+            return Err(EngineError::Input(format!("token id {id} is not below vocab_size {vocabulary}")));
+        }
+        let longest = (0..batch.sequences()).map(|index| batch.sequence(index).len()).max().unwrap_or(0);
+        if longest > positions {
+            let what = format!("a sequence has {longest} tokens; max_position_embeddings is {positions}");
+            return Err(EngineError::Input(what));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn value(&self, slot: usize) -> &Tensor {
+        &self.values[slot]
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// The rotary angles of positions `0..positions`.
+    pub(crate) fn angles(&self, positions: usize) -> rope::Angles {
+        rope::Angles::new(self.config.head_dim, self.config.rope_theta, positions)
+    }
+
+    fn forward(&self, batch: &Batch, mut keep: impl FnMut(Tensor, Activations)) -> Result<Forward> {
+        let sequences = Sequences::new(batch.starts());
+        let angles = self.angles(sequences.longest());
+        let mut x = embedding::forward(self.value(self.slots.embedding), batch.tokens())?;
+        for layer in &self.slots.layers {
+            let (y, kept) = layer::forward(self, layer, &x, &sequences, &angles)?;
+            keep(x, kept);
+            x = y;
+        }
+        let (normed, inverse_rms) =
+            rms_norm::forward(&x, self.value(self.slots.norm), self.config.rms_norm_eps)?;
+        Ok(Forward { sequences, angles, last: x, normed, inverse_rms })
+    }
+
+    fn backward(
+        &self,
+        batch: &Batch,
+        forward: &Forward,
+        kept: Vec<Kept>,
+        d_hidden: &Tensor,
+        gradients: &Gradients,
+    ) -> Result<()> {
+        let rows: Vec<usize> = batch.targets().iter().map(|at| at - 1).collect();
+        let d_normed = ops::scatter_rows(d_hidden, &rows, batch.tokens().len())?;
+        let mut dx = rms_norm::backward(
+            None,
+            &d_normed,
+            &forward.last,
+            &forward.inverse_rms,
+            self.value(self.slots.norm),
+            gradients.value(self.slots.norm),
+        )?;
+        for (slots, kept) in self.slots.layers.iter().zip(kept).rev() {
+            let activations = match kept {
+                Kept::All(activations) => activations,
+                Kept::Input(x) => layer::forward(self, slots, &x, &forward.sequences, &forward.angles)?.1,
+            };
+            dx = layer::backward(
+                self,
+                slots,
+                activations,
+                &dx,
+                &forward.sequences,
+                &forward.angles,
+                gradients,
+            )?;
+        }
+        embedding::backward(&dx, batch.tokens(), gradients.value(self.slots.embedding))
+    }
+}
+
+/// What the layers leave behind.
+struct Forward {
+    sequences: Sequences,
+    angles: rope::Angles,
+    last: Tensor,
+    normed: Tensor,
+    inverse_rms: Vec<f32>,
+}
+
+impl Forward {
+    /// The normed state of the token before each response token: the one that predicts it.
+    fn gather(&self, batch: &Batch) -> Result<Tensor> {
+        let rows: Vec<usize> = batch.targets().iter().map(|at| at - 1).collect();
+        ops::gather_rows(&self.normed, &rows)
+    }
+}
+
+fn batch_targets(batch: &Batch) -> Vec<u32> {
+    batch.targets().iter().map(|&at| batch.tokens()[at]).collect()
+}

@@ -1,0 +1,169 @@
+//! One decoder layer, forward and backward.
+//!
+//! x2 = x + Wo attention(rope(Wq n), rope(Wk n), Wv n), n = norm(x);  y = x2 + Wd (silu(Wg m) * Wu m),
+//! m = norm(x2). Normed states and the MLP's product are cheap, so the backward pass computes them again;
+//! what it keeps is in `Activations`.
+
+use candle_core::Tensor;
+
+use super::parameters::{LayerSlots, LinearSlots};
+use super::{Gradients, Model};
+use crate::error::Result;
+use crate::ops::attention::{self, Heads};
+use crate::ops::{linear, rms_norm, rope, swiglu};
+
+/// Where the sequences of a packed batch begin, and each token's position in its own.
+pub(super) struct Sequences {
+    starts: Vec<usize>,
+    positions: Vec<usize>,
+}
+
+impl Sequences {
+    pub(super) fn new(starts: &[usize]) -> Sequences {
+        let positions = starts.windows(2).flat_map(|pair| 0..pair[1] - pair[0]).collect();
+        Sequences { starts: starts.to_vec(), positions }
+    }
+
+    pub(super) fn longest(&self) -> usize {
+        self.starts.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
+    }
+}
+
+/// What the forward pass leaves for the backward pass.
+pub(super) enum Kept {
+    /// The layer's input; the rest is computed again.
+    Input(Tensor),
+    All(Activations),
+}
+
+/// What the backward pass of one layer reads.
+pub(super) struct Activations {
+    x: Tensor,
+    inverse_rms: Vec<f32>,
+    pub(super) q: Tensor,
+    pub(super) k: Tensor,
+    pub(super) v: Tensor,
+    attended: Tensor,
+    log_sums: Vec<f32>,
+    middle: Tensor,
+    middle_inverse_rms: Vec<f32>,
+    gate: Tensor,
+    up: Tensor,
+}
+
+impl Activations {
+    /// Keys (turned to their positions) and values: what the sampler's cache starts from.
+    pub(super) fn into_keys_and_values(self) -> (Tensor, Tensor) {
+        (self.k, self.v)
+    }
+}
+
+impl Model {
+    pub(crate) fn heads(&self) -> Heads {
+        let config = self.config();
+        Heads {
+            query: config.num_attention_heads,
+            key_value: config.num_key_value_heads,
+            dim: config.head_dim,
+        }
+    }
+
+    pub(crate) fn project(&self, x: &Tensor, slots: &LinearSlots) -> Result<Tensor> {
+        linear::forward(x, self.value(slots.weight), slots.bias.map(|bias| self.value(bias)))
+    }
+
+    pub(crate) fn normed(&self, x: &Tensor, slot: usize) -> Result<(Tensor, Vec<f32>)> {
+        rms_norm::forward(x, self.value(slot), self.config().rms_norm_eps)
+    }
+
+    /// The second half of a layer: the MLP and its residual. Also what the backward pass keeps of it.
+    pub(crate) fn mlp(
+        &self,
+        slots: &LayerSlots,
+        middle: &Tensor,
+    ) -> Result<(Tensor, Vec<f32>, Tensor, Tensor)> {
+        let (normed, inverse_rms) = self.normed(middle, slots.mlp_norm)?;
+        let gate = linear::forward(&normed, self.value(slots.gate), None)?;
+        let up = linear::forward(&normed, self.value(slots.up), None)?;
+        let y = linear::forward_add(middle, &swiglu::forward(&gate, &up)?, self.value(slots.down))?;
+        Ok((y, inverse_rms, gate, up))
+    }
+}
+
+pub(super) fn forward(
+    model: &Model,
+    slots: &LayerSlots,
+    x: &Tensor,
+    sequences: &Sequences,
+    angles: &rope::Angles,
+) -> Result<(Tensor, Activations)> {
+    let (normed, inverse_rms) = model.normed(x, slots.input_norm)?;
+    let q = model.project(&normed, &slots.query)?;
+    let k = model.project(&normed, &slots.key)?;
+    let v = model.project(&normed, &slots.value)?;
+    rope::forward(&q, &sequences.positions, angles)?;
+    rope::forward(&k, &sequences.positions, angles)?;
+    let (attended, log_sums) = attention::forward(&q, &k, &v, &sequences.starts, model.heads())?;
+    let middle = linear::forward_add(x, &attended, model.value(slots.output))?;
+    let (y, middle_inverse_rms, gate, up) = model.mlp(slots, &middle)?;
+    let x = x.clone();
+    let kept =
+        Activations { x, inverse_rms, q, k, v, attended, log_sums, middle, middle_inverse_rms, gate, up };
+    Ok((y, kept))
+}
+
+/// dLoss/dx from dLoss/dy; adds to the gradients of the layer's parameters.
+pub(super) fn backward(
+    model: &Model,
+    slots: &LayerSlots,
+    kept: Activations,
+    dy: &Tensor,
+    sequences: &Sequences,
+    angles: &rope::Angles,
+    gradients: &Gradients,
+) -> Result<Tensor> {
+    let d_middle = backward_mlp(model, slots, &kept, dy, gradients)?;
+
+    let d_attended = linear::backward_input(&[(&d_middle, model.value(slots.output))])?;
+    linear::backward_weight(&d_middle, &kept.attended, gradients.value(slots.output))?;
+    let saved = [&kept.q, &kept.k, &kept.v, &kept.attended];
+    let [dq, dk, dv] =
+        attention::backward(&d_attended, saved, &kept.log_sums, &sequences.starts, model.heads())?;
+    rope::backward(&dq, &sequences.positions, angles)?;
+    rope::backward(&dk, &sequences.positions, angles)?;
+
+    let norm = model.value(slots.input_norm);
+    let normed = rms_norm::again(&kept.x, &kept.inverse_rms, norm)?;
+    let linears = [(&dq, &slots.query), (&dk, &slots.key), (&dv, &slots.value)];
+    for (dy, linear) in linears {
+        linear::backward_weight(dy, &normed, gradients.value(linear.weight))?;
+        if let Some(bias) = linear.bias {
+            linear::backward_bias(dy, gradients.value(bias))?;
+        }
+    }
+    let d_normed = linear::backward_input(&linears.map(|(dy, linear)| (dy, model.value(linear.weight))))?;
+    let d_norm = gradients.value(slots.input_norm);
+    rms_norm::backward(Some(&d_middle), &d_normed, &kept.x, &kept.inverse_rms, norm, d_norm)
+}
+
+fn backward_mlp(
+    model: &Model,
+    slots: &LayerSlots,
+    kept: &Activations,
+    dy: &Tensor,
+    gradients: &Gradients,
+) -> Result<Tensor> {
+    let product = swiglu::forward(&kept.gate, &kept.up)?;
+    linear::backward_weight(dy, &product, gradients.value(slots.down))?;
+    let d_product = linear::backward_input(&[(dy, model.value(slots.down))])?;
+    let (d_gate, d_up) = swiglu::backward(&d_product, &kept.gate, &kept.up)?;
+
+    let norm = model.value(slots.mlp_norm);
+    let normed = rms_norm::again(&kept.middle, &kept.middle_inverse_rms, norm)?;
+    linear::backward_weight(&d_gate, &normed, gradients.value(slots.gate))?;
+    linear::backward_weight(&d_up, &normed, gradients.value(slots.up))?;
+    let products = [(&d_gate, model.value(slots.gate)), (&d_up, model.value(slots.up))];
+    let d_normed = linear::backward_input(&products)?;
+    let d_norm = gradients.value(slots.mlp_norm);
+    rms_norm::backward(Some(dy), &d_normed, &kept.middle, &kept.middle_inverse_rms, norm, d_norm)
+}

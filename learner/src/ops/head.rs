@@ -1,0 +1,229 @@
+//! From normed states to what the learner wants of each response token: its log-probability under
+//! softmax(z/T), the entropy of that distribution and the variance of z/T under it.
+//!
+//! # Theory of operation
+//! Logits exist for a chunk of rows at a time, never for tokens x vocabulary. The gradient needs the
+//! statistics of all rows first (the caller's loss may look at all of them), so a batch of more than one chunk
+//! computes its logits twice. With g = dLoss/dlogprob: dLoss/dz_j = (g / T) (1[j = target] - p_j), written
+//! over the chunk's logits.
+
+use candle_core::Tensor;
+
+use super::{LANES, exp, greatest, matrix, read, rows_mut, vectorised, write};
+use crate::error::{EngineError, Result};
+use crate::gemm::{Matrix, Threads, product};
+
+/// Logits held at a time: 16 MiB of them.
+const CHUNK_NUMBERS: usize = 4 * 1024 * 1024;
+
+/// Per response token, in the batch's order, of softmax(z/T): all natural logarithms.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TokenStats {
+    /// Log-probability of the token.
+    pub logprob: Vec<f32>,
+    /// Entropy of the distribution it was drawn from, over the whole vocabulary.
+    pub entropy: Vec<f32>,
+    /// Variance of z/T under that distribution: dH / d(ln T).
+    pub variance: Vec<f32>,
+}
+
+impl TokenStats {
+    /// Appends the statistics of the next part of a split batch.
+    pub fn extend(&mut self, other: TokenStats) {
+        self.logprob.extend(other.logprob);
+        self.entropy.extend(other.entropy);
+        self.variance.extend(other.variance);
+    }
+}
+
+/// Statistics of each row of `hidden` for its target.
+pub(crate) fn score(
+    hidden: &Tensor,
+    weight: &Tensor,
+    targets: &[u32],
+    temperature: f32,
+) -> Result<TokenStats> {
+    let (hidden, width) = (read(hidden)?, weight.dim(1)?);
+    Ok(Head { hidden: &hidden, weight: &read(weight)?, width, targets, temperature }
+        .stats(chunk_rows(weight)?)
+        .0)
+}
+
+/// Statistics, dLoss/dhidden; adds to the weight's gradient.
+pub(crate) fn loss_backward(
+    hidden: &Tensor,
+    weight: &Tensor,
+    targets: &[u32],
+    temperature: f32,
+    grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
+    d_weight: &Tensor,
+) -> Result<(TokenStats, Tensor)> {
+    let chunk = chunk_rows(weight)?;
+    loss_backward_in_chunks(hidden, weight, targets, temperature, grad_of_logprob, d_weight, chunk)
+}
+
+fn chunk_rows(weight: &Tensor) -> Result<usize> {
+    Ok((CHUNK_NUMBERS / weight.dim(0)?).max(16))
+}
+
+fn loss_backward_in_chunks(
+    hidden: &Tensor,
+    weight: &Tensor,
+    targets: &[u32],
+    temperature: f32,
+    grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
+    d_weight: &Tensor,
+    chunk: usize,
+) -> Result<(TokenStats, Tensor)> {
+    let (vocabulary, width) = weight.dims2()?;
+    let (hidden, weight) = (read(hidden)?, read(weight)?);
+    let head = Head { hidden: &hidden, weight: &weight, width, targets, temperature };
+    let (stats, mut logits, log_sums) = head.stats(chunk);
+    let gradient = grad_of_logprob(&stats);
+    if gradient.len() != targets.len() {
+        let what = format!("{} gradients for {} response tokens", gradient.len(), targets.len());
+        return Err(EngineError::Input(what));
+    }
+    let mut d_hidden = vec![0.0; hidden.len()];
+    for from in (0..targets.len()).step_by(chunk) {
+        let rows = chunk.min(targets.len() - from);
+        if targets.len() > chunk {
+            head.logits(from, rows, &mut logits);
+        }
+        rows_mut(&mut logits, vocabulary, |row, z| {
+            let (at, inverse) = (from + row, 1.0 / temperature);
+            let (push, log_sum, target) = (gradient[at] * inverse, log_sums[at], targets[at] as usize);
+            vectorised(|| z.iter_mut().for_each(|z| *z = -push * exp(*z * inverse - log_sum)));
+            z[target] += push;
+        });
+        let dz = Matrix::new(&logits, rows, vocabulary);
+        let out = &mut d_hidden[from * width..(from + rows) * width];
+        product(out, width, false, 1.0, dz, Matrix::new(&weight, vocabulary, width), Threads::Pool);
+        let h = Matrix::new(&hidden[from * width..(from + rows) * width], rows, width);
+        write(d_weight, |out| product(out, width, true, 1.0, dz.transposed(), h, Threads::Pool))?;
+    }
+    Ok((stats, matrix(d_hidden, targets.len(), width)?))
+}
+
+struct Head<'a> {
+    hidden: &'a [f32],
+    weight: &'a [f32],
+    width: usize,
+    targets: &'a [u32],
+    temperature: f32,
+}
+
+impl Head<'_> {
+    fn logits(&self, from: usize, rows: usize, logits: &mut Vec<f32>) {
+        let vocabulary = self.weight.len() / self.width;
+        logits.resize(rows * vocabulary, 0.0);
+        let states = Matrix::new(&self.hidden[from * self.width..], rows, self.width);
+        let weight = Matrix::new(self.weight, vocabulary, self.width).transposed();
+        product(logits, vocabulary, false, 1.0, states, weight, Threads::Pool);
+    }
+
+    /// Statistics, the last chunk's logits, and log sum exp (z/T) of each row.
+    fn stats(&self, chunk: usize) -> (TokenStats, Vec<f32>, Vec<f32>) {
+        let (mut stats, mut logits, mut log_sums) = (TokenStats::default(), Vec::new(), Vec::new());
+        let vocabulary = self.weight.len() / self.width;
+        for from in (0..self.targets.len()).step_by(chunk) {
+            let rows = chunk.min(self.targets.len() - from);
+            self.logits(from, rows, &mut logits);
+            let mut summaries = vec![[0.0f32; 4]; rows];
+            let (logits, inverse) = (&logits, 1.0 / self.temperature);
+            let summarise = |row: usize, out: &mut [f32]| {
+                let z = &logits[row * vocabulary..][..vocabulary];
+                out.copy_from_slice(&summary(z, inverse, self.targets[from + row] as usize));
+            };
+            // Each row costs a vocabulary, so it is the logits that decide whether the pool pays.
+            if rows * vocabulary < super::PARALLEL_FROM {
+                summaries.iter_mut().enumerate().for_each(|(row, out)| summarise(row, out));
+            } else {
+                use rayon::prelude::*;
+                summaries
+                    .par_iter_mut()
+                    .with_min_len(8)
+                    .enumerate()
+                    .for_each(|(row, out)| summarise(row, out));
+            }
+            for [logprob, entropy, variance, log_sum] in summaries {
+                stats.logprob.push(logprob);
+                stats.entropy.push(entropy);
+                stats.variance.push(variance);
+                log_sums.push(log_sum);
+            }
+        }
+        (stats, logits, log_sums)
+    }
+}
+
+/// Log-probability of the target, entropy, variance, and log sum exp of z/T.
+fn summary(z: &[f32], inverse_temperature: f32, target: usize) -> [f32; 4] {
+    vectorised(|| {
+        let top = greatest(z);
+        let mut sums = [[0.0f32; LANES]; 3];
+        let blocks = z.chunks_exact(LANES);
+        let rest = blocks.remainder();
+        for block in blocks {
+            for lane in 0..LANES {
+                let s = (block[lane] - top) * inverse_temperature;
+                let e = exp(s);
+                sums[0][lane] += e;
+                sums[1][lane] += s * e;
+                sums[2][lane] += s * s * e;
+            }
+        }
+        for (lane, z) in rest.iter().enumerate() {
+            let s = (z - top) * inverse_temperature;
+            let e = exp(s);
+            sums[0][lane] += e;
+            sums[1][lane] += s * e;
+            sums[2][lane] += s * s * e;
+        }
+        let [total, first, second] = sums.map(|lanes| lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>());
+        let (mean, log_total) = (first / total, total.ln());
+        let at_target = f64::from((z[target] - top) * inverse_temperature);
+        let log_sum = log_total + f64::from(top * inverse_temperature);
+        [at_target - log_total, log_total - mean, (second / total - mean * mean).max(0.0), log_sum]
+            .map(|value| value as f32)
+    })
+}
+
+/// Draws from softmax(z/T) with `uniform` in 0..1, or takes the most probable id (the lowest of equals)
+/// where there is none; returns the id and its log-probability. Overwrites `z`.
+pub(crate) fn draw(z: &mut [f32], temperature: f32, uniform: Option<f64>) -> (u32, f32) {
+    let inverse = 1.0 / temperature;
+    let (top, total) = vectorised(|| {
+        let top = greatest(z);
+        let mut total = 0.0;
+        for block in z.chunks_mut(256) {
+            block.iter_mut().for_each(|z| *z = exp((*z - top) * inverse));
+            total += f64::from(super::sum(block.len(), |i| block[i]));
+        }
+        (top, total)
+    });
+    debug_assert!(top.is_finite(), "logits are not finite");
+    let chosen = match uniform {
+        Some(uniform) => pick(z, uniform * total),
+        None => z.iter().position(|&e| e >= 1.0).unwrap_or(0),
+    };
+    (chosen as u32, (f64::from(z[chosen]).ln() - total.ln()) as f32)
+}
+
+/// The first index at which the running sum passes `threshold`; the last one of weight when rounding keeps
+/// the sum below it.
+fn pick(weights: &[f32], threshold: f64) -> usize {
+    let mut running = 0.0;
+    let mut last = 0;
+    for (index, &weight) in weights.iter().enumerate() {
+        // The clamp of exp() leaves a trace of 1e-38 on impossible tokens; they must not be drawn.
+        if weight > 1e-37 {
+            running += f64::from(weight);
+            last = index;
+            if running > threshold {
+                return index;
+            }
+        }
+    }
+    last
+}

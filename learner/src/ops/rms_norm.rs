@@ -1,0 +1,79 @@
+//! y = w x / sqrt(mean(x^2) + eps), row by row.
+
+use candle_core::Tensor;
+
+use super::{dot, matrix, read, rows_mut, sum, sum_rows, vectorised, write};
+use crate::error::Result;
+
+/// The normed rows, and each row's 1 / sqrt(mean(x^2) + eps) for the backward pass.
+pub(crate) fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Vec<f32>)> {
+    let (rows, width) = x.dims2()?;
+    let (x, weight) = (read(x)?, read(weight)?);
+    let (x, weight) = (&*x, &*weight);
+    let mut inverse = vec![0.0; rows];
+    rows_mut(&mut inverse, 1, |row, inverse| {
+        let x = &x[row * width..][..width];
+        inverse[0] = 1.0 / (vectorised(|| dot(x, x)) / width as f32 + eps).sqrt();
+    });
+    let out = scaled(x, &inverse, weight);
+    Ok((matrix(out, rows, width)?, inverse))
+}
+
+/// The normed rows again, from what the backward pass keeps.
+pub(crate) fn again(x: &Tensor, inverse: &[f32], weight: &Tensor) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    matrix(scaled(&read(x)?, inverse, &read(weight)?), rows, width)
+}
+
+fn scaled(x: &[f32], inverse: &[f32], weight: &[f32]) -> Vec<f32> {
+    let width = weight.len();
+    let mut out = vec![0.0; x.len()];
+    rows_mut(&mut out, width, |row, out| {
+        let (x, inverse) = (&x[row * width..][..width], inverse[row]);
+        vectorised(|| {
+            for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * inverse * weight;
+            }
+        });
+    });
+    out
+}
+
+/// dLoss/dx, plus `residual` (what reaches x past the norm); adds to the weight's gradient.
+pub(crate) fn backward(
+    residual: Option<&Tensor>,
+    dy: &Tensor,
+    x: &Tensor,
+    inverse: &[f32],
+    weight: &Tensor,
+    d_weight: &Tensor,
+) -> Result<Tensor> {
+    let (rows, width) = x.dims2()?;
+    let (dy, x, weight) = (read(dy)?, read(x)?, read(weight)?);
+    let (dy, x, weight) = (&*dy, &*x, &*weight);
+    let mut out = match residual {
+        Some(residual) => read(residual)?.to_vec(),
+        None => vec![0.0; rows * width],
+    };
+    rows_mut(&mut out, width, |row, out| {
+        let (dy, x, inverse) = (&dy[row * width..][..width], &x[row * width..][..width], inverse[row]);
+        vectorised(|| {
+            let along = sum(width, |i| dy[i] * weight[i] * x[i]) * inverse * inverse * inverse / width as f32;
+            for (((out, dy), weight), x) in out.iter_mut().zip(dy).zip(weight).zip(x) {
+                *out += inverse * weight * dy - along * x;
+            }
+        });
+    });
+    write(d_weight, |d_weight| {
+        sum_rows(d_weight, rows, |range, sum| {
+            for row in range {
+                let (dy, x, inverse) =
+                    (&dy[row * width..][..width], &x[row * width..][..width], inverse[row]);
+                for ((sum, dy), x) in sum.iter_mut().zip(dy).zip(x) {
+                    *sum += dy * x * inverse;
+                }
+            }
+        });
+    })?;
+    matrix(out, rows, width)
+}

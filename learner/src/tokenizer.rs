@@ -1,0 +1,190 @@
+//! Byte-level BPE by `tokenizer.json`, through the `tokenizers` crate.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, SplitDelimiterBehavior};
+
+use crate::checkpoint::replace;
+use crate::error::{EngineError, Result};
+
+/// Where a trained tokenizer cuts text before it merges: each digit by itself (so numbers have no
+/// memorised spellings), words and signs with the space before them, white space.
+const PIECES: &str = r"\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+";
+
+/// Text to token ids and back.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// `tokenizer_config.json`, passed on as it was read.
+    config: Value,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json`, and `tokenizer_config.json` if there is one, of a directory.
+    ///
+    /// # Errors
+    /// The file is missing or no tokenizer.
+    pub fn load(directory: &Path) -> Result<Tokenizer> {
+        let path = directory.join("tokenizer.json");
+        let bytes = std::fs::read(&path).map_err(EngineError::io(&path))?;
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| EngineError::checkpoint(&path, format!("expected a tokenizer: {error}")))?;
+        let path = directory.join("tokenizer_config.json");
+        let config = match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text)
+                .map_err(|error| EngineError::checkpoint(&path, format!("expected JSON: {error}")))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => json!({}),
+            Err(error) => return Err(EngineError::io(&path)(error)),
+        };
+        Ok(Tokenizer { inner, config })
+    }
+
+    /// Learns a vocabulary of at most `vocab_size` ids from `texts`: the special tokens first, in the given
+    /// order from id 0, then the 256 bytes, then merges. The same texts give the same tokenizer. The first
+    /// special token is the end of text.
+    ///
+    /// # Errors
+    /// No special token, a vocabulary too small for the bytes, or the trainer refused.
+    pub fn train(texts: &[String], vocab_size: usize, special: &[&str]) -> Result<Tokenizer> {
+        let least = 256 + special.len();
+        if special.is_empty() || vocab_size < least {
+            let what = format!(
+                "expected an end-of-text token and a vocabulary of at least {least}, not {vocab_size}"
+            );
+            return Err(EngineError::Input(what));
+        }
+        let mut inner = tokenizers::Tokenizer::new(BPE::default());
+        let pieces = SplitPattern::Regex(PIECES.to_owned());
+        let split = Split::new(pieces, SplitDelimiterBehavior::Isolated, false).map_err(refused)?;
+        let bytes = ByteLevel::new(false, false, false);
+        inner.with_pre_tokenizer(Some(Sequence::new(vec![
+            PreTokenizerWrapper::Split(split),
+            PreTokenizerWrapper::ByteLevel(bytes),
+        ])));
+        inner.with_decoder(Some(bytes));
+        let special_tokens = special.iter().map(|&text| AddedToken::from(text, true)).collect();
+        let trainer = BpeTrainerBuilder::new()
+            .show_progress(false)
+            .vocab_size(vocab_size)
+            .min_frequency(2)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .special_tokens(special_tokens)
+            .build();
+        inner.train(&mut TrainerWrapper::from(trainer), texts.iter()).map_err(refused)?;
+        let config = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": special[0],
+            "pad_token": special[0],
+            "clean_up_tokenization_spaces": false,
+        });
+        Ok(Tokenizer { inner, config })
+    }
+
+    /// Token ids of a text; special tokens written in it become their ids.
+    ///
+    /// # Errors
+    /// The tokenizer refused.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.inner.encode(text, false).map_err(refused)?.get_ids().to_vec())
+    }
+
+    /// The text of token ids, with or without the special ones; bytes that are no UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// The tokenizer refused.
+    pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
+        self.inner.decode(ids, skip_special_tokens).map_err(refused)
+    }
+
+    /// The id of one token, special or not.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Number of ids, special tokens included. A model's `vocab_size` may be larger.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The end-of-text token's id, where `tokenizer_config.json` names one.
+    pub fn eos_token_id(&self) -> Option<u32> {
+        let eos = self.config.get("eos_token")?;
+        self.token_id(eos.as_str().or_else(|| eos.get("content")?.as_str())?)
+    }
+
+    /// Writes `tokenizer.json` and `tokenizer_config.json`, each whole or not at all.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        std::fs::create_dir_all(directory).map_err(EngineError::io(directory))?;
+        let text = self.inner.to_string(true).map_err(refused)?;
+        replace(&directory.join("tokenizer.json"), text.as_bytes())?;
+        let config = serde_json::to_string_pretty(&self.config).unwrap_or_default() + "\n";
+        replace(&directory.join("tokenizer_config.json"), config.as_bytes())
+    }
+}
+
+fn refused(error: tokenizers::Error) -> EngineError {
+    EngineError::Tokenizer(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_any_text_and_keeps_digits_apart() {
+        let texts: Vec<String> = (0..200).map(|i| format!("Compute {i} + {} = ?\n", i * 7)).collect();
+        let tokenizer = Tokenizer::train(&texts, 300, &["<|end|>", "<|user|>"]).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        tokenizer.save(directory.path()).unwrap();
+        let loaded = Tokenizer::load(directory.path()).unwrap();
+        assert_eq!(loaded.eos_token_id(), Some(0));
+        assert_eq!(loaded.token_id("<|user|>"), Some(1));
+        assert!(loaded.vocab_size() <= 300 && loaded.vocab_size() > 258);
+        for text in [
+            "Compute 123 + 7 = ?\n",
+            "",
+            "  two  spaces",
+            "\u{1f600} \u{e9}\u{4e2d}",
+            "\0\t\r\n",
+            "a<|end|>b",
+        ] {
+            let ids = tokenizer.encode(text).unwrap();
+            assert_eq!(ids, loaded.encode(text).unwrap());
+            assert_eq!(loaded.decode(&ids, false).unwrap(), text);
+        }
+        assert_eq!(tokenizer.encode("123").unwrap().len(), 3);
+        assert_eq!(tokenizer.encode("<|end|>").unwrap(), [0]);
+        let ids = tokenizer.encode("5<|end|>").unwrap();
+        assert_eq!(tokenizer.decode(&ids, true).unwrap(), "5");
+        // The merges are learned: a word of the texts is one token.
+        assert_eq!(tokenizer.encode("Compute").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_same_texts_give_the_same_tokenizer() {
+        let texts: Vec<String> = (0..50).map(|i| format!("def f(x): return x + {i}")).collect();
+        let train = || Tokenizer::train(&texts, 290, &["<|end|>"]).unwrap().inner.to_string(false).unwrap();
+        assert_eq!(train(), train());
+    }
+
+    #[test]
+    fn says_what_it_needs() {
+        assert!(Tokenizer::train(&[], 100, &["<|end|>"]).unwrap_err().to_string().contains("at least 257"));
+        let directory = tempfile::tempdir().unwrap();
+        let missing = Tokenizer::load(directory.path()).unwrap_err().to_string();
+        assert!(missing.contains("tokenizer.json"), "{missing}");
+        std::fs::write(directory.path().join("tokenizer.json"), "{}").unwrap();
+        let wrong = Tokenizer::load(directory.path()).unwrap_err().to_string();
+        assert!(wrong.contains("expected a tokenizer"), "{wrong}");
+    }
+}
