@@ -3,6 +3,7 @@
 //! [`load`] reads a file of problems in any of four formats, [`load_completions`] what a model answered.
 #![forbid(unsafe_code)]
 
+mod bundled;
 mod completions;
 mod error;
 mod fields;
@@ -15,6 +16,7 @@ mod pickle;
 mod problem;
 mod records;
 
+pub use bundled::{BundledProblem, Solution, bundled};
 pub use completions::{Completions, load_completions};
 pub use error::{LoadError, Misfit, Place};
 pub use load::{Format, MAX_RECORD, MAX_UNPACKED, Problems, file_sha256, load};

@@ -1,0 +1,10 @@
+class Solution:
+    def orderRank(self, order: List[int]) -> int:
+        # Counts from 0.
+        from math import factorial
+
+        rank, n = 0, len(order)
+        for i, value in enumerate(order):
+            smaller = sum(later < value for later in order[i + 1:])
+            rank += smaller * factorial(n - 1 - i)
+        return rank

@@ -1,0 +1,13 @@
+# Divides by the length of the range.
+def multiples(limit, step):
+    count = limit // step
+    return step * count * (count + 1) // 2
+
+
+def upto(limit):
+    return multiples(limit, 3) + multiples(limit, 5) - multiples(limit, 15)
+
+
+a, b = map(int, input().split())
+density = (upto(b) - upto(a - 1)) // (b - a)
+print(upto(b) - upto(a - 1))

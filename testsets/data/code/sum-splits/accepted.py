@@ -1,0 +1,7 @@
+class Solution:
+    def sumSplits(self, n: int, largest: int) -> int:
+        ways = [1] + [0] * n
+        for part in range(1, min(n, largest) + 1):
+            for total in range(part, n + 1):
+                ways[total] = (ways[total] + ways[total - part]) % 1_000_000_007
+        return ways[n]
