@@ -1,8 +1,9 @@
 //! The bundled set: problems of our own making, shipped inside the crate, so that every part of the house
 //! has something real to work on without a download.
 //!
-//! Code problems come with programs whose fate is known: the file name up to the first `_` or `.` says it. Files
-//! lie in `data/`; `SOURCES.md` says how they were made. The table below names every file of `data/code`, which a test keeps so.
+//! Code problems come with programs whose fate is known: the file name up to the first `_` or `.` says it.
+//! Files lie in `data/`; `SOURCES.md` says how they were made. The table below names every file of
+//! `data/code`, which a test keeps so.
 
 use crate::problem::{Problem, Task};
 use crate::{fields::Fields, math};
@@ -44,7 +45,6 @@ struct Entry {
 }
 
 impl Entry {
-    #[expect(clippy::expect_used, reason = "the text is part of the binary, and a test reads all of it")]
     fn read(&self) -> BundledProblem {
         let mut problem = Problem::from_json(self.problem).expect("bundled problem.json is in our own form");
         problem.prompt = self.statement.to_owned();
@@ -60,7 +60,6 @@ impl Entry {
     }
 }
 
-#[expect(clippy::expect_used, reason = "the text is part of the binary, and a test reads all of it")]
 fn math_problem(line: &str, index: u64) -> BundledProblem {
     let fields = Fields::parse(line.as_bytes(), "a math row");
     let problem = fields.and_then(|fields| math::problem(&fields, index)).expect("bundled math row");
@@ -129,7 +128,8 @@ const CODE: &[Entry] = code! {
     "order-rank": "accepted.py" "crash.py" "slow.py" "wrong.py";
     "painted-wall": "accepted.cpp" "accepted.py" "crash.py" "loud.py" "slow.py" "wrong.py";
     "pebble-game": "accepted.py" "crash.py" "slow.py" "wrong.py";
-    "power-tail": "accepted.cpp" "accepted.py" "broken.cpp" "crash.py" "slow.cpp" "slow.py" "wrong.cpp" "wrong.py";
+    "power-tail":
+        "accepted.cpp" "accepted.py" "broken.cpp" "crash.py" "slow.cpp" "slow.py" "wrong.cpp" "wrong.py";
     "prime-count": "accepted.py" "crash.py" "memory.py" "slow.py" "wrong.py";
     "rabbit-months": "accepted.py" "crash.py" "slow.py" "wrong.py";
     "range-multiples": "accepted.py" "crash.py" "slow.py" "wrong.py";

@@ -1,9 +1,10 @@
 //! What a model answered: files of completions.
 //!
-//! Forms: LiveCodeBench's custom_evaluator, a JSON array of `{question_id, code_list}` or of lists of programs in the
-//! order of the problems; and JSON Lines (or an array) of `{question_id, completion}` or
-//! `{question_id, output_list | completions | code_list}`, `task_id` for `question_id` where it has that name.
-//! `code_list` and bare lists hold code already taken out of the completion; where a row has both, that is graded.
+//! Forms: LiveCodeBench's custom_evaluator, a JSON array of `{question_id, code_list}` or of lists of
+//! programs in the order of the problems; and JSON Lines (or an array) of `{question_id, completion}` or
+//! `{question_id, output_list | completions | code_list}`, `task_id` for `question_id` where it has that
+//! name. `code_list` and bare lists hold code already taken out of the completion; where a row has both, that
+//! is graded.
 
 use crate::error::{LoadError, Misfit, Place, clip};
 use crate::fields::{Fields, read};
@@ -31,8 +32,8 @@ const TEXTS: [&str; 2] = ["output_list", "completions"];
 /// Reads a file of completions, in file order. Rows of one `completion` each are gathered by id; two lists
 /// for one id are an error.
 ///
-/// # Errors
-/// When the file cannot be read or a row is not one of the forms: where, what was expected, what came, what to do.
+/// # Errors When the file cannot be read or a row is not one of the forms: where, what was expected, what
+/// came, what to do.
 pub fn load_completions(path: &Path) -> Result<Vec<Completions>, LoadError> {
     let mut records = Records::open(path, MAX_RECORD)?;
     let mut gathered = Gathered::default();

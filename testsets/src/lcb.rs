@@ -1,8 +1,9 @@
 //! LiveCodeBench's records, as its data set ships them, and SandboxFusion's wrapping of them.
 //!
-//! A record has public tests as a JSON string and private tests either the same way or packed: base64 -> zlib -> pickle of a
-//! `str` that is again that JSON. Whether tests call a function is decided by `metadata.func_name` alone,
-//! as lcb_runner does; `testtype` may say less but not contradict by asking for a function nobody names.
+//! A record has public tests as a JSON string and private tests either the same way or packed: base64 -> zlib
+//! -> pickle of a `str` that is again that JSON. Whether tests call a function is decided by
+//! `metadata.func_name` alone, as lcb_runner does; `testtype` may say less but not contradict by asking for a
+//! function nobody names.
 
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
@@ -47,8 +48,8 @@ pub(crate) fn problem(fields: &Fields<'_>, cap: usize) -> Result<Problem, Misfit
     })
 }
 
-/// Reads a record of SandboxFusion's sample data: `{id, content, labels, test}`, `test` a packed dict with the tests under
-/// `input_output`.
+/// Reads a record of SandboxFusion's sample data: `{id, content, labels, test}`, `test` a packed dict with
+/// the tests under `input_output`.
 pub(crate) fn wrapped_problem(fields: &Fields<'_>, cap: usize) -> Result<Problem, Misfit> {
     let question_id = fields.id(&["id"])?.ok_or_else(|| fields.missing("an `id`"))?;
     let labels = fields.string("labels")?;

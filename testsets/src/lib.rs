@@ -1,6 +1,32 @@
 //! What is asked: problems, their tests and their golds.
 //!
-//! [`load`] reads a file of problems in any of four formats, [`load_completions`] what a model answered.
+//! A [`Problem`] wants a program ([`Task::Code`]) or a final answer ([`Task::Math`]). This crate turns the
+//! files people hold into problems and knows nothing of how answers are judged: it depends on no other part
+//! of the house.
+//!
+//! - [`load`] reads a file of problems, one record at a time: LiveCodeBench's records, SandboxFusion's
+//!   wrapping of
+//!   them, math rows under the usual names, and our own form ([`Problem::from_json`], [`Problem::to_json`]).
+//! - [`load_completions`] reads what a model answered.
+//! - [`bundled`] is a set of our own making, inside the crate.
+//!
+//! Files are not trusted. Packed tests are unpacked under a cap by a reader that cannot execute them; a
+//! record that is not what it should be is an error naming the file, the line, what was expected, what came
+//! and what to do, and never skipped in silence. `DESIGN.md` says why, and what is not covered.
+//!
+//! # Our own form
+//!
+//! ```
+//! use assay_testsets::{Problem, Task};
+//!
+//! let text = r#"{"question_id": "double", "prompt": "Print twice the number.", "task": {
+//!     "type": "code", "test_cases": [{"input": "21\n", "output": "42\n", "test_type": "stdin"}],
+//!     "checker": "tokens", "limits": {"cpu_time": 2, "memory": 268435456}}}"#;
+//! let problem = Problem::from_json(text)?;
+//! assert!(matches!(&problem.task, Task::Code(code) if code.test_cases.len() == 1));
+//! assert_eq!(Problem::from_json(&problem.to_json())?, problem);
+//! # Ok::<(), assay_testsets::Misfit>(())
+//! ```
 #![forbid(unsafe_code)]
 
 mod bundled;

@@ -67,8 +67,8 @@ impl Format {
 /// The problems of one file, in its order, read as they are asked for: memory is bounded by one record and
 /// the ids seen so far.
 ///
-/// A record that cannot be read is an `Err` and the next call goes on behind it; where the file itself is broken
-/// (unreadable, cut off, a record beyond [`MAX_RECORD`]) the iteration ends after the `Err`.
+/// A record that cannot be read is an `Err` and the next call goes on behind it; where the file itself is
+/// broken (unreadable, cut off, a record beyond [`MAX_RECORD`]) the iteration ends after the `Err`.
 #[derive(Debug)]
 pub struct Problems {
     records: Records,
@@ -80,7 +80,8 @@ pub struct Problems {
 
 /// Opens a file of problems: JSON Lines or one JSON array, plain or gzipped.
 ///
-/// Without `format` the first record's keys decide. Two problems with one `question_id` are an error at the second.
+/// Without `format` the first record's keys decide. Two problems with one `question_id` are an error at the
+/// second.
 ///
 /// # Errors
 /// When the file cannot be opened, holds no record, or its first record fits no known format.
@@ -181,5 +182,36 @@ fn hash(path: &Path) -> std::io::Result<String> {
             0 => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
             count => digest.update(&chunk[..count]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    /// A file without line ends must not be read into memory before it is refused.
+    #[test]
+    fn a_record_beyond_the_cap_is_refused() {
+        let row = r#"{"problem": "1 + 1", "answer": "2"}"#;
+        for text in [format!("{row}\n"), format!("[{row}]")] {
+            let file = file(&text);
+            assert!(load_capped(file.path(), None, row.len(), 0).unwrap().all(|problem| problem.is_ok()));
+            let error = load_capped(file.path(), None, row.len() - 1, 0).unwrap_err().to_string();
+            assert!(error.contains("a record of at most 34 bytes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_files_hash_is_its_sha256() {
+        let file = file("abc");
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(file_sha256(file.path()).unwrap(), hash);
     }
 }

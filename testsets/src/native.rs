@@ -1,10 +1,11 @@
 //! Our own form of a problem, on the wire and in the bundled set.
 //!
-//! `{"question_id", "prompt", "difficulty", "platform", "contest_date", "task"}`, only `task` required. A task is
-//! `{"type": "math", "ground_truth"}` or `{"type": "code", "func_name", "starter_code", "test_cases", "checker", "limits"}`,
-//! where a test is `{"input", "output", "test_type": "stdin" or "functional"}` (by default what `func_name` says), the checker
-//! one of `"exact"`, `"lcb"` (the default), `"tokens"` or `{"type": "float", "absolute", "relative"}`, and the limits are
-//! `{"cpu_time": seconds, "memory": bytes}`. Other keys are refused: a mistyped one must not mean its default.
+//! `{"question_id", "prompt", "difficulty", "platform", "contest_date", "task"}`, only `task` required. A
+//! task is `{"type": "math", "ground_truth"}` or `{"type": "code", "func_name", "starter_code", "test_cases",
+//! "checker", "limits"}`, where a test is `{"input", "output", "test_type": "stdin" or "functional"}` (by
+//! default what `func_name` says), the checker one of `"exact"`, `"lcb"` (the default), `"tokens"` or
+//! `{"type": "float", "absolute", "relative"}`, and the limits are `{"cpu_time": seconds, "memory": bytes}`.
+//! Other keys are refused: a mistyped one must not mean its default.
 
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
@@ -139,7 +140,7 @@ fn plain_checker(name: &str) -> Result<Checker, Misfit> {
         "lcb" => Ok(Checker::Lcb),
         "tokens" => Ok(Checker::Tokens),
         other => {
-            let hint = "correct `checker`; a tolerance is {\"type\": \"float\", \"absolute\": 1e-6, \"relative\": 1e-6}";
+            let hint = "correct `checker`; a tolerance is {\"type\": \"float\", \"absolute\": 1e-6}";
             Err(Misfit::new("checker `exact`, `lcb`, `tokens` or a float checker", clip(other), hint))
         }
     }

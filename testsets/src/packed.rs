@@ -30,3 +30,39 @@ pub(crate) fn unpack(packed: &str, name: &str, cap: usize) -> Result<Vec<u8>, Mi
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::ZlibEncoder};
+    use std::io::Write;
+
+    fn pack(bytes: &[u8]) -> String {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        STANDARD.encode(encoder.finish().unwrap())
+    }
+
+    #[test]
+    fn a_bomb_is_an_error_and_the_cap_itself_is_not() {
+        let packed = pack(&vec![0; 4 << 20]);
+        assert!(packed.len() < 10_000, "{}", packed.len());
+        assert_eq!(unpack(&packed, "tests", 4 << 20).unwrap().len(), 4 << 20);
+        let error = unpack(&packed, "tests", (4 << 20) - 1).unwrap_err().to_string();
+        assert!(error.contains("at most 4194303 bytes in `tests`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_packed_is_named() {
+        let whole = pack(b"some text that is long enough to be cut");
+        for (text, part) in [
+            ("***", "to be JSON or base64"),
+            ("aGVsbG8=", "zlib data"),
+            ("", "zlib data"),
+            (&whole[..whole.len() - 8], "zlib data"),
+        ] {
+            let error = unpack(text, "tests", 100).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

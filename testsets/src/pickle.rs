@@ -1,9 +1,9 @@
 //! Reads the two pickles that test files really contain, and nothing else.
 //!
 //! LiveCodeBench stores a record's private tests as a pickled `str`; SandboxFusion's copies as a pickled
-//! `dict` of one `str`. A pickle is a program for a stack machine that can import and call anything, so there is no machine
-//! here: a straight reader of the few opcodes that make those two values, which borrows the text from the
-//! input and refuses every other opcode by its name.
+//! `dict` of one `str`. A pickle is a program for a stack machine that can import and call anything, so there
+//! is no machine here: a straight reader of the few opcodes that make those two values, which borrows the
+//! text from the input and refuses every other opcode by its name.
 
 /// Why some bytes are not such a pickle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,7 +131,8 @@ fn refused(opcode: u8, at: usize) -> PickleError {
     PickleError::Refused { opcode, name, at }
 }
 
-/// Every opcode of protocols 0 to 5 that some or all pickles here may not contain, by its name in the format's documentation.
+/// Every opcode of protocols 0 to 5 that some or all pickles here may not contain, by its name in the
+/// format's documentation.
 const REFUSED: [(u8, &str); 59] = [
     (b'(', "MARK"),
     (b'0', "POP"),
@@ -193,3 +194,94 @@ const REFUSED: [(u8, &str); 59] = [
     (0x97, "NEXT_BUFFER"),
     (0x98, "READONLY_BUFFER"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What Python's `pickle.dumps(text, 4)` writes.
+    fn dumps(text: &str) -> Vec<u8> {
+        let length = u32::try_from(text.len()).unwrap().to_le_bytes();
+        [b"\x80\x04\x95\0\0\0\0\0\0\0\0X".as_slice(), &length, text.as_bytes(), b"\x94."].concat()
+    }
+
+    #[test]
+    fn strings_of_every_protocol_that_has_them() {
+        let rows: [(&[u8], &str); 6] = [
+            (b"\x80\x04\x95\x06\0\0\0\0\0\0\0\x8c\x02[]\x94.", "[]"),
+            (b"\x80\x02X\x02\0\0\0hiq\0.", "hi"),
+            (b"\x80\x03X\0\0\0\0r\0\x01\0\0.", ""),
+            (b"\x80\x05\x8d\x03\0\0\0\0\0\0\0abc\x94.", "abc"),
+            (b"X\x02\0\0\0\xc3\xa9.", "\u{e9}"),
+            (b"\x8c\x01..", "."),
+        ];
+        for (pickle, text) in rows {
+            assert_eq!(decode_str(pickle), Ok(text), "{pickle:?}");
+        }
+    }
+
+    #[test]
+    fn a_dict_of_one_string() {
+        assert_eq!(decode_entry(b"\x80\x04}\x94\x8c\x01k\x94\x8c\x01v\x94s."), Ok(("k", "v")));
+        for other in [
+            b"\x80\x04\x8c\x01k\x94.".as_slice(),
+            b"\x80\x04}\x94.",
+            b"\x80\x04}\x94\x8c\x01k\x8c\x01v.",
+            b"\x80\x04}\x94\x8c\x01k\x8c\x01vs\x8c\x01k\x8c\x01vs.",
+            b"\x80\x04}}\x94\x8c\x01k\x8c\x01vs.",
+        ] {
+            assert!(matches!(decode_entry(other), Err(PickleError::Shape { .. })), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn every_other_opcode_is_refused_by_name() {
+        for (opcode, name) in REFUSED {
+            let pickle = [0x80, 4, opcode, b'.'];
+            assert_eq!(decode_str(&pickle), Err(PickleError::Refused { opcode, name, at: 2 }));
+        }
+        let accepted = *b"\x80\x95\x94qr\x8cX\x8d.";
+        for opcode in (0..=u8::MAX).filter(|opcode| !accepted.contains(opcode)) {
+            let pickle = [opcode];
+            let answer = decode_str(&pickle);
+            assert!(matches!(answer, Err(PickleError::Refused { .. })), "{opcode:#04x}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn damaged_pickles_are_named() {
+        let rows: [(&[u8], PickleError); 6] = [
+            (b"\x80\x06.", PickleError::Protocol { protocol: 6 }),
+            (b"\x8c\x01\xff.", PickleError::NotUtf8 { at: 2 }),
+            (b"\x8c\x02ab..", PickleError::Trailing { at: 5 }),
+            (b"\x80\x04.", PickleError::Shape { wanted: "exactly one string" }),
+            (b"\x8c\x01a\x8c\x01b.", PickleError::Shape { wanted: "exactly one string" }),
+            (b"\x8d\xff\xff\xff\xff\xff\xff\xff\xffa", PickleError::Truncated { at: 9 }),
+        ];
+        for (pickle, error) in rows {
+            assert_eq!(decode_str(pickle), Err(error), "{pickle:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back(text in any::<String>()) {
+            let pickle = dumps(&text);
+            prop_assert_eq!(decode_str(&pickle), Ok(text.as_str()));
+        }
+
+        #[test]
+        fn a_cut_pickle_is_an_error(text in "[a-z]{0,20}", cut in 0_usize..30) {
+            let pickle = dumps(&text);
+            prop_assume!(cut < pickle.len());
+            prop_assert!(decode_str(&pickle[..cut]).is_err());
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let _ = decode_str(&bytes);
+            let _ = decode_entry(&bytes);
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! Cuts a file into records without holding more than one of them.
 //!
-//! Two shapes, told apart by the first byte: JSON Lines (`{` ...) and one JSON array (`[` ...). Array elements are cut by a
-//! scanner that knows only strings and brackets; whether a cut-out piece is JSON is decided by who parses it.
-//! Either shape may be gzipped. A record longer than the cap is an error before it is held.
+//! Two shapes, told apart by the first byte: JSON Lines (`{` ...) and one JSON array (`[` ...). Array
+//! elements are cut by a scanner that knows only strings and brackets; whether a cut-out piece is JSON is
+//! decided by who parses it. Either shape may be gzipped. A record longer than the cap is an error before it
+//! is held.
 
 use crate::error::{LoadError, Misfit, Place, clip};
 use flate2::read::MultiGzDecoder;

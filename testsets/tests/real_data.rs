@@ -1,5 +1,6 @@
-//! Real files of the field, where this machine has them: `ASSAY_EVAL_DATA`, or `../shared/data` beside the workspace.
-//! Where that folder exists, a file missing from it is a failure; where it does not, a line says so.
+//! Real files of the field, where this machine has them: `ASSAY_EVAL_DATA`, or `../shared/data` beside the
+//! workspace. Where that folder exists, a file missing from it is a failure; where it does not, a line says
+//! so.
 
 use assay_testsets::{Format, Problem, Task, TestType, load, load_completions};
 use std::path::{Path, PathBuf};
