@@ -1,0 +1,225 @@
+//! `assay grade` from the outside: files in, files out, one clear line for each thing that can be wrong.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A folder with two code problems (one stdin, one functional) and two samples for each.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    // Root's tests are run by the worker as an ordinary user too.
+    let problem = |id: &str, difficulty: &str, tests: Value, metadata: &str| {
+        json!({
+            "question_title": id, "question_content": "", "platform": "atcoder", "question_id": id,
+            "contest_id": "", "contest_date": "2024-01-01T00:00:00", "starter_code": "",
+            "difficulty": difficulty, "public_test_cases": tests.to_string(), "private_test_cases": "[]",
+            "metadata": metadata,
+        })
+    };
+    let echo = json!([{"input": "1\n", "output": "1\n", "testtype": "stdin"},
+                      {"input": "2\n", "output": "2\n", "testtype": "stdin"}]);
+    let double = json!([{"input": "2", "output": "4", "testtype": "functional"}]);
+    let problems = [
+        problem("echo", "easy", echo, "{}"),
+        problem("double", "hard", double, "{\"func_name\": \"double\"}"),
+    ];
+    write_lines(&folder.path().join("problems.jsonl"), &problems);
+    let completions = json!([
+        {"question_id": "echo", "code_list": ["print(input())", "print(1)"]},
+        {"question_id": "double", "code_list": ["def double(x): return 2 * x", "def double(x): 1/0"]},
+    ]);
+    fs::write(folder.path().join("completions.json"), completions.to_string()).expect("write");
+    folder
+}
+
+fn write_lines(path: &Path, rows: &[Value]) {
+    let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    fs::write(path, text).expect("write");
+}
+
+fn grade(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_assay"))
+        .arg("grade")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("assay starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn rows(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).expect("a file of rows");
+    assert!(text.is_empty() || text.ends_with('\n'), "whole lines");
+    text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
+}
+
+const USUAL: [&str; 4] = ["problems.jsonl", "completions.json", "--out", "out"];
+
+#[test]
+fn a_run_leaves_rows_reports_and_a_table() {
+    let folder = folder();
+    let output = grade(folder.path(), &USUAL);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        table.contains("pass@1 50.00 %") && table.contains("pass@") && table.contains("runtime error"),
+        "{table}"
+    );
+
+    let out = folder.path().join("out");
+    let mut graded = rows(&out.join("graded.jsonl"));
+    graded.sort_by_key(|row| format!("{} {}", row["question_id"], row["sample"]));
+    let keys = [
+        "question_id",
+        "sample",
+        "outcome",
+        "verdict",
+        "passed",
+        "total",
+        "failed_test",
+        "cpu_time",
+        "wall_time",
+    ];
+    for row in &graded {
+        assert_eq!(row.as_object().expect("an object").keys().collect::<Vec<_>>(), keys);
+    }
+    let said: Vec<(&str, u64, &str, Option<u64>)> = graded
+        .iter()
+        .map(|row| {
+            let verdict = row["verdict"].as_str().expect("a verdict");
+            let id = row["question_id"].as_str().expect("an id");
+            (id, row["sample"].as_u64().expect("a number"), verdict, row["failed_test"].as_u64())
+        })
+        .collect();
+    let expected = [
+        ("double", 0, "accepted", None),
+        ("double", 1, "runtime_error", Some(0)),
+        ("echo", 0, "accepted", None),
+        ("echo", 1, "wrong_answer", Some(1)),
+    ];
+    assert_eq!(said, expected);
+
+    let report: Value =
+        serde_json::from_slice(&fs::read(out.join("report.json")).expect("a report")).expect("JSON");
+    assert_eq!(report["pass@1"], json!(0.5));
+    assert_eq!(report["verdicts"]["accepted"], json!(2));
+    assert_eq!(report["infra_errors"], json!(0));
+    assert_eq!(report["by_difficulty"][0]["name"], json!("easy"));
+    assert_eq!(report["provenance"]["profile"], json!("judge"));
+    assert!(
+        report["provenance"]["languages"]["python3"]["version"].as_str().is_some_and(|v| v.starts_with('3'))
+    );
+    assert_eq!(report["provenance"]["problems"]["sha256"].as_str().map(str::len), Some(64));
+
+    let page = fs::read_to_string(out.join("report.html")).expect("a page");
+    assert!(page.contains("ZeroDivisionError") && page.contains("<svg") && !page.contains("http"), "{page}");
+
+    let eval: Value =
+        serde_json::from_slice(&fs::read(out.join("completions_eval.json")).expect("eval")).expect("JSON");
+    assert_eq!(eval[0]["pass@1"], json!(0.5));
+    assert_eq!(eval[1], json!({"0": [[true], [-4]], "1": [[true, true], [true, -2]]}));
+    assert!(eval[2][0][1].as_str().is_some_and(|text| text.contains("Runtime Error")));
+    let all: Value =
+        serde_json::from_slice(&fs::read(out.join("completions_eval_all.json")).expect("all")).expect("JSON");
+    assert_eq!(all[1]["graded_list"], json!([true, false]));
+    assert_eq!(all[1]["code_list"][1], json!("print(1)"));
+}
+
+/// Story: a run killed in the middle of a line was resumed, and the half line made every later row unreadable.
+#[test]
+fn a_resumed_run_ends_as_an_unbroken_one() {
+    let folder = folder();
+    let path = folder.path();
+    assert!(grade(path, &USUAL).status.success());
+    let graded = path.join("out/graded.jsonl");
+    let whole = fs::read_to_string(&graded).expect("rows");
+    let lines: Vec<&str> = whole.lines().collect();
+    fs::write(&graded, format!("{}\n{}\n{}", lines[0], lines[1], &lines[2][..20])).expect("write");
+
+    let again = grade(path, &USUAL);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(stderr(&again).contains("already holds results; go on with --resume"), "{}", stderr(&again));
+
+    let other =
+        grade(path, &["problems.jsonl", "completions.json", "--out", "out", "--resume", "--profile", "lcb"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(stderr(&other).contains("`profile` has changed"), "{}", stderr(&other));
+
+    let resumed = grade(path, &["problems.jsonl", "completions.json", "--out", "out", "--resume", "--json"]);
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let report: Value = serde_json::from_slice(&resumed.stdout).expect("one JSON value on stdout");
+    assert_eq!(report["samples"], json!(4));
+    let rows = rows(&graded);
+    assert_eq!(rows.len(), 4);
+    // Rows that were there stay as they were, down to their times.
+    assert_eq!(rows[0].to_string(), lines[0]);
+    assert_eq!(rows[1].to_string(), lines[1]);
+}
+
+/// A full disk ends the run with a line that names the file, and what was graded stays resumable.
+#[test]
+fn a_full_disk_is_said_and_nothing_is_lost() {
+    if !Path::new("/dev/full").exists() {
+        eprintln!("SKIPPED: no /dev/full on this host");
+        return;
+    }
+    let folder = folder();
+    let out = folder.path().join("out");
+    fs::create_dir(&out).expect("a directory");
+    symlink("/dev/full", out.join("graded.jsonl")).expect("a link");
+    let output = grade(folder.path(), &USUAL);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let line = stderr(&output);
+    assert!(line.contains("out/graded.jsonl") && line.contains("--resume"), "{line}");
+    fs::remove_file(out.join("graded.jsonl")).expect("remove the link");
+    let mut arguments = USUAL.to_vec();
+    arguments.push("--resume");
+    let resumed = grade(folder.path(), &arguments);
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    assert_eq!(rows(&out.join("graded.jsonl")).len(), 4);
+}
+
+#[test]
+fn wrong_input_is_one_clear_line() {
+    let folder = folder();
+    let path = folder.path();
+    let echo_only = json!([{"question_id": "echo", "code_list": ["print(1)"]}]);
+    fs::write(path.join("missing.json"), echo_only.to_string()).expect("write");
+    fs::write(path.join("unknown.json"), json!([{"question_id": "x", "code_list": [""]}]).to_string())
+        .expect("write");
+    fs::write(path.join("unordered.json"), json!([["print(1)"]]).to_string()).expect("write");
+    fs::write(path.join("broken.jsonl"), "{\"question_id\": \"echo\"\n").expect("write");
+    let rows: [(&[&str], &[&str]); 10] = [
+        (&["nowhere.jsonl", "completions.json", "--out", "o"], &["nowhere.jsonl"]),
+        (&["problems.jsonl", "nowhere.json", "--out", "o"], &["nowhere.json"]),
+        (&["broken.jsonl", "completions.json", "--out", "o"], &["broken.jsonl"]),
+        (
+            &["problems.jsonl", "unknown.json", "--out", "o"],
+            &["unknown.json", "record 1", "`x`", "problems.jsonl"],
+        ),
+        (&["problems.jsonl", "missing.json", "--out", "o"], &["missing.json", "`double`", "--allow-missing"]),
+        (&["problems.jsonl", "unordered.json", "--out", "o"], &["expected 2 rows", "found 1"]),
+        (&["problems.jsonl", "completions.json"], &["--out"]),
+        (&["problems.jsonl", "completions.json", "--out", "o", "--profile", "strict"], &["judge and lcb"]),
+        (&["problems.jsonl", "completions.json", "--out", "o", "--cpu-time", "6"], &["with its unit"]),
+        (&["problems.jsonl", "completions.json", "--out", "problems.jsonl"], &["problems.jsonl"]),
+    ];
+    for (arguments, parts) in rows {
+        let output = grade(path, arguments);
+        let line = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {line}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        for part in parts {
+            assert!(line.contains(part), "{arguments:?}: {line:?} does not say {part:?}");
+        }
+    }
+    let output = grade(path, &["problems.jsonl", "missing.json", "--out", "o", "--allow-missing"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}

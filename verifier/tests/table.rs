@@ -1,0 +1,206 @@
+//! One program, at least, for each row of the verdict table, through the judge and a real sandbox.
+
+mod common;
+
+use std::time::Duration;
+
+use assay_sandbox::Language;
+use assay_testsets::{Checker, Problem, Task};
+use assay_verifier::{
+    Extraction, Judge, JudgeError, JudgeOptions, Judged, LimitOverrides, Mode, Profile, Submission, Verdict,
+};
+use common::{Sample, functional_problem, judge, judge_all, judgement, stdin_problem};
+
+/// Limits small enough to hit quickly.
+fn options() -> JudgeOptions {
+    let limits = LimitOverrides {
+        cpu_time: Some(Duration::from_secs(1)),
+        wall_time: Some(Duration::from_secs(2)),
+        memory: Some(128 << 20),
+        output: Some(1 << 20),
+    };
+    JudgeOptions { limits, mode: Mode::Code, ..JudgeOptions::default() }
+}
+
+fn check(problem: &Problem, rows: &[(&str, JudgeOptions, Verdict, &str)]) {
+    let samples: Vec<Sample<'_>> = rows
+        .iter()
+        .map(|(completion, options, ..)| Sample { problem, completion, options: *options })
+        .collect();
+    let judged = judge_all(&judge(), &samples);
+    for ((completion, _, verdict, reason), result) in rows.iter().zip(&judged) {
+        let judgement = judgement(result);
+        assert_eq!(judgement.verdict, *verdict, "{completion}: {judgement:?}");
+        assert!(judgement.reason.contains(reason), "{completion}: {}", judgement.reason);
+        assert_eq!(judgement.verdict == Verdict::Accepted, judgement.failed_test.is_none());
+    }
+}
+
+#[test]
+fn stdin_programs() {
+    use Verdict::*;
+    let problem = stdin_problem(&[("1\n", "1\n"), ("2\n", "2\n")]);
+    let code = options();
+    let completion = JudgeOptions { mode: Mode::Completion, ..code };
+    let cpp = JudgeOptions { language: Some(Language::Cpp17), ..code };
+    let lcb = JudgeOptions { profile: Profile::Lcb, ..code };
+    let prelude = JudgeOptions { prelude: Some(true), ..code };
+    check(
+        &problem,
+        &[
+            ("print(input())", code, Accepted, "all 2 tests"),
+            ("```python\nprint(input())\n```", completion, Accepted, ""),
+            (
+                "```cpp\n#include <cstdio>\nint main(){int x;scanf(\"%d\",&x);printf(\"%d\",x);}\n```",
+                completion,
+                Accepted,
+                "",
+            ),
+            ("print(1)", code, WrongAnswer, "test 1: wrong answer: expected \"2\\n\", got \"1\\n\""),
+            ("no fence", completion, NoAnswer, "no program"),
+            ("<think>```python\nprint(input())\n```", completion, NoAnswer, "no program"),
+            ("print(input()); raise SystemExit(3)", code, RuntimeError, "exited with code 3"),
+            ("print(input()); raise SystemExit(3)", lcb, Accepted, ""),
+            ("print(input()); 1/0", lcb, RuntimeError, "ZeroDivisionError"),
+            ("import os; os.abort()", code, RuntimeError, "signal 6"),
+            ("while True: pass", code, TimeLimitExceeded, "CPU time limit"),
+            ("import time; time.sleep(60)", code, TimeLimitExceeded, "idle time limit"),
+            (
+                "x = bytearray(1 << 30)\nfor i in range(0, len(x), 4096): x[i] = 1",
+                code,
+                MemoryLimitExceeded,
+                "",
+            ),
+            ("while True: print('x' * 1000)", code, OutputLimitExceeded, ""),
+            ("print((", code, CompileError, "SyntaxError"),
+            ("int main() { return x; }", cpp, CompileError, "error:"),
+            // The prelude, where it was asked for, and not a word of it where it was not.
+            ("print(gcd(int(input()), 0))", code, RuntimeError, "NameError"),
+            ("print(gcd(int(input()), 0))", prelude, Accepted, ""),
+            ("print(gcd(int(input()), 0))", lcb, Accepted, ""),
+            (
+                "'''doc'''\nfrom __future__ import annotations\ndef f(x: Nonsense): return x\nprint(f(input()))",
+                lcb,
+                Accepted,
+                "",
+            ),
+        ],
+    );
+}
+
+/// Source too long, with nothing that could run: refused before the sandbox sees it.
+#[test]
+fn a_source_over_the_cap_is_a_compile_error() {
+    let problem = stdin_problem(&[("", "")]);
+    let long = "#".repeat(2 << 20);
+    check(&problem, &[(&long, options(), Verdict::CompileError, "the most is")]);
+}
+
+#[test]
+fn functional_programs() {
+    use Verdict::*;
+    let problem = functional_problem("f", &[("1", "1"), ("2", "2"), ("[3]", "[3]")]);
+    let code = options();
+    let completion = JudgeOptions { mode: Mode::Completion, ..code };
+    check(
+        &problem,
+        &[
+            ("def f(x): return x", code, Accepted, "all 3 tests"),
+            ("class Solution:\n    def f(self, x: List) -> Optional[int]: return x", code, Accepted, ""),
+            ("```python\ndef f(x): return x\n```", completion, Accepted, ""),
+            ("```cpp\nint f(int x) { return x; }\n```", completion, NoAnswer, "no program"),
+            ("def f(x): print('noise'); return x", code, Accepted, ""),
+            ("def f(x): return 1", code, WrongAnswer, "test 1"),
+            ("def f(x): return input()", code, RuntimeError, "EOFError"),
+            ("def f(x): 1/0", code, RuntimeError, "test 0: runtime error: ZeroDivisionError"),
+            ("1/0", code, RuntimeError, "ZeroDivisionError"),
+            ("def g(x): return x", code, RuntimeError, "AttributeError"),
+            ("import os\ndef f(x): os.abort()", code, RuntimeError, "signal 6"),
+            ("def f(x):\n a = []\n a.append(a)\n return a", code, RuntimeError, "cyclic"),
+            ("import sys\ndef f(x): sys.exit(0)", code, NoAnswer, "before its value came"),
+            ("import os\ndef f(x): os._exit(0)", code, NoAnswer, "before its value came"),
+            ("import os\nos._exit(0)", code, NoAnswer, "before its function was called"),
+            ("def f(x):\n while True: pass", code, TimeLimitExceeded, "CPU time limit"),
+            ("import time\ndef f(x): time.sleep(60)", code, TimeLimitExceeded, "idle time limit"),
+            (
+                "def f(x): x = bytearray(1 << 30); x[::4096] = b'1' * len(x[::4096])",
+                code,
+                MemoryLimitExceeded,
+                "",
+            ),
+            ("def f(x):\n while True: print('x' * 1000)", code, OutputLimitExceeded, ""),
+            ("def f(x): return 'x' * (4 << 20)", code, RuntimeError, ""),
+            ("def f(x) return x", code, CompileError, "invalid syntax"),
+            // Values written past the driver: one frame too many, half a frame, a lie, and the end.
+            ("import os\ndef f(x): os.write(3, b'\\x01\\0\\0\\0N'); return x", code, RuntimeError, ""),
+            ("import os\ndef f(x): os.write(3, b'\\xff\\xff\\xff\\xff'); return x", code, RuntimeError, ""),
+            // The same process keeps its state from test to test, as in lcb_runner.
+            (
+                "seen = []\ndef f(x): seen.append(x); return [3] if len(seen) == 3 else len(seen)",
+                code,
+                Accepted,
+                "",
+            ),
+        ],
+    );
+}
+
+/// Story: a reward counted tests, and a program that failed the first test but passed the second got nothing.
+#[test]
+fn all_tests_run_where_they_are_counted() {
+    let problem = stdin_problem(&[("1", "x"), ("2", "2"), ("3", "3")]);
+    let options = JudgeOptions { all_tests: true, ..options() };
+    let judged = judge_all(&judge(), &[Sample { problem: &problem, completion: "print(input())", options }]);
+    let judgement = judgement(&judged[0]);
+    assert_eq!((judgement.passed, judgement.total, judgement.failed_test), (2, 3, Some(0)));
+}
+
+/// What depends on the problem alone is unsupported, whatever was submitted; a wrong request is the caller's.
+#[test]
+fn what_is_not_the_submissions_fault() {
+    let judge = Judge::new(None);
+    let submission = |completion: &str| Submission { question_id: "p".into(), completion: completion.into() };
+    let unreadable = [
+        stdin_problem(&[]),
+        functional_problem("f", &[("x", "1")]),
+        functional_problem("f", &[("1", "not json")]),
+    ];
+    for problem in &unreadable {
+        for completion in ["", "def f(x): return x", "```python\nprint(1)\n```"] {
+            let judged = judge.judge(problem, &submission(completion), &options());
+            assert!(matches!(judged, Ok(Judged::Unsupported { .. })), "{judged:?}");
+        }
+    }
+    let cpp = JudgeOptions { language: Some(Language::Cpp17), ..options() };
+    let functional = functional_problem("f", &[("1", "1")]);
+    let judged = judge.judge(&functional, &submission("int f();"), &cpp);
+    assert!(matches!(judged, Err(JudgeError::Caller(_))), "{judged:?}");
+    let judged = judge.judge(&functional, &submission("def f(x): return x"), &options());
+    assert!(matches!(judged, Err(JudgeError::Caller(_))), "no sandbox was started: {judged:?}");
+    let whole = JudgeOptions { extraction: Some(Extraction::Lcb), mode: Mode::Completion, ..options() };
+    let judged = judge.judge(&functional, &submission("no fence"), &whole);
+    assert!(matches!(judged, Ok(Judged::Graded(j)) if j.verdict == Verdict::NoAnswer));
+}
+
+/// Checkers decide through the same path.
+#[test]
+fn checkers_apply() {
+    let judge = judge();
+    let rows = [
+        (Checker::Exact, "print(1)", false),
+        (Checker::Exact, "print(1, end='')", true),
+        (Checker::Tokens, "print(' 1 ')", true),
+        (Checker::Float { absolute: 0.1, relative: 0.0 }, "print(1.05)", true),
+        (Checker::Lcb, "print('1.0')", true),
+    ];
+    for (checker, source, right) in rows {
+        let mut problem = stdin_problem(&[("", "1")]);
+        if let Task::Code(task) = &mut problem.task {
+            task.checker = checker;
+        }
+        let submission = Submission { question_id: "p".into(), completion: source.into() };
+        let judged = judge.judge(&problem, &submission, &options());
+        let verdict = if right { Verdict::Accepted } else { Verdict::WrongAnswer };
+        assert_eq!(judgement(&judged).verdict, verdict, "{checker:?} {source}");
+    }
+}
