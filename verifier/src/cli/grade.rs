@@ -14,8 +14,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use assay_sandbox::guardian::{self, GuardOptions};
-use assay_sandbox::{Language, Sandbox, SandboxConfig, SandboxError};
+use assay_sandbox::{Language, Sandbox};
 use assay_testsets::{Completions, Format, LoadError, Problem, Task, load, load_completions};
 use assay_verifier::judge::JudgeError;
 use assay_verifier::report::{self, Detail, Graded, LcbSample, Outcome, Run};
@@ -28,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::values::{duration, size};
-use super::{CliError, Status, output, read_file};
+use super::{CliError, Status, guard, output, read_file, sandbox};
 
 /// Grade a file of completions and report on it
 #[derive(Debug, clap::Args)]
@@ -91,10 +90,10 @@ _eval.json and _eval_all.json. Default limits per test: 6s of CPU, 6s idle; 1GiB
 
 pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     // First, while there is one thread and no file open: this call returns only in the unprivileged worker.
-    let guarded = guardian::run(&GuardOptions { keep_file_access: true, ..GuardOptions::default() });
+    let guarded = guard();
     let plan = Plan::load(&args)?;
     let jobs = args.jobs.map_or_else(cores, usize::from);
-    let sandbox = if plan.has_code() { Some(start_sandbox(guarded, jobs)?) } else { None };
+    let sandbox = if plan.has_code() { Some(sandbox(guarded, jobs)?) } else { None };
     let provenance = provenance::record(
         (&args.problems, plan.format),
         &args.completions,
@@ -221,15 +220,6 @@ fn refuse_missing(args: &Args, problems: &[Problem], samples: &[Sample]) -> Resu
             1 + missing.count(),
             problems.len()
         ))),
-    }
-}
-
-fn start_sandbox(guarded: Result<(), SandboxError>, slots: usize) -> Result<Sandbox, CliError> {
-    guarded?;
-    let config = SandboxConfig { slots, ..SandboxConfig::default() };
-    match Sandbox::connect(&config)? {
-        Some(sandbox) => Ok(sandbox),
-        None => Ok(Sandbox::start(&config)?),
     }
 }
 
