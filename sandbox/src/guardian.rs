@@ -1,6 +1,9 @@
 //! The process the user starts: holds nothing, starts the spawner and the unprivileged worker, restarts the
 //! one, ends with the other.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
 use crate::SandboxError;
 
 /// How the guardian treats the worker.
@@ -22,4 +25,14 @@ pub struct GuardOptions {
 /// When the worker or the spawner cannot be started.
 pub fn run(_options: &GuardOptions) -> Result<(), SandboxError> {
     Err(SandboxError::Unavailable("the guardian is not part of this build".into()))
+}
+
+/// The line to the guardian, when this process is its worker.
+pub(crate) fn take_line() -> io::Result<Option<OwnedFd>> {
+    Ok(None)
+}
+
+/// The next spawner's socket.
+pub(crate) fn next_spawner(_line: &OwnedFd) -> io::Result<OwnedFd> {
+    Err(io::Error::from(io::ErrorKind::Unsupported))
 }

@@ -15,10 +15,17 @@ mod client;
 mod doctor;
 mod error;
 pub mod guardian;
+mod image;
 mod limits;
 mod outcome;
 mod program;
+mod protocol;
+mod slot;
+mod spawner;
+mod sys;
 mod tier;
+mod toolchain;
+mod walls;
 mod wasi;
 mod wasm;
 
@@ -32,4 +39,13 @@ pub use tier::Tier;
 
 /// Plays the spawner's or a slot-init's part and never returns, if this process was started as one;
 /// otherwise returns at once. The first statement of every `main` that may be re-executed.
-pub fn init() {}
+#[expect(clippy::exit, reason = "these processes have no caller to return to")]
+pub fn init() {
+    let Some(name) = std::env::args_os().next() else { return };
+    if name == spawner::NAME {
+        std::process::exit(spawner::main());
+    }
+    if name == slot::NAME {
+        std::process::exit(slot::main());
+    }
+}

@@ -1,0 +1,531 @@
+//! One guest from start to end: feeds and drains its pipes, watches its limits, ends it, and says how it ended.
+//!
+//! Everything happens in one loop of `poll`: input is written and output read as they come, so neither an output
+//! that nobody reads nor an input that the guest never reads can block; between events the loop sleeps until the
+//! earliest moment at which a limit could have been passed.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::pipe2;
+
+use super::knobs::Counters;
+use super::pool::Lease;
+use super::step_error;
+use crate::protocol::{self, Command, Event, Run};
+use crate::walls::step_name;
+use crate::{Limits, Outcome, SandboxError, Termination, Usage, sys};
+
+/// How long a slot-init may take for anything that is its own work before it counts as broken.
+const SLOT_PATIENCE: Duration = Duration::from_secs(30);
+/// Without a control group memory is watched by looking, this often at least.
+const LOOK: Duration = Duration::from_millis(2);
+/// The shortest sleep between two looks at the clocks.
+const TICK: Duration = Duration::from_millis(1);
+/// How much is read from a pipe at once.
+const CHUNK: usize = 256 << 10;
+
+/// A finished run.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    /// What the compiler made.
+    pub(super) binary: Option<OwnedFd>,
+}
+
+/// A running guest.
+#[derive(Debug)]
+pub(super) struct Guest {
+    lease: Lease,
+    limits: Limits,
+    /// Its number in this process's pid namespace, for /proc; 0 when unknown.
+    pid: i32,
+    stdin: Option<File>,
+    stdout: Stream,
+    stderr: Stream,
+    pub(super) values: Option<Stream>,
+    before: Counters,
+    cpu_before: u64,
+    started: Instant,
+    /// Where this budget of CPU and idle time began: the start, or the present exchange's.
+    mark: Mark,
+    /// Why we ended it, when we did.
+    ended_by_us: Option<(Termination, Instant)>,
+    end: Option<End>,
+    peak_seen: u64,
+}
+
+/// A moment, as the clocks of one run show it.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    wall: Instant,
+    cpu: Duration,
+    delay: Duration,
+}
+
+/// What the slot-init reported.
+#[derive(Debug)]
+struct End {
+    status: i32,
+    cpu_nanos: u64,
+    peak_resident: u64,
+    wall: Duration,
+    counters: Counters,
+    group_cpu: Option<u64>,
+    binary: Option<OwnedFd>,
+}
+
+/// The read end of a pipe and what came out of it.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pipe: Option<File>,
+    pub(super) bytes: Vec<u8>,
+    /// One byte more than may come is kept, to know that more came.
+    cap: usize,
+}
+
+impl Guest {
+    /// Starts a program on a leased slot and waits until it is past exec.
+    pub(super) fn start(
+        mut lease: Lease,
+        run: Run,
+        image: &OwnedFd,
+        limits: &Limits,
+    ) -> Result<Guest, SandboxError> {
+        let supervision = step_error("supervision");
+        let slot = lease.slot()?;
+        let before = slot.knobs.arm(limits).map_err(step_error("cgroup"))?;
+        let mut values = None;
+        let mut writer = None;
+        if run.values {
+            let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(step_error("pipes"))?;
+            (values, writer) = (Some(read), Some(write));
+        }
+        let mut fds = vec![image.as_fd()];
+        fds.extend(writer.iter().map(AsFd::as_fd));
+        protocol::send(&slot.socket, &Command::Run(run), &fds).map_err(&supervision)?;
+        drop(writer);
+        let (event, fds) = next_event(slot.socket.as_fd())?;
+        match event {
+            Event::Started => {}
+            Event::Failed(failure) => {
+                return Err(SandboxError::Step {
+                    step: step_name(&failure.step),
+                    source: io::Error::other(failure.text),
+                });
+            }
+            Event::Ended { .. } => return Err(supervision(io::Error::other("ended before it started"))),
+        }
+        let Ok([pidfd, stdin, stdout, stderr]) = <[OwnedFd; 4]>::try_from(fds) else {
+            return Err(supervision(io::Error::other("descriptors are missing")));
+        };
+        let pid = pid_of(pidfd.as_fd());
+        let cpu_before = slot.knobs.cpu_nanos().unwrap_or(0);
+        let cap = usize::try_from(limits.output).unwrap_or(usize::MAX).saturating_add(1);
+        let started = Instant::now();
+        nonblocking(&stdin).map_err(&supervision)?;
+        Ok(Guest {
+            limits: limits.clone(),
+            pid,
+            stdin: Some(stdin.into()),
+            stdout: Stream::new(stdout, cap).map_err(&supervision)?,
+            stderr: Stream::new(stderr, cap).map_err(&supervision)?,
+            values: values
+                .map(|pipe| Stream::new(pipe, cap.saturating_add(4)))
+                .transpose()
+                .map_err(&supervision)?,
+            before,
+            cpu_before,
+            started,
+            mark: Mark { wall: started, cpu: Duration::ZERO, delay: Duration::ZERO },
+            ended_by_us: None,
+            end: None,
+            peak_seen: 0,
+            lease,
+        })
+    }
+
+    /// Feeds all of `stdin`, closes it, and waits for the end.
+    pub(super) fn to_end(mut self, stdin: &[u8]) -> Result<Done, SandboxError> {
+        self.drive(stdin, |_| false)?;
+        self.finish()
+    }
+
+    /// Starts a new budget of CPU and idle time.
+    pub(super) fn renew(&mut self) {
+        self.mark = Mark { wall: Instant::now(), cpu: self.cpu(), delay: self.delay() };
+    }
+
+    /// CPU and wall time since the present budget began, and the peak so far.
+    pub(super) fn spent(&self) -> Usage {
+        Usage {
+            cpu_time: self.cpu().saturating_sub(self.mark.cpu),
+            wall_time: self.mark.wall.elapsed(),
+            peak_memory: self.peak(),
+        }
+    }
+
+    /// Why we ended it, when we did.
+    pub(super) fn ended_by_us(&self) -> Option<Termination> {
+        self.ended_by_us.map(|(reason, _)| reason)
+    }
+
+    /// Longest value frame.
+    pub(super) fn frame_cap(&self) -> u64 {
+        self.limits.output
+    }
+
+    /// What came through the value pipe since the last call.
+    pub(super) fn take_values(&mut self) -> Vec<u8> {
+        self.values.as_mut().map(|values| std::mem::take(&mut values.bytes)).unwrap_or_default()
+    }
+
+    /// Reads no more values; a guest that writes one now gets an error.
+    pub(super) fn drop_values(&mut self) {
+        self.values = None;
+    }
+
+    /// Closes the guest's input: it reads the end.
+    pub(super) fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Ends the guest for a reason; the first reason stands.
+    pub(super) fn kill(&mut self, reason: Termination) -> Result<(), SandboxError> {
+        if self.ended_by_us.is_none() && self.end.is_none() {
+            self.ended_by_us = Some((reason, Instant::now()));
+            let slot = self.lease.slot()?;
+            protocol::send(&slot.socket, &Command::Kill, &[]).map_err(step_error("supervision"))?;
+        }
+        Ok(())
+    }
+
+    /// The loop. Runs until the guest is gone and its pipes are empty, or `enough` says so. In a run (without a
+    /// value pipe) the input is closed once it is written.
+    pub(super) fn drive(
+        &mut self,
+        mut input: &[u8],
+        enough: impl Fn(&Guest) -> bool,
+    ) -> Result<(), SandboxError> {
+        let supervision = step_error("supervision");
+        let mut look = Instant::now();
+        loop {
+            if input.is_empty() && self.values.is_none() {
+                self.stdin = None;
+            }
+            if enough(self) || (self.end.is_some() && self.drained()) {
+                return Ok(());
+            }
+            if self.end.is_none() && Instant::now() >= look {
+                look = self.watch()?;
+            }
+            let ready = self.wait(!input.is_empty(), look).map_err(&supervision)?;
+            if ready.event {
+                self.take_event()?;
+            }
+            if ready.stdin {
+                input = self.feed(input);
+            }
+            for stream in [&mut self.stdout, &mut self.stderr].into_iter().chain(&mut self.values) {
+                stream.drain().map_err(&supervision)?;
+            }
+            if self.stdout.overflown() || self.stderr.overflown() {
+                self.kill(Termination::OutputLimit)?;
+            }
+        }
+    }
+
+    /// Sleeps until something can be read or written, or it is time to look at the clocks.
+    fn wait(&self, feeding: bool, look: Instant) -> io::Result<Ready> {
+        let mut fds = Vec::with_capacity(5);
+        let event = self.lease.socket().filter(|_| self.end.is_none()).map(|fd| {
+            fds.push(PollFd::new(fd, PollFlags::POLLIN));
+            fds.len() - 1
+        });
+        let stdin = self.stdin.as_ref().filter(|_| feeding).map(|pipe| {
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
+            fds.len() - 1
+        });
+        for stream in [&self.stdout, &self.stderr].into_iter().chain(&self.values) {
+            fds.extend(stream.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
+        }
+        let timeout = look.saturating_duration_since(Instant::now());
+        let timeout = if self.end.is_some() { SLOT_PATIENCE } else { timeout };
+        // Rounded up: a sleep of 0 ms would spin until the moment comes.
+        let millis = timeout.as_micros().div_ceil(1000).min(60_000) as u16;
+        match poll(&mut fds, PollTimeout::from(millis)) {
+            Ok(0) if self.end.is_some() => {
+                return Err(io::Error::other("a pipe stays open though every process of the guest is gone"));
+            }
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = |index: Option<usize>| index.is_some_and(|index| fds[index].any() == Some(true));
+        Ok(Ready { event: is_ready(event), stdin: is_ready(stdin) })
+    }
+
+    /// Looks at the clocks; ends what is over a limit. Returns when to look again.
+    fn watch(&mut self) -> Result<Instant, SandboxError> {
+        let now = Instant::now();
+        if let Some((_, since)) = self.ended_by_us {
+            if since.elapsed() > SLOT_PATIENCE {
+                return Err(step_error("supervision")(io::Error::other("the slot does not end its guest")));
+            }
+            return Ok(now + Duration::from_millis(100));
+        }
+        let cpu = self.cpu().saturating_sub(self.mark.cpu);
+        if cpu > self.limits.cpu_time {
+            self.kill(Termination::CpuTimeLimit)?;
+            return Ok(now);
+        }
+        let mut idle = self.mark.wall.elapsed().saturating_sub(cpu);
+        if idle > self.limits.wall_time {
+            idle = idle.saturating_sub(self.delay().saturating_sub(self.mark.delay));
+        }
+        if idle > self.limits.wall_time {
+            self.kill(Termination::WallTimeLimit)?;
+            return Ok(now);
+        }
+        let parallel = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+        let busy = (self.limits.cpu_time - cpu) / parallel.min(self.limits.processes).max(1);
+        let mut pause = busy.min(self.limits.wall_time - idle);
+        if !self.lease.slot()?.knobs.present() {
+            self.peak_seen = self.peak_seen.max(resident(self.pid));
+            if self.peak_seen > self.limits.memory {
+                self.kill(Termination::MemoryLimit)?;
+            }
+            pause = pause.min(LOOK);
+        }
+        Ok(now + pause.max(TICK))
+    }
+
+    fn take_event(&mut self) -> Result<(), SandboxError> {
+        let slot = self.lease.slot()?;
+        let (event, fds) = next_event(slot.socket.as_fd())?;
+        let Event::Ended { status, cpu_nanos, peak_resident } = event else {
+            return Err(step_error("supervision")(io::Error::other(format!("{event:?} out of turn"))));
+        };
+        self.end = Some(End {
+            status,
+            cpu_nanos,
+            peak_resident,
+            wall: self.started.elapsed(),
+            counters: slot.knobs.counters(),
+            group_cpu: slot.knobs.cpu_nanos(),
+            binary: fds.into_iter().next(),
+        });
+        Ok(())
+    }
+
+    /// Writes what fits; returns what is left. A guest that closed its input gets no more.
+    fn feed<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
+        let Some(pipe) = &mut self.stdin else { return &[] };
+        match pipe.write(input) {
+            Ok(written) => &input[written..],
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                input
+            }
+            Err(_) => {
+                self.stdin = None;
+                &[]
+            }
+        }
+    }
+
+    fn drained(&self) -> bool {
+        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+    }
+
+    /// CPU time since the start.
+    fn cpu(&self) -> Duration {
+        if let Some(end) = &self.end {
+            return match end.group_cpu {
+                Some(group) => Duration::from_nanos(group.saturating_sub(self.cpu_before)),
+                None => Duration::from_nanos(end.cpu_nanos),
+            };
+        }
+        let group = self.lease.group_cpu().map(|nanos| nanos.saturating_sub(self.cpu_before));
+        Duration::from_nanos(group.or_else(|| sys::process_cpu_nanos(self.pid).ok()).unwrap_or(0))
+    }
+
+    /// Time the guest's main thread was ready to run and had no core.
+    fn delay(&self) -> Duration {
+        let nanos = fs::read_to_string(format!("/proc/{}/schedstat", self.pid))
+            .ok()
+            .and_then(|text| text.split_whitespace().nth(1).and_then(|word| word.parse().ok()));
+        Duration::from_nanos(nanos.unwrap_or(0))
+    }
+
+    /// The most memory charged to the run at once, as far as it is known by now.
+    fn peak(&self) -> u64 {
+        match &self.end {
+            Some(end) if end.group_cpu.is_some() => {
+                end.counters.memory_peak.saturating_sub(self.before.memory_usage)
+            }
+            Some(end) => self.peak_seen.max(end.peak_resident),
+            None => self.peak_seen,
+        }
+    }
+
+    /// The outcome; the slot goes back to its pool.
+    pub(super) fn finish(mut self) -> Result<Done, SandboxError> {
+        let usage = Usage {
+            cpu_time: self.cpu(),
+            wall_time: self.end.as_ref().map_or(Duration::ZERO, |end| end.wall),
+            peak_memory: self.peak(),
+        };
+        let termination = self.termination();
+        let Some(end) = &mut self.end else {
+            return Err(step_error("supervision")(io::Error::other("finished before its end")));
+        };
+        let binary = end.binary.take();
+        let keep = usize::try_from(self.limits.output).unwrap_or(usize::MAX);
+        let (mut stdout, mut stderr) = (self.stdout.bytes, self.stderr.bytes);
+        stdout.truncate(keep);
+        stderr.truncate(keep);
+        self.lease.give_back();
+        Ok(Done { outcome: Outcome { termination, stdout, stderr, usage }, binary })
+    }
+
+    /// Why it ended, from facts alone.
+    pub(super) fn termination(&self) -> Termination {
+        let Some(end) = &self.end else {
+            return self.ended_by_us.map_or(Termination::Signaled(libc::SIGKILL), |(reason, _)| reason);
+        };
+        decide(&Facts {
+            status: end.status,
+            ended_by_us: self.ended_by_us.map(|(reason, _)| reason),
+            memory_kills: end.counters.memory_kills.saturating_sub(self.before.memory_kills),
+            process_refusals: end.counters.process_refusals.saturating_sub(self.before.process_refusals),
+            over_memory: end.group_cpu.is_none() && end.peak_resident > self.limits.memory,
+            over_cpu: self.cpu().saturating_sub(self.mark.cpu) > self.limits.cpu_time,
+            over_output: self.stdout.overflown() || self.stderr.overflown(),
+        })
+    }
+}
+
+/// What is known of an end.
+#[derive(Debug, Clone, Default)]
+struct Facts {
+    status: i32,
+    ended_by_us: Option<Termination>,
+    memory_kills: u64,
+    process_refusals: u64,
+    over_memory: bool,
+    over_cpu: bool,
+    over_output: bool,
+}
+
+/// The one place where facts become a termination. The order matters: what the kernel counted comes before what
+/// we did about it, and both before how the program says it ended.
+fn decide(facts: &Facts) -> Termination {
+    if facts.memory_kills > 0 || facts.over_memory {
+        return Termination::MemoryLimit;
+    }
+    if let Some(reason) = facts.ended_by_us {
+        return reason;
+    }
+    if facts.over_output {
+        return Termination::OutputLimit;
+    }
+    let ended = if libc::WIFEXITED(facts.status) {
+        Termination::Exited(libc::WEXITSTATUS(facts.status))
+    } else {
+        Termination::Signaled(libc::WTERMSIG(facts.status))
+    };
+    match ended {
+        _ if facts.over_cpu => Termination::CpuTimeLimit,
+        Termination::Signaled(libc::SIGXCPU) => Termination::CpuTimeLimit,
+        Termination::Signaled(libc::SIGSYS) => Termination::ForbiddenSyscall,
+        Termination::Exited(0) => ended,
+        _ if facts.process_refusals > 0 => Termination::ProcessLimit,
+        _ => ended,
+    }
+}
+
+struct Ready {
+    event: bool,
+    stdin: bool,
+}
+
+impl Stream {
+    fn new(pipe: OwnedFd, cap: usize) -> io::Result<Stream> {
+        nonblocking(&pipe)?;
+        Ok(Stream { pipe: Some(pipe.into()), bytes: Vec::new(), cap })
+    }
+
+    /// Reads what is there; beyond the cap it is read and dropped, so that the guest is not blocked by us.
+    fn drain(&mut self) -> io::Result<()> {
+        let Some(pipe) = &mut self.pipe else { return Ok(()) };
+        let room = self.cap - self.bytes.len();
+        let mut surplus = [0; 4096];
+        let result = if room == 0 {
+            pipe.read(&mut surplus)
+        } else {
+            let start = self.bytes.len();
+            self.bytes.resize(start + room.min(CHUNK), 0);
+            let result = pipe.read(&mut self.bytes[start..]);
+            self.bytes.truncate(start + result.as_ref().map_or(0, |length| *length));
+            result
+        };
+        match result {
+            Ok(0) => self.pipe = None,
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn overflown(&self) -> bool {
+        self.bytes.len() >= self.cap
+    }
+
+    /// Nothing more can come.
+    pub(super) fn ended(&self) -> bool {
+        self.pipe.is_none()
+    }
+}
+
+/// The next message of a slot-init; none within its patience, or none at all, means that the slot is broken.
+fn next_event(socket: BorrowedFd<'_>) -> Result<(Event, Vec<OwnedFd>), SandboxError> {
+    let supervision = step_error("supervision");
+    let mut ready = [PollFd::new(socket, PollFlags::POLLIN)];
+    let deadline = Instant::now() + SLOT_PATIENCE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now()).as_millis() as u16;
+        match poll(&mut ready, PollTimeout::from(left)) {
+            Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(supervision(error.into())),
+            Ok(0) => return Err(supervision(io::Error::other("the slot does not answer"))),
+            Ok(_) => break,
+        }
+    }
+    protocol::receive(socket)
+        .map_err(&supervision)?
+        .ok_or_else(|| supervision(io::Error::other("the slot is gone")))
+}
+
+/// The number a pidfd's process has here; 0 when it has none.
+fn pid_of(pidfd: BorrowedFd<'_>) -> i32 {
+    use std::os::fd::AsRawFd;
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).unwrap_or_default();
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+    pid.unwrap_or(0).max(0)
+}
+
+/// Resident memory of a process, in bytes; 0 when it is gone.
+fn resident(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+fn nonblocking(pipe: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::from_bits_truncate(fcntl(pipe, FcntlArg::F_GETFL)?);
+    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The client's hold on a slot's control group: limits to set, counters to read, each through a descriptor the
+//! spawner opened. Where there is no group every question is answered `None`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use crate::Limits;
+use crate::protocol::Handle;
+
+/// What the slot-init, the anchor and the source file may hold beside the guest, in bytes.
+const OWN_MEMORY: u64 = 6 << 20;
+/// slot-init and anchor.
+const OWN_PROCESSES: u64 = 2;
+/// Charges left after a run beyond which the group is emptied, or the slot thrown away.
+const LEFTOVER: u64 = 8 << 20;
+
+#[derive(Debug)]
+pub(super) struct Knobs {
+    files: HashMap<Handle, File>,
+    memory: Option<u64>,
+    processes: Option<u64>,
+    /// Charged before the first run.
+    first_usage: u64,
+}
+
+/// The counters at one moment; a run's share is the difference of two.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counters {
+    pub(super) memory_usage: u64,
+    pub(super) memory_peak: u64,
+    pub(super) memory_kills: u64,
+    pub(super) process_refusals: u64,
+}
+
+impl Knobs {
+    pub(super) fn new(handles: Vec<Handle>, fds: impl Iterator<Item = OwnedFd>) -> Knobs {
+        let files = handles.into_iter().zip(fds.map(File::from)).collect();
+        let mut knobs = Knobs { files, memory: None, processes: None, first_usage: 0 };
+        knobs.first_usage = knobs.number(Handle::MemoryUsage).unwrap_or(0);
+        knobs
+    }
+
+    /// Whether memory, processes and CPU time are the kernel's to count.
+    pub(super) fn present(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Sets the limits of the next run and starts its counters.
+    pub(super) fn arm(&mut self, limits: &Limits) -> io::Result<Counters> {
+        if !self.present() {
+            return Ok(Counters::default());
+        }
+        let memory = limits.memory + OWN_MEMORY;
+        if self.memory != Some(memory) {
+            self.set_memory(memory)?;
+            self.memory = Some(memory);
+        }
+        let processes = u64::from(limits.processes) + OWN_PROCESSES;
+        if self.processes != Some(processes) {
+            self.write(Handle::ProcessLimit, &processes.to_string())?;
+            self.processes = Some(processes);
+        }
+        // On a v2 kernel that cannot reset it, the peak stays the slot's highest; see `counters`.
+        let _ = self.write(Handle::MemoryPeak, "0");
+        Ok(self.counters())
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        Counters {
+            memory_usage: self.number(Handle::MemoryUsage).unwrap_or(0),
+            memory_peak: self.number(Handle::MemoryPeak).unwrap_or(0),
+            memory_kills: self.line(Handle::MemoryEvents, "oom_kill").unwrap_or(0),
+            process_refusals: self.line(Handle::ProcessEvents, "max").unwrap_or(0),
+        }
+    }
+
+    /// CPU time charged to the group so far, in nanoseconds.
+    pub(super) fn cpu_nanos(&self) -> Option<u64> {
+        self.number(Handle::CpuNanos)
+            .or_else(|| self.line(Handle::CpuStat, "usage_usec").map(|micros| micros * 1000))
+    }
+
+    /// After a run: whether the group is as it was. Page cache of the interpreter's files may stay, for the kernel
+    /// gives it up before it would kill; anything else is a leftover.
+    pub(super) fn clean(&self) -> bool {
+        let Some(usage) = self.number(Handle::MemoryUsage) else { return true };
+        if usage <= self.first_usage + LEFTOVER {
+            return true;
+        }
+        let cache = || {
+            self.line(Handle::MemoryStat, "active_file").unwrap_or(0)
+                + self.line(Handle::MemoryStat, "inactive_file").unwrap_or(0)
+        };
+        if usage.saturating_sub(cache()) <= self.first_usage + LEFTOVER {
+            return true;
+        }
+        let _ = self.write(Handle::MemoryEmpty, "0");
+        let usage = self.number(Handle::MemoryUsage).unwrap_or(u64::MAX);
+        usage.saturating_sub(cache()) <= self.first_usage + LEFTOVER
+    }
+
+    /// v1 keeps memory <= memory + swap at every moment, so the order depends on the direction.
+    fn set_memory(&self, bytes: u64) -> io::Result<()> {
+        let value = bytes.to_string();
+        if self.memory.is_some_and(|now| bytes > now) && self.files.contains_key(&Handle::MemorySwapLimit) {
+            self.write(Handle::MemorySwapLimit, &value)?;
+            return self.write(Handle::MemoryLimit, &value);
+        }
+        self.write(Handle::MemoryLimit, &value)?;
+        match self.write(Handle::MemorySwapLimit, &value) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    fn write(&self, handle: Handle, value: &str) -> io::Result<()> {
+        let file = self.files.get(&handle).ok_or(io::ErrorKind::NotFound)?;
+        file.write_all_at(value.as_bytes(), 0)
+            .map_err(|error| io::Error::new(error.kind(), format!("{handle:?} = {value}: {error}")))
+    }
+
+    fn text(&self, handle: Handle) -> Option<String> {
+        let mut buffer = [0; 8192];
+        let length = self.files.get(&handle)?.read_at(&mut buffer, 0).ok()?;
+        Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    }
+
+    fn number(&self, handle: Handle) -> Option<u64> {
+        self.text(handle)?.trim().parse().ok()
+    }
+
+    fn line(&self, handle: Handle, name: &str) -> Option<u64> {
+        let text = self.text(handle)?;
+        let mut words = text.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            (words.next() == Some(name)).then_some(words)
+        })?;
+        words.next()?.parse().ok()
+    }
+}

@@ -1,0 +1,264 @@
+//! Slots to lease, and the spawner that makes them. A slot is made when it is first needed, used by one run at a
+//! time, given back clean or thrown away. A spawner that died is replaced: by the guardian where there is one,
+//! else by starting another.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use super::knobs::Knobs;
+use super::{SandboxConfig, step_error};
+use crate::protocol::{self, Action, Answer, Class, HostReport, Order};
+use crate::walls::step_name;
+use crate::{SandboxError, Tier, guardian, spawner, toolchain};
+
+/// One slot as the client holds it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) socket: OwnedFd,
+    pub(super) knobs: Knobs,
+}
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    /// Slots of each class at most.
+    most: usize,
+    host: HostReport,
+    shelf: Mutex<Shelf>,
+    freed: Condvar,
+    link: Mutex<Link>,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    idle: HashMap<Class, Vec<Slot>>,
+    made: HashMap<Class, usize>,
+}
+
+/// The connection to the spawner and how to get another one.
+#[derive(Debug)]
+struct Link {
+    socket: OwnedFd,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    /// A child of ours.
+    Own { config: SandboxConfig, child: Child },
+    /// The guardian's: a new socket comes over this one.
+    Guardian(OwnedFd),
+}
+
+/// A leased slot. Dropped without [`Lease::give_back`], the slot is thrown away.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pool: Arc<Pool>,
+    class: Class,
+    slot: Option<Slot>,
+}
+
+impl Pool {
+    pub(super) fn start(config: &SandboxConfig) -> Result<Pool, SandboxError> {
+        let (socket, child) = launch(config).map_err(step_error("spawner"))?;
+        Pool::new(config, Link { socket, origin: Origin::Own { config: config.clone(), child } })
+    }
+
+    pub(super) fn connect(config: &SandboxConfig) -> Result<Option<Pool>, SandboxError> {
+        let Some(line) = guardian::take_line().map_err(step_error("spawner"))? else { return Ok(None) };
+        let socket = guardian::next_spawner(&line).map_err(step_error("spawner"))?;
+        Pool::new(config, Link { socket, origin: Origin::Guardian(line) }).map(Some)
+    }
+
+    fn new(config: &SandboxConfig, mut link: Link) -> Result<Pool, SandboxError> {
+        let host = match link.ask(&Order::Probe).map_err(step_error("spawner"))? {
+            (Answer::Host(host), _) => host,
+            (Answer::Failed(failure), _) => return Err(SandboxError::Unavailable(failure.text)),
+            (Answer::Slot { .. }, _) => return Err(unexpected()),
+        };
+        let found = host.tier.as_deref().and_then(Tier::from_name);
+        if let Some(least) = config.tier
+            && found.is_none_or(|found| found > least)
+        {
+            let found = found.map_or("none", Tier::name);
+            let weak: Vec<String> = host
+                .walls
+                .iter()
+                .filter(|(_, state, _)| state != "up")
+                .map(|(name, state, text)| format!("{name} is {state}: {text}"))
+                .collect();
+            return Err(SandboxError::Unavailable(format!(
+                "this host gives tier {found}, tier {least} was asked for ({})",
+                if weak.is_empty() { "see `assay doctor`".into() } else { weak.join("; ") }
+            )));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let most = if config.slots == 0 { cores } else { config.slots };
+        Ok(Pool { most, host, shelf: Mutex::default(), freed: Condvar::new(), link: Mutex::new(link) })
+    }
+
+    pub(super) fn host(&self) -> &HostReport {
+        &self.host
+    }
+
+    /// Refuses what the host has no interpreter or compiler for.
+    pub(super) fn need(&self, action: Action) -> Result<(), SandboxError> {
+        let missing = match action {
+            Action::Python | Action::PythonCheck | Action::PythonVersion => &self.host.no_python,
+            Action::Compile | Action::CompilerVersion => &self.host.no_compiler,
+            Action::Native => &None,
+        };
+        missing.as_ref().map_or(Ok(()), |text| Err(SandboxError::Unavailable(text.clone())))
+    }
+
+    /// Takes an idle slot, makes one, or waits for one.
+    pub(super) fn lease(self: &Arc<Pool>, class: Class) -> Result<Lease, SandboxError> {
+        let lease = |slot| Lease { pool: Arc::clone(self), class, slot: Some(slot) };
+        let mut shelf = locked(&self.shelf);
+        loop {
+            if let Some(slot) = shelf.idle.get_mut(&class).and_then(Vec::pop) {
+                return Ok(lease(slot));
+            }
+            let made = shelf.made.entry(class).or_default();
+            if *made < self.most {
+                *made += 1;
+                drop(shelf);
+                return self.make(class).map(lease).inspect_err(|_| self.forget(class));
+            }
+            shelf = self.freed.wait(shelf).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn make(&self, class: Class) -> Result<Slot, SandboxError> {
+        match locked(&self.link).ask(&Order::Slot(class)).map_err(step_error("spawner"))? {
+            (Answer::Slot { handles }, fds) => {
+                let mut fds = fds.into_iter();
+                let socket = fds.next().ok_or_else(unexpected)?;
+                Ok(Slot { socket, knobs: Knobs::new(handles, fds) })
+            }
+            (Answer::Failed(failure), _) => Err(SandboxError::Step {
+                step: step_name(&failure.step),
+                source: io::Error::other(failure.text),
+            }),
+            (Answer::Host(_), _) => Err(unexpected()),
+        }
+    }
+
+    /// One slot of the class less.
+    fn forget(&self, class: Class) {
+        *locked(&self.shelf).made.entry(class).or_insert(1) -= 1;
+        self.freed.notify_one();
+    }
+}
+
+impl Link {
+    /// One order, one answer; a spawner that is gone is replaced once.
+    fn ask(&mut self, order: &Order) -> io::Result<(Answer, Vec<OwnedFd>)> {
+        if let Some(answer) = self.try_ask(order)? {
+            return Ok(answer);
+        }
+        self.reconnect()?;
+        self.try_ask(order)?.ok_or_else(|| io::Error::other("the spawner ends as soon as it is started"))
+    }
+
+    fn try_ask(&self, order: &Order) -> io::Result<Option<(Answer, Vec<OwnedFd>)>> {
+        match protocol::send(&self.socket, order, &[]) {
+            Err(error) if is_gone(&error) => return Ok(None),
+            other => other?,
+        }
+        protocol::receive(&self.socket)
+    }
+
+    fn reconnect(&mut self) -> io::Result<()> {
+        match &mut self.origin {
+            Origin::Own { config, child } => {
+                let _ = child.kill();
+                let _ = child.wait();
+                (self.socket, *child) = launch(config)?;
+            }
+            Origin::Guardian(line) => self.socket = guardian::next_spawner(line)?,
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Origin::Own { child, .. } = &mut self.origin {
+            // Its socket closed is the order to end; it takes the slots with it.
+            if let Ok((_, other)) =
+                socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            {
+                self.socket = other;
+            }
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Lease {
+    /// The slot, while it is leased.
+    pub(super) fn slot(&mut self) -> Result<&mut Slot, SandboxError> {
+        self.slot.as_mut().ok_or_else(unexpected)
+    }
+
+    /// The socket to poll.
+    pub(super) fn socket(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.slot.as_ref().map(|slot| slot.socket.as_fd())
+    }
+
+    /// CPU time charged to the slot's group, where there is one.
+    pub(super) fn group_cpu(&self) -> Option<u64> {
+        self.slot.as_ref()?.knobs.cpu_nanos()
+    }
+
+    /// Puts the slot back, if it is as clean as it came.
+    pub(super) fn give_back(mut self) {
+        if let Some(slot) = self.slot.take_if(|slot| slot.knobs.clean()) {
+            locked(&self.pool.shelf).idle.entry(self.class).or_default().push(slot);
+            self.pool.freed.notify_one();
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.slot.take().is_some() {
+            self.pool.forget(self.class);
+        }
+    }
+}
+
+/// Starts a spawner on one end of a socket pair.
+fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let helper = config.helper.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+    let mut command = Command::new(helper);
+    command.arg0(spawner::NAME).stdin(theirs).stdout(Stdio::null());
+    if let Some(python) = &config.python {
+        command.env(toolchain::PYTHON_VARIABLE, python);
+    }
+    if let Some(compiler) = &config.compiler {
+        command.env(toolchain::COMPILER_VARIABLE, compiler);
+    }
+    Ok((ours, command.spawn()?))
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
+
+fn unexpected() -> SandboxError {
+    SandboxError::Step { step: "spawner", source: io::Error::other("unexpected answer") }
+}
+
+/// A panic elsewhere leaves the data whole: every change under these locks is one step.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

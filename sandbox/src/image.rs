@@ -1,0 +1,29 @@
+//! Sources and binaries as sealed memory files: made once, handed to any number of runs, changed by nobody.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// A memory file with these bytes that can neither be written, grown nor shrunk.
+pub(crate) fn sealed(mut bytes: impl Read) -> io::Result<OwnedFd> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = File::from(memfd_create(c"assay", flags)?);
+    io::copy(&mut bytes, &mut file)?;
+    let seals =
+        SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(file.into())
+}
+
+/// Copies a memory file from its start; its position, shared with other holders, is not touched.
+pub(crate) fn copy(image: &OwnedFd, target: &mut File) -> io::Result<()> {
+    let image = File::from(image.try_clone()?);
+    let length = image.metadata()?.len();
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    image.read_exact_at(&mut bytes, 0)?;
+    io::Write::write_all(target, &bytes)
+}

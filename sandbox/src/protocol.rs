@@ -1,0 +1,198 @@
+//! What client, spawner and slot-init say to each other: one JSON message per datagram of a SEQPACKET socket,
+//! descriptors beside it. All of these are trusted processes; no byte of a guest travels here.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::sys;
+
+/// Longest message, in bytes.
+const MAX_MESSAGE: usize = 160 << 10;
+
+/// What a slot is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Class {
+    /// Python and native programs: no writable path.
+    Run,
+    /// The C++ compiler: a fresh tmpfs per run, processes of its own.
+    Compile,
+}
+
+/// Client to spawner.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// What does this host give?
+    Probe,
+    /// Make a slot; the answer carries its socket and the handles of its control group.
+    Slot(Class),
+}
+
+/// Spawner to client.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    /// To [`Order::Probe`].
+    Host(HostReport),
+    /// To [`Order::Slot`]: descriptors are the slot's socket, then one per handle.
+    Slot { handles: Vec<Handle> },
+    /// The order could not be done.
+    Failed(Failure),
+}
+
+/// A step that failed, as it travels.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) step: String,
+    /// 0 when the cause is no error number.
+    pub(crate) errno: i32,
+    pub(crate) text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(step: &str, error: &io::Error) -> Failure {
+        Failure { step: step.into(), errno: error.raw_os_error().unwrap_or(0), text: error.to_string() }
+    }
+}
+
+/// What the spawner found.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct HostReport {
+    /// `A`, `B`, `C`, or none.
+    pub(crate) tier: Option<String>,
+    /// Name, state (`up`, `weaker`, `missing`), text.
+    pub(crate) walls: Vec<(String, String, String)>,
+    /// Why there is no interpreter or compiler.
+    pub(crate) no_python: Option<String>,
+    pub(crate) no_compiler: Option<String>,
+}
+
+/// A file of the slot's control group, opened by the spawner for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Handle {
+    /// v1 `memory.limit_in_bytes`, v2 `memory.max`.
+    MemoryLimit,
+    /// v1 `memory.memsw.limit_in_bytes`.
+    MemorySwapLimit,
+    /// v1 `memory.usage_in_bytes`, v2 `memory.current`.
+    MemoryUsage,
+    /// v1 `memory.max_usage_in_bytes`, v2 `memory.peak`; writing resets it (v2: since 6.12).
+    MemoryPeak,
+    /// v1 `memory.oom_control`, v2 `memory.events`: the line `oom_kill`.
+    MemoryEvents,
+    /// `memory.stat`.
+    MemoryStat,
+    /// v1 `memory.force_empty`.
+    MemoryEmpty,
+    /// `pids.max`.
+    ProcessLimit,
+    /// `pids.events`: the line `max`.
+    ProcessEvents,
+    /// v1 `cpuacct.usage`, nanoseconds.
+    CpuNanos,
+    /// v2 `cpu.stat`: the line `usage_usec`.
+    CpuStat,
+}
+
+/// Client to slot-init.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Command {
+    /// Start; the descriptors are the image and, for a session, the write end of the value pipe.
+    Run(Run),
+    /// End what runs now.
+    Kill,
+}
+
+/// One run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) action: Action,
+    pub(crate) args: Vec<String>,
+    /// The guest gets fd 3.
+    pub(crate) values: bool,
+    /// Backstops behind the control group.
+    pub(crate) cpu_seconds: u64,
+    pub(crate) address_space: u64,
+    pub(crate) stack: u64,
+    pub(crate) open_files: u64,
+    pub(crate) processes: u64,
+}
+
+/// What is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Action {
+    /// The interpreter on the source.
+    Python,
+    /// The interpreter compiles the source and runs nothing of it.
+    PythonCheck,
+    /// A native binary, executed from its sealed memfd.
+    Native,
+    /// The C++ compiler on the source; the binary comes back with [`Event::Ended`].
+    Compile,
+    /// The interpreter says its version.
+    PythonVersion,
+    /// The compiler says its version.
+    CompilerVersion,
+}
+
+/// Slot-init to client.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// The guest is past exec; descriptors are its pidfd, stdin to write, stdout and stderr to read.
+    Started,
+    /// A wall could not be finished; nothing of the guest ran.
+    Failed(Failure),
+    /// The guest and everything it started is gone. A compiled binary is the one descriptor.
+    Ended { status: i32, cpu_nanos: u64, peak_resident: u64 },
+}
+
+/// Spawner to slot-init, the first message on its socket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) class: Class,
+    pub(crate) tier: String,
+    /// Directories of the control groups to join, one per hierarchy.
+    pub(crate) groups: Vec<PathBuf>,
+    /// Guest user and group number; `None` keeps the only one a user namespace maps.
+    pub(crate) user: Option<u32>,
+    /// Outside numbers for the user namespace's maps.
+    pub(crate) map: Option<(u32, u32)>,
+    /// Whether processes are counted by a group; otherwise guests may start none.
+    pub(crate) may_fork: bool,
+    pub(crate) root: Root,
+    pub(crate) python: Option<PathBuf>,
+    pub(crate) compiler: Option<PathBuf>,
+    /// Link C++ programs statically: twice as fast to start.
+    pub(crate) link_static: bool,
+}
+
+/// What a slot's root file system shows.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Root {
+    /// Shown read-only, at the same path or another: (source, target).
+    pub(crate) binds: Vec<(PathBuf, PathBuf)>,
+    /// Files shown empty.
+    pub(crate) masks: Vec<PathBuf>,
+    /// (link, what it points to), as on the host.
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
+}
+
+/// Sends a message.
+pub(crate) fn send<T: Serialize>(socket: impl AsFd, message: &T, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    sys::send(socket.as_fd(), &serde_json::to_vec(message)?, fds)
+}
+
+/// Receives a message; `None` when the other side is gone.
+pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    let mut buffer = vec![0; MAX_MESSAGE];
+    let (length, fds) = match sys::receive(socket.as_fd(), &mut buffer) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+        other => other?,
+    };
+    if length == 0 {
+        return Ok(None);
+    }
+    Ok(Some((serde_json::from_slice(&buffer[..length])?, fds)))
+}

@@ -1,0 +1,447 @@
+//! Slot-init: process 1 of a slot's namespaces. It builds the walls that last, then serves one client over one
+//! socket, one run at a time:
+//!
+//! 1. open the guest's pipes, put the source where the guest can read but not write it;
+//! 2. start an *anchor*, process 1 of a fresh pid namespace, which only waits to be killed;
+//! 3. enter that namespace for children, fork the guest, come back; the guest is the slot-init's own child,
+//!    so its status is first-hand, and it is no namespace's process 1, so signals work as everywhere;
+//! 4. when the guest ended or the client says so, kill the anchor: everything in the namespace dies with it;
+//! 5. report.
+//!
+//! A slot-init never reads a byte that a guest wrote, except the binary the compiler left, copied as bytes after
+//! every process of the compiler is dead.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use ::landlock::RulesetCreated;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::Mode;
+use nix::unistd::{execve, execveat, pipe2, sethostname, setsid};
+
+use crate::image;
+use crate::protocol::{self, Action, Class, Command, Event, Failure, Plan, Run};
+use crate::sys::{self, Child, Reaped};
+use crate::walls::{credentials, landlock, mounts, rlimits, seccomp, step};
+
+/// `argv[0]` of a slot-init.
+pub(crate) const NAME: &str = "assay: slot";
+/// Longest compiled binary, in bytes.
+const MAX_BINARY: u64 = 256 << 20;
+
+/// What a slot-init holds for its lifetime.
+struct Slot {
+    plan: Plan,
+    client: OwnedFd,
+    source_directory: OwnedFd,
+    /// The host's /proc, as a descriptor only: a guest-to-be raises its own oom score through it.
+    proc: OwnedFd,
+    own_pidfd: OwnedFd,
+    rules: Option<RulesetCreated>,
+    filters: seccomp::Filters,
+}
+
+/// Plays slot-init on the socket at fd 0. Returns only to exit.
+pub(crate) fn main() -> i32 {
+    let Ok(socket) = settle_descriptors() else { return 3 };
+    let plan: Plan = match protocol::receive(&socket) {
+        Ok(Some((plan, _))) => plan,
+        _ => return 3,
+    };
+    match build(plan, &socket) {
+        Ok(mut slot) => {
+            if protocol::send(&socket, &Ok::<(), Failure>(()), &[]).is_err() {
+                return 3;
+            }
+            drop(socket);
+            // The client going away is the end of the slot; so is a failure to talk to it.
+            while let Ok(Some((command, fds))) = protocol::receive(&slot.client) {
+                let done = match command {
+                    Command::Run(run) => slot.run(&run, fds),
+                    Command::Kill => Ok(()),
+                };
+                if done.is_err() {
+                    return 3;
+                }
+            }
+            0
+        }
+        Err(failure) => {
+            let _ = protocol::send(&socket, &Err::<(), Failure>(failure), &[]);
+            3
+        }
+    }
+}
+
+/// Moves the socket away from fd 0 and fills 0, 1 and 3, so that nothing of ours ever gets a number that a
+/// guest's streams will take.
+fn settle_descriptors() -> io::Result<OwnedFd> {
+    let socket = sys::duplicate_above(sys::inherit(0)?.as_fd(), 16)?;
+    let null = sys::duplicate_above(File::options().read(true).write(true).open("/dev/null")?.as_fd(), 16)?;
+    for number in [0, 1, 3] {
+        sys::duplicate_to(null.as_fd(), number)?;
+    }
+    Ok(socket)
+}
+
+/// The walls that last, in order.
+fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
+    step("slot", || {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        nix::sys::prctl::set_dumpable(false)?;
+        nix::sys::stat::umask(Mode::empty());
+        Ok(())
+    })?;
+    step("cgroup", || {
+        plan.groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), "0"))?;
+        Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?)
+    })?;
+    let proc = step("mounts", || {
+        Ok(open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+    })?;
+    let source_directory = step("mounts", || mounts::build(&plan.root, plan.class))?;
+    step("host name", || Ok(sethostname("box")?))?;
+    step("capabilities", credentials::limit_slot)?;
+    let rules = step("landlock", || {
+        if sys::landlock_version() == 0 {
+            return Ok(None);
+        }
+        if plan.class == Class::Compile {
+            // The rules name directories, and the compiler's /tmp is new for each run.
+            return Ok(None);
+        }
+        landlock::rules(plan.class).map(Some)
+    })?;
+    let filters =
+        step("seccomp", || seccomp::Filters::compile(plan.may_fork || plan.class == Class::Compile))?;
+    let (client, own_pidfd) = step("slot", || Ok((receive_client(socket)?, sys::own_pidfd()?)))?;
+    Ok(Slot { plan, client, source_directory, proc, own_pidfd, rules, filters })
+}
+
+/// The socket to the client is the one descriptor of the spawner's second message.
+fn receive_client(socket: &OwnedFd) -> io::Result<OwnedFd> {
+    protocol::receive::<()>(socket)?
+        .and_then(|(_, fds)| fds.into_iter().next())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "no client socket came"))
+}
+
+impl Slot {
+    /// One run, from the command to the report. An error means that the client is gone.
+    fn run(&mut self, run: &Run, fds: Vec<OwnedFd>) -> io::Result<()> {
+        let tmp = match self.plan.class {
+            Class::Run => None,
+            Class::Compile => match step("mounts", || mounts::fresh_tmp(self.plan.user)) {
+                Ok(tmp) => Some(tmp),
+                Err(failure) => return self.say(&Event::Failed(failure), &[]),
+            },
+        };
+        let report = self.supervise(run, fds, tmp.as_ref());
+        if tmp.is_some() {
+            mounts::drop_tmp()?;
+        }
+        match report {
+            Ok((reaped, binary)) => {
+                let event = Event::Ended {
+                    status: reaped.status,
+                    cpu_nanos: reaped.cpu_nanos,
+                    peak_resident: reaped.peak_resident,
+                };
+                let fds: Vec<BorrowedFd<'_>> = binary.iter().map(AsFd::as_fd).collect();
+                self.say(&event, &fds)
+            }
+            Err(failure) => self.say(&Event::Failed(failure), &[]),
+        }
+    }
+
+    fn say(&self, event: &Event, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        protocol::send(&self.client, event, fds)
+    }
+
+    /// Starts the guest, tells the client, waits for the end or the order to end it.
+    fn supervise(
+        &mut self,
+        run: &Run,
+        fds: Vec<OwnedFd>,
+        tmp: Option<&OwnedFd>,
+    ) -> Result<(Reaped, Option<OwnedFd>), Failure> {
+        let mut fds = fds.into_iter();
+        let image = step("source", || fds.next().ok_or(io::ErrorKind::InvalidInput.into()))?;
+        if run.action != Action::Native {
+            step("source", || self.put_source(&image, run.action))?;
+        }
+        let pipes = step("pipes", open_pipes)?;
+        let anchor = step("process namespace", start_anchor)?;
+        let started = self.start_guest(run, &anchor, &pipes.guest, &image, fds.next().as_ref());
+        drop(fds);
+        drop(pipes.guest);
+        let guest = match started {
+            Ok(guest) => guest,
+            Err(failure) => {
+                end_anchor(&anchor);
+                return Err(failure);
+            }
+        };
+        let [stdin, stdout, stderr] = &pipes.client;
+        let told =
+            self.say(&Event::Started, &[guest.pidfd.as_fd(), stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+        drop(pipes.client);
+        if told.is_ok() {
+            self.wait(&guest);
+        }
+        let _ = sys::signal(anchor.pidfd.as_fd(), libc::SIGKILL);
+        let reaped = step("supervision", || sys::reap(guest.pid));
+        end_anchor(&anchor);
+        let reaped = reaped?;
+        let compiled = run.action == Action::Compile && reaped.status == 0;
+        let binary = match tmp {
+            Some(tmp) if compiled => Some(step("binary", || take_binary(tmp.as_fd()))?),
+            _ => None,
+        };
+        Ok((reaped, binary))
+    }
+
+    /// Until the guest ends, or the client says `Kill` or goes away.
+    fn wait(&self, guest: &Child) {
+        loop {
+            let mut ready = [
+                PollFd::new(guest.pidfd.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.client.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut ready, PollTimeout::NONE) {
+                Err(nix::Error::EINTR) => continue,
+                Err(_) => return,
+                Ok(_) => {}
+            }
+            if ready[0].any() == Some(true) {
+                return;
+            }
+            // Anything from the client now is the order to end it.
+            let _ = protocol::receive::<Command>(&self.client);
+            return;
+        }
+    }
+
+    /// Writes the source where the guest reads it.
+    fn put_source(&self, image: &OwnedFd, action: Action) -> io::Result<()> {
+        let name = if action == Action::Compile { "main.cpp" } else { "main.py" };
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let target =
+            nix::fcntl::openat(&self.source_directory, name, flags, Mode::from_bits_truncate(0o444))?;
+        image::copy(image, &mut File::from(target))
+    }
+
+    /// Forks the guest inside the anchor's namespace and waits until it is past exec.
+    fn start_guest(
+        &mut self,
+        run: &Run,
+        anchor: &Child,
+        pipes: &[OwnedFd; 3],
+        image: &OwnedFd,
+        values: Option<&OwnedFd>,
+    ) -> Result<Child, Failure> {
+        let (report, reporter) = step("pipes", || Ok(pipe2(OFlag::O_CLOEXEC)?))?;
+        let guest = step("process namespace", || {
+            setns(&anchor.pidfd, CloneFlags::CLONE_NEWPID)?;
+            let flags =
+                if self.plan.class == Class::Compile { CloneFlags::CLONE_NEWNS } else { CloneFlags::empty() };
+            let guest = sys::fork(flags | CloneFlags::CLONE_NEWIPC);
+            if !matches!(guest, Ok(None)) {
+                setns(&self.own_pidfd, CloneFlags::CLONE_NEWPID)?;
+            }
+            guest
+        })?;
+        let Some(guest) = guest else {
+            let Err(failure) = self.enter(run, pipes, image, values);
+            let text = serde_json::to_vec(&failure).unwrap_or_default();
+            let _ = nix::unistd::write(&reporter, &text);
+            sys::exit_now(125);
+        };
+        drop(reporter);
+        let mut text = Vec::new();
+        step("supervision", || File::from(report).read_to_end(&mut text))?;
+        if text.is_empty() {
+            return Ok(guest);
+        }
+        let _ = sys::reap(guest.pid);
+        Err(serde_json::from_slice(&text)
+            .unwrap_or_else(|error| Failure::new("supervision", &io::Error::other(error))))
+    }
+
+    /// The guest's own side: the rest of the walls, in order, then exec.
+    fn enter(
+        &mut self,
+        run: &Run,
+        pipes: &[OwnedFd; 3],
+        image: &OwnedFd,
+        values: Option<&OwnedFd>,
+    ) -> Result<Infallible, Failure> {
+        let image = step("descriptors", || {
+            let image = sys::duplicate_above(image.as_fd(), 64)?;
+            let values = values.map(|values| sys::duplicate_above(values.as_fd(), 64)).transpose()?;
+            for (number, pipe) in pipes.iter().enumerate() {
+                sys::duplicate_to(pipe.as_fd(), number as i32)?;
+            }
+            if let Some(values) = values.filter(|_| run.values) {
+                sys::duplicate_to(values.as_fd(), 3)?;
+            }
+            sys::seal_descriptors(if run.values { 4 } else { 3 })?;
+            sys::default_signals()?;
+            setsid()?;
+            std::env::set_current_dir(mounts::BOX)?;
+            Ok(image)
+        })?;
+        if self.plan.user.is_some() {
+            step("oom score", || self.die_first())?;
+        }
+        step("rlimits", || rlimits::set(run, self.plan.class, self.plan.may_fork))?;
+        step("credentials", || credentials::drop_all(self.plan.user))?;
+        if let Some(rules) = &self.rules {
+            step("landlock", || landlock::restrict(rules))?;
+        } else if sys::landlock_version() > 0 {
+            step("landlock", || landlock::restrict(&landlock::rules(self.plan.class)?))?;
+        }
+        let launch = step("exec", || self.launch(run))?;
+        step("seccomp", || self.filters.install())?;
+        step("exec", || launch.exec(&image))
+    }
+
+    /// Out of memory in the group, the kernel shall choose the guest and never the slot-init.
+    fn die_first(&self) -> io::Result<()> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+        let file = nix::fcntl::openat(&self.proc, "self/oom_score_adj", flags, Mode::empty())?;
+        File::from(file).write_all(b"1000")
+    }
+
+    /// What to execute, with its arguments and environment.
+    fn launch(&self, run: &Run) -> io::Result<Launch> {
+        let text = |value: &str| Ok(CString::new(value)?);
+        let program = |path: &Option<std::path::PathBuf>| -> io::Result<CString> {
+            let path = path.as_deref().ok_or(io::ErrorKind::NotFound)?;
+            Ok(CString::new(path.as_os_str().as_bytes())?)
+        };
+        let (program, fixed): (Option<CString>, &[&str]) = match run.action {
+            Action::Python => (Some(program(&self.plan.python)?), &["-s", "-B", "main.py"]),
+            Action::PythonCheck => (Some(program(&self.plan.python)?), &["-I", "-S", "-B", "-c", CHECK]),
+            Action::PythonVersion => (Some(program(&self.plan.python)?), &["-I", "-S", "-B", "-c", VERSION]),
+            Action::Native => (None, &[]),
+            Action::Compile if self.plan.link_static => (Some(program(&self.plan.compiler)?), COMPILE_STATIC),
+            Action::Compile => (Some(program(&self.plan.compiler)?), COMPILE_DYNAMIC),
+            Action::CompilerVersion => (Some(program(&self.plan.compiler)?), &["-dumpfullversion"]),
+        };
+        let mut arguments = vec![program.clone().map_or_else(|| text("./main"), Ok)?];
+        for argument in fixed.iter().copied().chain(run.args.iter().map(String::as_str)) {
+            arguments.push(text(argument)?);
+        }
+        let environment = ENVIRONMENT.iter().copied().map(text).collect::<io::Result<_>>()?;
+        Ok(Launch { program, arguments, environment })
+    }
+}
+
+/// An exec call, put together before the system-call list is on.
+struct Launch {
+    program: Option<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+}
+
+impl Launch {
+    fn exec(&self, image: &OwnedFd) -> io::Result<Infallible> {
+        Ok(match &self.program {
+            Some(program) => execve(program, &self.arguments, &self.environment)?,
+            None => {
+                execveat(image, c"", &self.arguments, &self.environment, nix::fcntl::AtFlags::AT_EMPTY_PATH)?
+            }
+        })
+    }
+}
+
+/// All a guest finds in its environment: the same on every host, so verdicts repeat.
+const ENVIRONMENT: &[&str] = &[
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "HOME=/box",
+    "LANG=C.UTF-8",
+    "TMPDIR=/tmp",
+    "PYTHONHASHSEED=0",
+    "PYTHONUTF8=1",
+    "OMP_NUM_THREADS=1",
+    "OPENBLAS_NUM_THREADS=1",
+    "MKL_NUM_THREADS=1",
+];
+
+/// Compiles the source and runs nothing of it. The message is what the interpreter itself would print.
+const CHECK: &str = "import sys
+with open('main.py', 'rb') as f: source = f.read()
+try: compile(source, 'main.py', 'exec', dont_inherit=True)
+except BaseException as error:
+    import traceback
+    traceback.print_exception(type(error), error, None)
+    sys.exit(1)";
+
+const VERSION: &str = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
+
+const COMPILE_STATIC: &[&str] =
+    &["-std=gnu++17", "-O2", "-pipe", "-static", "-s", "-x", "c++", "main.cpp", "-o", "/tmp/main"];
+const COMPILE_DYNAMIC: &[&str] =
+    &["-std=gnu++17", "-O2", "-pipe", "-s", "-x", "c++", "main.cpp", "-o", "/tmp/main"];
+
+/// Both ends of the guest's standard streams.
+struct Pipes {
+    guest: [OwnedFd; 3],
+    client: [OwnedFd; 3],
+}
+
+/// Opens the named pipes: each end is a description of its own, so the client's may be non-blocking.
+fn open_pipes() -> io::Result<Pipes> {
+    let [stdin, stdout, stderr] = mounts::PIPES.map(|(path, _)| path);
+    let (stdin, stdin_client) = pipe_ends(stdin)?;
+    let (stdout_client, stdout) = pipe_ends(stdout)?;
+    let (stderr_client, stderr) = pipe_ends(stderr)?;
+    Ok(Pipes { guest: [stdin, stdout, stderr], client: [stdin_client, stdout_client, stderr_client] })
+}
+
+/// Read end, write end of one named pipe. A reader that does not block can be opened first, then the writer.
+fn pipe_ends(path: &str) -> io::Result<(OwnedFd, OwnedFd)> {
+    let open = |flags: OFlag| open(Path::new(path), flags | OFlag::O_CLOEXEC, Mode::empty());
+    let reader = open(OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+    let writer = open(OFlag::O_WRONLY)?;
+    nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok((reader, writer))
+}
+
+/// Process 1 of a new pid namespace: holds nothing, waits to be killed. Orphans of the guest come to it, and
+/// since it ignores SIGCHLD they vanish when they end.
+fn start_anchor() -> io::Result<Child> {
+    if let Some(child) = sys::fork(CloneFlags::CLONE_NEWPID)? {
+        return Ok(child);
+    }
+    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    let _ = sys::close_range(0, u32::MAX);
+    let _ = sys::default_signals();
+    let _ = sys::ignore_children();
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+/// Ends the namespace: the kernel kills and reaps whatever is left in it before the anchor can be reaped.
+fn end_anchor(anchor: &Child) {
+    let _ = sys::signal(anchor.pidfd.as_fd(), libc::SIGKILL);
+    let _ = sys::reap(anchor.pid);
+}
+
+/// Copies the compiler's output into a sealed memfd. Every process that could write there is dead.
+fn take_binary(tmp: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let file = File::from(sys::open_beneath(tmp, c"main")?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > MAX_BINARY {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "what the compiler left is no binary"));
+    }
+    image::sealed(file.take(MAX_BINARY))
+}

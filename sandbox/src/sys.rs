@@ -1,0 +1,347 @@
+//! System calls that need `unsafe`; nothing here decides anything. Every other file of this crate is safe code.
+#![allow(unsafe_code, reason = "the one module of this crate where raw system calls live")]
+
+use std::ffi::CStr;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use nix::NixPath;
+use nix::sched::CloneFlags;
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::unistd::Pid;
+
+/// Most descriptors in one message.
+pub(crate) const MAX_FDS: usize = 32;
+
+/// A child of [`fork`]: its number and a descriptor that cannot come to mean another process.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) pid: Pid,
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// `clone3` with a pidfd: `Some(child)` in the parent, `None` in the child. The caller must be single-threaded.
+pub(crate) fn fork(flags: CloneFlags) -> io::Result<Option<Child>> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: an all-zero clone_args is a valid request; the fields that matter are set below.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = (flags.bits() as u32 as u64) | libc::CLONE_PIDFD as u64;
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: args outlives the call; without CLONE_VM the child gets a copy of this single-threaded process,
+    // so every lock and the allocator are in a usable state there.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some(Child {
+            pid: Pid::from_raw(pid as i32),
+            // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        })),
+    }
+}
+
+/// Ends the process at once: no atexit, no destructors, no flush.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit does not return and touches no memory of ours.
+    unsafe { libc::_exit(code) }
+}
+
+/// Sends one message with descriptors. The receiver gets copies; ours stay ours.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let raw: Vec<RawFd> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    retry(|| {
+        Ok(sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?)
+    })?;
+    Ok(())
+}
+
+/// Receives one message and its descriptors; an empty message is the end of the connection.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = nix::cmsg_space!([RawFd; MAX_FDS]);
+    loop {
+        let mut iov = [IoSliceMut::new(buffer)];
+        let message =
+            match recvmsg::<()>(socket.as_raw_fd(), &mut iov, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+                Err(nix::Error::EINTR) => continue,
+                other => other?,
+            };
+        let mut fds = Vec::new();
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(received) = control {
+                for fd in received {
+                    // SAFETY: the kernel just installed this descriptor for us alone.
+                    fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
+                }
+            }
+        }
+        if message.flags.contains(MsgFlags::MSG_TRUNC) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "message longer than its buffer"));
+        }
+        return Ok((message.bytes, fds));
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Makes `fd` also known as `number`, without close-on-exec.
+pub(crate) fn duplicate_to(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
+    // SAFETY: dup2 takes numbers only; whoever owned `number` before is a process about to exec.
+    check(unsafe { libc::dup2(fd.as_raw_fd(), number) })
+}
+
+/// A copy of `fd` whose number is at least `least`, close-on-exec.
+pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes numbers only.
+    let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, least) };
+    check(copy)?;
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Closes `first..=last`.
+pub(crate) fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: only called in a child that owns nothing but what it is about to hand to exec.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) as i32 })
+}
+
+/// Marks every descriptor from `first` on close-on-exec.
+pub(crate) fn seal_descriptors(first: u32) -> io::Result<()> {
+    // SAFETY: changes flags only, closes nothing now.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) as i32 })
+}
+
+/// Takes ownership of an inherited descriptor.
+pub(crate) fn inherit(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD only asks whether the number is open.
+    check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    // SAFETY: open, and by the start-up protocol meant for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Every signal back to its default action, nothing blocked: what a program expects to start with.
+pub(crate) fn default_signals() -> io::Result<()> {
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL installs no handler; numbers that cannot be set are refused and skipped.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    Ok(nix::sys::signal::SigSet::empty().thread_set_mask()?)
+}
+
+/// Runs `then` between fork and exec of `command`. It must not allocate much nor take locks.
+pub(crate) fn before_exec(
+    command: &mut Command,
+    then: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+) {
+    // SAFETY: the closures given here make plain system calls only.
+    unsafe { command.pre_exec(then) };
+}
+
+/// A detached copy of the mount tree at `path` (its submounts too).
+pub(crate) fn clone_tree(path: &Path) -> io::Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_RECURSIVE as u32;
+    // SAFETY: the path is a C string for the length of the call.
+    let fd = path.with_nix_path(|path| unsafe {
+        libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) as i32
+    })?;
+    check(fd)?;
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Puts a detached tree at `target`.
+pub(crate) fn attach_tree(tree: &OwnedFd, target: &Path) -> io::Result<()> {
+    const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
+    // SAFETY: both paths are C strings for the length of the call.
+    check(target.with_nix_path(|target| unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_FDCWD,
+            target.as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
+        ) as i32
+    })?)
+}
+
+/// Adds mount attributes (`MOUNT_ATTR_*`) to a tree and everything mounted in it.
+pub(crate) fn restrict_tree(tree: BorrowedFd<'_>, attributes: u64) -> io::Result<()> {
+    // SAFETY: an all-zero mount_attr is a valid "change nothing".
+    let mut change: libc::mount_attr = unsafe { std::mem::zeroed() };
+    change.attr_set = attributes;
+    // SAFETY: `change` and the empty path outlive the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const change,
+            size_of::<libc::mount_attr>(),
+        ) as i32
+    })
+}
+
+/// Opens a path beneath `directory`: no symbolic links, no `..`, no other mount.
+pub(crate) fn open_beneath(directory: BorrowedFd<'_>, path: &CStr) -> io::Result<OwnedFd> {
+    // SAFETY: an all-zero open_how is a valid request.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK) as u64;
+    how.resolve = libc::RESOLVE_BENEATH
+        | libc::RESOLVE_NO_SYMLINKS
+        | libc::RESOLVE_NO_MAGICLINKS
+        | libc::RESOLVE_NO_XDEV;
+    // SAFETY: `how` and the path outlive the call.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            directory.as_raw_fd(),
+            path.as_ptr(),
+            &raw const how,
+            size_of::<libc::open_how>(),
+        ) as i32
+    };
+    check(fd)?;
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor for this very process.
+pub(crate) fn own_pidfd() -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32 };
+    check(fd)?;
+    // SAFETY: a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends a signal through a pidfd.
+pub(crate) fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: takes numbers and a null pointer, which means "no siginfo".
+    check(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<u8>(), 0)
+            as i32
+    })
+}
+
+/// How a child ended, from `wait4`: status word, CPU time in nanoseconds, peak resident bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reaped {
+    pub(crate) status: i32,
+    pub(crate) cpu_nanos: u64,
+    pub(crate) peak_resident: u64,
+}
+
+/// Waits for the child to end and takes its status.
+pub(crate) fn reap(pid: Pid) -> io::Result<Reaped> {
+    let mut status = 0;
+    // SAFETY: an all-zero rusage is a valid value to overwrite.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    retry(|| {
+        // SAFETY: both pointers are to live values.
+        check(unsafe { libc::wait4(pid.as_raw(), &raw mut status, libc::__WALL, &raw mut usage) })
+    })?;
+    let nanos = |time: libc::timeval| time.tv_sec as u64 * 1_000_000_000 + time.tv_usec as u64 * 1000;
+    Ok(Reaped {
+        status,
+        cpu_nanos: nanos(usage.ru_utime) + nanos(usage.ru_stime),
+        peak_resident: usage.ru_maxrss as u64 * 1024,
+    })
+}
+
+/// CPU time of a whole process by the clock the kernel keeps for it, in nanoseconds.
+pub(crate) fn process_cpu_nanos(pid: i32) -> io::Result<u64> {
+    let clock: libc::clockid_t = (!pid << 3) | 2;
+    // SAFETY: an all-zero timespec is a valid value to overwrite, and lives through the call.
+    let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+    // SAFETY: as above; an unknown clock is an error, not undefined.
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+/// Drops every capability but those in `keep` (bit numbers) from all sets, bounding set included.
+pub(crate) fn keep_capabilities(keep: &[u32]) -> io::Result<()> {
+    for capability in 0..64u32 {
+        if !keep.contains(&capability) {
+            // SAFETY: takes numbers only; numbers the kernel does not know are refused, and that is fine, and
+            // so is a process that never had the right to drop them.
+            unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability as libc::c_ulong, 0, 0, 0) };
+        }
+    }
+    // SAFETY: takes numbers only.
+    unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    set_capabilities(keep.iter().fold(0, |mask, capability| mask | 1u64 << capability))
+}
+
+/// Sets the permitted and effective sets to what of `mask` is permitted now; clears the inheritable set.
+pub(crate) fn set_capabilities(mask: u64) -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header = [VERSION_3, 0u32];
+    let mut sets = [0u32; 6];
+    // SAFETY: header and sets have the layout of version 3: two words, two times three words.
+    check(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) as i32 })?;
+    let permitted = (u64::from(sets[1]) | u64::from(sets[4]) << 32) & mask;
+    let (low, high) = (permitted as u32, (permitted >> 32) as u32);
+    let sets = [low, low, 0, high, high, 0];
+    // SAFETY: as above.
+    check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) as i32 })
+}
+
+/// Whether this process holds the capability.
+pub(crate) fn has_capability(capability: u32) -> bool {
+    // Effective set of the running process, from the kernel's own account.
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .is_some_and(|mask| mask & (1 << capability) != 0)
+}
+
+/// A descriptor that outlives exec.
+pub(crate) fn keep_across_exec(fd: impl AsFd) -> io::Result<()> {
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))?;
+    Ok(())
+}
+
+fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The kernel's landlock version; 0 when it has none.
+pub(crate) fn landlock_version() -> i32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    // SAFETY: with this flag the call takes a null pointer and a zero size.
+    let version = unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<u8>(),
+            0usize,
+            LANDLOCK_CREATE_RULESET_VERSION,
+        ) as i32
+    };
+    version.max(0)
+}
+
+/// Children that end leave no zombie.
+pub(crate) fn ignore_children() -> io::Result<()> {
+    // SAFETY: SIG_IGN installs no handler.
+    if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

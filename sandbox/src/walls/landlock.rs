@@ -1,0 +1,42 @@
+//! Wall: landlock, an inner layer that says what the mounts say once more: read and execute what is shown,
+//! write nothing but the pipes under /dev (and the compiler its /tmp); no TCP; no signal and no abstract socket
+//! to a process outside. What the kernel's version does not know is left out; `doctor` names the version.
+
+use std::io;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, Scope, path_beneath_rules,
+};
+
+use crate::protocol::Class;
+
+/// The newest version this list was written for.
+const NEWEST: ABI = ABI::V6;
+
+/// The rules of a slot, made once; each guest restricts itself with a copy.
+pub(crate) fn rules(class: Class) -> io::Result<RulesetCreated> {
+    let writable: &[&str] = if class == Class::Compile { &["/tmp"] } else { &[] };
+    make(writable).map_err(io::Error::other)
+}
+
+fn make(writable: &[&str]) -> Result<RulesetCreated, landlock::RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?
+        .add_rules(path_beneath_rules(["/"], AccessFs::from_read(NEWEST)))?
+        .add_rules(path_beneath_rules(
+            ["/dev"],
+            AccessFs::from_read(NEWEST) | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev,
+        ))?
+        .add_rules(path_beneath_rules(writable, AccessFs::from_all(NEWEST)))
+}
+
+/// Restricts the calling process; the caller keeps its copy of the rules.
+pub(crate) fn restrict(rules: &RulesetCreated) -> io::Result<()> {
+    rules.try_clone()?.restrict_self().map_err(io::Error::other)?;
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! Wall: system calls. Three lists, as data, with the reason beside each group:
+//!
+//! - `ALLOW`: what CPython, C++ programs and g++ need, some only with certain arguments;
+//! - `REFUSE`: what libraries probe or try by accident, answered with an ordinary error;
+//! - `KILL`: what nobody innocent calls; the run ends as `ForbiddenSyscall`.
+//!
+//! A number in none of them (a call newer than this list) gets ENOSYS, which C libraries take as "old kernel" and
+//! work around. Each list is a filter of its own; the kernel applies the strictest answer. A call by another
+//! architecture's table (`int 0x80`) or by x32 numbers is killed.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use libc::*;
+use seccompiler::SeccompCmpArgLen::{Dword, Qword};
+use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, TargetArch, sock_filter,
+};
+
+/// When a listed call matches.
+enum When {
+    Always,
+    /// 32-bit argument equals one of these.
+    Arg(u8, &'static [u64]),
+    /// All these bits of the argument are zero.
+    Clear(u8, u64),
+    /// At least one of these bits of the argument is set.
+    Any(u8, u64),
+}
+use When::{Always, Any, Arg, Clear};
+
+const NAMESPACES: u64 = (CLONE_NEWNS
+    | CLONE_NEWUTS
+    | CLONE_NEWIPC
+    | CLONE_NEWUSER
+    | CLONE_NEWPID
+    | CLONE_NEWNET
+    | CLONE_NEWCGROUP
+    | CLONE_PTRACE
+    | CLONE_UNTRACED
+    | CLONE_PARENT) as u64
+    | 0x80; // CLONE_NEWTIME
+
+#[rustfmt::skip]
+const ALLOW: &[(c_long, When)] = &[
+    // Hot first: the filter is a linear list.
+    (SYS_read, Always), (SYS_write, Always), (SYS_mmap, Always), (SYS_munmap, Always), (SYS_brk, Always),
+    (SYS_futex, Always), (SYS_lseek, Always), (SYS_fstat, Always), (SYS_newfstatat, Always),
+    (SYS_openat, Always), (SYS_close, Always), (SYS_mprotect, Always), (SYS_mremap, Always),
+    (SYS_madvise, Always), (SYS_rt_sigaction, Always), (SYS_rt_sigprocmask, Always),
+    // Files: what may be opened is said by the mounts and by landlock; where nothing is writable, the
+    // file system itself answers EROFS.
+    (SYS_readv, Always), (SYS_writev, Always), (SYS_pread64, Always), (SYS_pwrite64, Always),
+    (SYS_preadv, Always), (SYS_pwritev, Always), (SYS_open, Always), (SYS_creat, Always), (SYS_stat, Always),
+    (SYS_lstat, Always), (SYS_statx, Always), (SYS_access, Always), (SYS_faccessat, Always),
+    (SYS_faccessat2, Always), (SYS_readlink, Always), (SYS_readlinkat, Always), (SYS_getdents64, Always),
+    (SYS_getcwd, Always), (SYS_chdir, Always), (SYS_fchdir, Always), (SYS_dup, Always), (SYS_dup2, Always),
+    (SYS_dup3, Always), (SYS_pipe, Always), (SYS_pipe2, Always), (SYS_close_range, Always),
+    (SYS_sendfile, Always), (SYS_fsync, Always), (SYS_fdatasync, Always), (SYS_fadvise64, Always),
+    (SYS_statfs, Always), (SYS_fstatfs, Always), (SYS_umask, Always), (SYS_unlink, Always),
+    (SYS_unlinkat, Always), (SYS_rename, Always), (SYS_renameat, Always), (SYS_renameat2, Always),
+    (SYS_mkdir, Always), (SYS_mkdirat, Always), (SYS_rmdir, Always), (SYS_chmod, Always), (SYS_fchmod, Always),
+    (SYS_fchmodat, Always), (SYS_link, Always), (SYS_linkat, Always), (SYS_symlink, Always),
+    (SYS_symlinkat, Always), (SYS_truncate, Always), (SYS_ftruncate, Always), (SYS_fallocate, Always),
+    (SYS_utimensat, Always), (SYS_mknod, Always), (SYS_mknodat, Always),
+    // Flags and copies of descriptors; no locks, no leases, no notification, no larger pipe buffers.
+    (SYS_fcntl, Arg(1, &[F_DUPFD as u64, F_DUPFD_CLOEXEC as u64, F_GETFD as u64, F_SETFD as u64,
+                         F_GETFL as u64, F_SETFL as u64, F_GETPIPE_SZ as u64])),
+    // "Is this a terminal", "how much is there to read", close-on-exec, non-blocking.
+    (SYS_ioctl, Arg(1, &[TCGETS, TIOCGWINSZ, FIONREAD, FIOCLEX, FIONCLEX, FIONBIO])),
+    (SYS_poll, Always), (SYS_ppoll, Always), (SYS_select, Always), (SYS_pselect6, Always),
+    (SYS_epoll_create1, Always), (SYS_epoll_ctl, Always), (SYS_epoll_wait, Always), (SYS_epoll_pwait, Always),
+    (SYS_eventfd2, Always),
+    // An unnamed pair inside the process: asyncio wakes itself through one. Named sockets cannot be made.
+    (SYS_socketpair, Arg(0, &[AF_UNIX as u64])), (SYS_sendto, Always), (SYS_recvfrom, Always),
+    (SYS_getsockopt, Always), (SYS_setsockopt, Always), (SYS_getsockname, Always), (SYS_getpeername, Always),
+    (SYS_shutdown, Always),
+    // Processes and threads: how many is said by the control group. `clone` only without namespaces;
+    // clone3 hides its flags behind a pointer, so it is answered ENOSYS like an unknown call.
+    (SYS_clone, Clear(0, NAMESPACES)), (SYS_fork, Always), (SYS_vfork, Always), (SYS_execve, Always),
+    (SYS_execveat, Always), (SYS_exit, Always), (SYS_exit_group, Always), (SYS_wait4, Always),
+    (SYS_waitid, Always), (SYS_set_tid_address, Always), (SYS_set_robust_list, Always),
+    (SYS_get_robust_list, Always), (SYS_rseq, Always), (SYS_membarrier, Always), (SYS_sched_yield, Always),
+    (SYS_sched_getaffinity, Always), (SYS_sched_getparam, Always), (SYS_sched_getscheduler, Always),
+    (SYS_sched_get_priority_max, Always), (SYS_sched_get_priority_min, Always), (SYS_getpriority, Always),
+    // Thread-local storage only.
+    (SYS_arch_prctl, Arg(0, &[0x1002, 0x1003])),
+    (SYS_prctl, Arg(0, &[PR_SET_NAME as u64, PR_GET_NAME as u64, PR_SET_PDEATHSIG as u64,
+                         PR_GET_DUMPABLE as u64, 0x5356_4d41 /* PR_SET_VMA: names of mappings */])),
+    // Signals reach the guest's own pid namespace only.
+    (SYS_kill, Always), (SYS_tkill, Always), (SYS_tgkill, Always), (SYS_rt_sigreturn, Always),
+    (SYS_rt_sigpending, Always), (SYS_rt_sigtimedwait, Always), (SYS_rt_sigsuspend, Always),
+    (SYS_rt_sigqueueinfo, Always), (SYS_sigaltstack, Always), (SYS_pause, Always), (SYS_alarm, Always),
+    (SYS_setitimer, Always), (SYS_getitimer, Always), (SYS_restart_syscall, Always),
+    // Time, identity, randomness, own limits (raising needs a right nobody has here).
+    (SYS_nanosleep, Always), (SYS_clock_nanosleep, Always), (SYS_clock_gettime, Always),
+    (SYS_clock_getres, Always), (SYS_gettimeofday, Always), (SYS_time, Always), (SYS_times, Always),
+    (SYS_getrusage, Always), (SYS_getrandom, Always), (SYS_uname, Always), (SYS_sysinfo, Always),
+    (SYS_getpid, Always), (SYS_getppid, Always), (SYS_gettid, Always), (SYS_getuid, Always),
+    (SYS_geteuid, Always), (SYS_getgid, Always), (SYS_getegid, Always), (SYS_getresuid, Always),
+    (SYS_getresgid, Always), (SYS_getgroups, Always), (SYS_getpgrp, Always), (SYS_getpgid, Always),
+    (SYS_setpgid, Always), (SYS_getsid, Always), (SYS_setsid, Always), (SYS_getrlimit, Always),
+    (SYS_setrlimit, Always), (SYS_prlimit64, Arg(0, &[0])), (SYS_getcpu, Always),
+];
+
+#[rustfmt::skip]
+const REFUSE: &[(c_long, When)] = &[
+    // A program that tries the network ends like one on a machine without network: an OSError it may catch.
+    (SYS_socket, Always), (SYS_connect, Always), (SYS_bind, Always), (SYS_listen, Always), (SYS_accept, Always),
+    (SYS_accept4, Always),
+    // Becoming somebody else.
+    (SYS_setuid, Always), (SYS_setgid, Always), (SYS_setreuid, Always), (SYS_setregid, Always),
+    (SYS_setresuid, Always), (SYS_setresgid, Always), (SYS_setgroups, Always), (SYS_setfsuid, Always),
+    (SYS_setfsgid, Always), (SYS_chown, Always), (SYS_fchown, Always), (SYS_lchown, Always),
+    (SYS_fchownat, Always), (SYS_capset, Always),
+    // Channels between two guests that see the same read-only file.
+    (SYS_flock, Always),
+    // Memory that can be executed under a name.
+    (SYS_memfd_create, Always), (SYS_memfd_secret, Always),
+    // A place on another core, a higher priority.
+    (SYS_sched_setaffinity, Always), (SYS_sched_setscheduler, Always), (SYS_sched_setparam, Always),
+    (SYS_sched_setattr, Always), (SYS_setpriority, Always),
+];
+
+#[rustfmt::skip]
+const KILL: &[(c_long, When)] = &[
+    // Looking into or steering another process.
+    (SYS_ptrace, Always), (SYS_process_vm_readv, Always), (SYS_process_vm_writev, Always),
+    (SYS_pidfd_getfd, Always), (SYS_kcmp, Always),
+    // Other namespaces, other roots.
+    (SYS_clone, Any(0, NAMESPACES)), (SYS_unshare, Always), (SYS_setns, Always), (SYS_mount, Always),
+    (SYS_umount2, Always), (SYS_pivot_root, Always), (SYS_chroot, Always), (SYS_open_tree, Always),
+    (SYS_move_mount, Always), (SYS_fsopen, Always), (SYS_fsconfig, Always), (SYS_fsmount, Always),
+    (SYS_fspick, Always), (SYS_mount_setattr, Always), (SYS_sethostname, Always), (SYS_setdomainname, Always),
+    (SYS_name_to_handle_at, Always), (SYS_open_by_handle_at, Always),
+    // Wide or young kernel surface.
+    (SYS_bpf, Always), (SYS_perf_event_open, Always), (SYS_userfaultfd, Always), (SYS_io_uring_setup, Always),
+    (SYS_io_uring_enter, Always), (SYS_io_uring_register, Always), (SYS_keyctl, Always), (SYS_add_key, Always),
+    (SYS_request_key, Always), (SYS_fanotify_init, Always), (SYS_fanotify_mark, Always),
+    (SYS_modify_ldt, Always), (SYS_iopl, Always), (SYS_ioperm, Always),
+    // The machine itself.
+    (SYS_kexec_load, Always), (SYS_kexec_file_load, Always), (SYS_init_module, Always),
+    (SYS_finit_module, Always), (SYS_delete_module, Always), (SYS_reboot, Always), (SYS_swapon, Always),
+    (SYS_swapoff, Always), (SYS_acct, Always), (SYS_quotactl, Always), (SYS_settimeofday, Always),
+    (SYS_clock_settime, Always), (SYS_adjtimex, Always), (SYS_clock_adjtime, Always), (SYS_syslog, Always),
+    (SYS_vhangup, Always),
+];
+
+/// Where no control group counts processes, a guest may start threads only.
+const THREADS_ONLY: &[(c_long, When)] =
+    &[(SYS_fork, Always), (SYS_vfork, Always), (SYS_clone, Clear(0, CLONE_THREAD as u64))];
+
+/// The filters of a guest, compiled once per slot; installed in this order.
+#[derive(Debug)]
+pub(crate) struct Filters(Vec<BpfProgram>);
+
+impl Filters {
+    pub(crate) fn compile(may_fork: bool) -> io::Result<Filters> {
+        let errno = |number: i32| SeccompAction::Errno(number as u32);
+        let mut filters = vec![
+            no_x32(),
+            filter(&[REFUSE], errno(EPERM), SeccompAction::Allow)?,
+            filter(&[KILL], SeccompAction::KillProcess, SeccompAction::Allow)?,
+        ];
+        if !may_fork {
+            filters.push(filter(&[THREADS_ONLY], errno(EAGAIN), SeccompAction::Allow)?);
+        }
+        // Last, for after it no filter can be installed any more. What the others answer passes here: of two
+        // equally strict answers the kernel takes the younger filter's.
+        filters.push(filter(&[ALLOW, REFUSE, KILL], SeccompAction::Allow, errno(ENOSYS))?);
+        Ok(Filters(filters))
+    }
+
+    /// Installs all of them in the calling process. Needs `no_new_privs`.
+    pub(crate) fn install(&self) -> io::Result<()> {
+        self.0.iter().try_for_each(|program| seccompiler::apply_filter(program).map_err(io::Error::other))
+    }
+}
+
+fn filter(
+    lists: &[&[(c_long, When)]],
+    listed: SeccompAction,
+    otherwise: SeccompAction,
+) -> io::Result<BpfProgram> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for (number, when) in lists.iter().copied().flatten() {
+        rules.entry(*number).or_default().extend(conditions(when).map_err(io::Error::other)?);
+    }
+    SeccompFilter::new(rules, otherwise, listed, TargetArch::x86_64)
+        .and_then(BpfProgram::try_from)
+        .map_err(io::Error::other)
+}
+
+/// One rule per alternative; none means always.
+fn conditions(when: &When) -> Result<Vec<SeccompRule>, seccompiler::BackendError> {
+    let rule = |condition| SeccompRule::new(vec![condition]);
+    match *when {
+        Always => Ok(Vec::new()),
+        Arg(index, values) => {
+            values.iter().map(|value| rule(SeccompCondition::new(index, Dword, Eq, *value)?)).collect()
+        }
+        Clear(index, mask) => Ok(vec![rule(SeccompCondition::new(index, Qword, MaskedEq(mask), 0)?)?]),
+        Any(index, mask) => (0..64)
+            .map(|bit| 1u64 << bit)
+            .filter(|bit| mask & bit != 0)
+            .map(|bit| rule(SeccompCondition::new(index, Qword, MaskedEq(bit), bit)?))
+            .collect(),
+    }
+}
+
+/// Kills calls by x32 numbers (bit 30, not the sign): same architecture mark, other table.
+fn no_x32() -> BpfProgram {
+    const LOAD_NUMBER: u16 = 0x20;
+    const JUMP_AT_LEAST: u16 = 0x35;
+    const RETURN: u16 = 0x06;
+    let op = |code, jt, jf, k| sock_filter { code, jt, jf, k };
+    vec![
+        op(LOAD_NUMBER, 0, 0, 0),
+        op(JUMP_AT_LEAST, 2, 0, 0x8000_0000),
+        op(JUMP_AT_LEAST, 0, 1, 0x4000_0000),
+        op(RETURN, 0, 0, SECCOMP_RET_KILL_PROCESS),
+        op(RETURN, 0, 0, SECCOMP_RET_ALLOW),
+    ]
+}
