@@ -1,10 +1,41 @@
-//! The process the user starts: holds nothing, starts the spawner and the unprivileged worker, restarts the
-//! one, ends with the other.
+//! The process the user starts. It holds no tests, no tokens, no sockets to anywhere; it starts two processes and
+//! watches them:
+//!
+//! - the *spawner*, which alone keeps privileges, in a process group of its own so that Ctrl-C does not reach it;
+//! - the *worker*, the same executable with the same arguments, without capabilities and unable to gain any:
+//!   everything that reads tests, talks to the network or judges happens there.
+//!
+//! A spawner that dies is started again, and its socket handed to the worker over the line between guardian and
+//! worker. Signals to the guardian go on to the worker; the guardian exits with the worker's code. If the
+//! guardian is killed, the kernel kills both.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::SandboxError;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use crate::{SandboxError, protocol, spawner, sys};
+
+/// In the worker's environment: the line's descriptor and the guardian's process number. A process whose parent is
+/// another one inherited the variable by accident.
+const VARIABLE: &str = "ASSAY_GUARDIAN";
+/// `CAP_DAC_OVERRIDE`.
+const FILE_ACCESS: u32 = 1;
+/// How long the spawner may take to remove its slots and groups at the end.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How long the worker waits for the next spawner.
+const NEXT_SPAWNER: Duration = Duration::from_secs(30);
+
+/// The worker's end of the line, until it is taken.
+static LINE: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
 /// How the guardian treats the worker.
 #[derive(Debug, Clone, Default)]
@@ -23,16 +54,144 @@ pub struct GuardOptions {
 ///
 /// # Errors
 /// When the worker or the spawner cannot be started.
-pub fn run(_options: &GuardOptions) -> Result<(), SandboxError> {
-    Err(SandboxError::Unavailable("the guardian is not part of this build".into()))
+#[expect(clippy::exit, reason = "the guardian ends as its worker ended")]
+pub fn run(options: &GuardOptions) -> Result<(), SandboxError> {
+    let step = |source| SandboxError::Step { step: "guardian", source };
+    if let Some(line) = inherited_line() {
+        sys::close_on_exec(&line).map_err(step)?;
+        prctl::set_dumpable(false).map_err(|errno| step(errno.into()))?;
+        *LINE.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        return Ok(());
+    }
+    let status = guard(options).map_err(step)?;
+    std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
 }
 
-/// The line to the guardian, when this process is its worker.
+/// The line to the guardian, when this process is its worker; can be taken once.
 pub(crate) fn take_line() -> io::Result<Option<OwnedFd>> {
-    Ok(None)
+    Ok(LINE.lock().unwrap_or_else(PoisonError::into_inner).take())
 }
 
-/// The next spawner's socket.
-pub(crate) fn next_spawner(_line: &OwnedFd) -> io::Result<OwnedFd> {
-    Err(io::Error::from(io::ErrorKind::Unsupported))
+/// The next spawner's socket: the guardian sends one for each spawner it starts.
+pub(crate) fn next_spawner(line: &OwnedFd) -> io::Result<OwnedFd> {
+    let mut ready = [PollFd::new(line.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut ready, PollTimeout::from(NEXT_SPAWNER.as_millis() as u16))? == 0 {
+        return Err(io::Error::other("the guardian starts no spawner any more"));
+    }
+    protocol::receive::<()>(line)?
+        .and_then(|(_, fds)| fds.into_iter().next())
+        .ok_or_else(|| io::Error::other("the guardian is gone"))
+}
+
+/// The descriptor named in the environment, if our parent is the guardian that named it.
+fn inherited_line() -> Option<OwnedFd> {
+    let value = std::env::var(VARIABLE).ok()?;
+    let (fd, guardian) = value.split_once(':')?;
+    if guardian.parse() != Ok(nix::unistd::getppid().as_raw()) {
+        return None;
+    }
+    sys::inherit(fd.parse().ok()?).ok()
+}
+
+/// The guardian's life: until the worker ends.
+fn guard(options: &GuardOptions) -> io::Result<ExitStatus> {
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT] {
+        signals.add(signal);
+    }
+    signals.thread_block()?;
+    let incoming = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
+    let (line, workers_end) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let mut spawner = start_spawner(&line)?;
+    let mut worker = match start_worker(options, &workers_end) {
+        Ok(worker) => worker,
+        Err(error) => {
+            let _ = spawner.kill();
+            let _ = spawner.wait();
+            return Err(error);
+        }
+    };
+    drop(workers_end);
+    let mut restarts = if options.restarts == 0 { 100 } else { options.restarts };
+    loop {
+        if let Some(status) = worker.try_wait()? {
+            drop(line);
+            see_off(&mut spawner);
+            return Ok(status);
+        }
+        if spawner.try_wait()?.is_some() && restarts > 0 {
+            restarts -= 1;
+            spawner = start_spawner(&line)?;
+        }
+        if let Some(signal) = incoming.read_signal()? {
+            forward(&signal, &worker);
+        }
+    }
+}
+
+/// Passes a signal on. What the terminal sends, it sends to the worker too.
+fn forward(signal: &siginfo, worker: &Child) {
+    let number = signal.ssi_signo as i32;
+    let from_terminal = signal.ssi_code == libc::SI_KERNEL;
+    if number == libc::SIGCHLD || from_terminal {
+        return;
+    }
+    if let Ok(signal) = Signal::try_from(number) {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker.id() as i32), signal);
+    }
+}
+
+/// Starts a spawner and sends its other end to the worker.
+fn start_spawner(line: &OwnedFd) -> io::Result<Child> {
+    let (to_worker, to_spawner) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(spawner::NAME).stdin(to_spawner).stdout(Stdio::null()).process_group(0);
+    sys::before_exec(&mut command, || {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        Ok(SigSet::empty().thread_set_mask()?)
+    });
+    let mut child = command.spawn()?;
+    if let Err(error) = protocol::send(line, &(), &[to_worker.as_fd()]) {
+        // The worker is gone; the loop will see that next.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+    }
+    Ok(child)
+}
+
+fn start_worker(options: &GuardOptions, line: &OwnedFd) -> io::Result<Child> {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_else(|| "assay".into());
+    let mut command = Command::new("/proc/self/exe");
+    let number = line.as_raw_fd();
+    command.arg0(name).args(arguments).env(VARIABLE, format!("{number}:{}", std::process::id()));
+    let line = line.try_clone()?;
+    let keep: &[u32] = if options.keep_file_access { &[FILE_ACCESS] } else { &[] };
+    sys::before_exec(&mut command, move || {
+        sys::duplicate_to(line.as_fd(), number)?;
+        sys::keep_across_exec(number)?;
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        prctl::set_no_new_privs()?;
+        sys::keep_capabilities(keep)?;
+        Ok(SigSet::empty().thread_set_mask()?)
+    });
+    command.spawn()
+}
+
+/// Its client is gone, so the spawner ends by itself, when it has removed what it made.
+fn see_off(spawner: &mut Child) {
+    let deadline = Instant::now() + FAREWELL;
+    while Instant::now() < deadline {
+        if !matches!(spawner.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let _ = spawner.kill();
+    let _ = spawner.wait();
 }

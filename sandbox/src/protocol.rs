@@ -140,8 +140,9 @@ pub(crate) enum Action {
 /// Slot-init to client.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
-    /// The guest is past exec; descriptors are its pidfd, stdin to write, stdout and stderr to read.
-    Started,
+    /// The guest is past exec; `pid` is its number outside, for /proc; descriptors are stdin to write, stdout and
+    /// stderr to read.
+    Started { pid: i32 },
     /// A wall could not be finished; nothing of the guest ran.
     Failed(Failure),
     /// The guest and everything it started is gone. A compiled binary is the one descriptor.

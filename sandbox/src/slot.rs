@@ -181,16 +181,15 @@ impl Slot {
         let started = self.start_guest(run, &anchor, &pipes.guest, &image, fds.next().as_ref());
         drop(fds);
         drop(pipes.guest);
-        let guest = match started {
-            Ok(guest) => guest,
+        let (guest, pid) = match started {
+            Ok(started) => started,
             Err(failure) => {
                 end_anchor(&anchor);
                 return Err(failure);
             }
         };
         let [stdin, stdout, stderr] = &pipes.client;
-        let told =
-            self.say(&Event::Started, &[guest.pidfd.as_fd(), stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+        let told = self.say(&Event::Started { pid }, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
         drop(pipes.client);
         if told.is_ok() {
             self.wait(&guest);
@@ -237,7 +236,7 @@ impl Slot {
         image::copy(image, &mut File::from(target))
     }
 
-    /// Forks the guest inside the anchor's namespace and waits until it is past exec.
+    /// Forks the guest inside the anchor's namespace and waits until it is past exec. Its number outside comes too.
     fn start_guest(
         &mut self,
         run: &Run,
@@ -245,7 +244,7 @@ impl Slot {
         pipes: &[OwnedFd; 3],
         image: &OwnedFd,
         values: Option<&OwnedFd>,
-    ) -> Result<Child, Failure> {
+    ) -> Result<(Child, i32), Failure> {
         let (report, reporter) = step("pipes", || Ok(pipe2(OFlag::O_CLOEXEC)?))?;
         let guest = step("process namespace", || {
             setns(&anchor.pidfd, CloneFlags::CLONE_NEWPID)?;
@@ -258,20 +257,28 @@ impl Slot {
             guest
         })?;
         let Some(guest) = guest else {
-            let Err(failure) = self.enter(run, pipes, image, values);
-            let text = serde_json::to_vec(&failure).unwrap_or_default();
+            // A number, a line end, then the failure if there is one.
+            let outside = nix::fcntl::readlinkat(&self.proc, "self").unwrap_or_default();
+            let mut text = outside.into_encoded_bytes();
+            text.push(b'\n');
             let _ = nix::unistd::write(&reporter, &text);
+            let Err(failure) = self.enter(run, pipes, image, values);
+            let _ = nix::unistd::write(&reporter, &serde_json::to_vec(&failure).unwrap_or_default());
             sys::exit_now(125);
         };
         drop(reporter);
-        let mut text = Vec::new();
-        step("supervision", || File::from(report).read_to_end(&mut text))?;
-        if text.is_empty() {
-            return Ok(guest);
+        let mut text = String::new();
+        step("supervision", || File::from(report).read_to_string(&mut text))?;
+        match text.split_once('\n') {
+            Some((pid, "")) => Ok((guest, pid.parse().unwrap_or(0))),
+            other => {
+                let _ = sys::reap(guest.pid);
+                let failure = other.map(|(_, failure)| serde_json::from_str(failure));
+                Err(failure.and_then(Result::ok).unwrap_or_else(|| {
+                    Failure::new("supervision", &io::Error::other("the guest ended before its walls stood"))
+                }))
+            }
         }
-        let _ = sys::reap(guest.pid);
-        Err(serde_json::from_slice(&text)
-            .unwrap_or_else(|error| Failure::new("supervision", &io::Error::other(error))))
     }
 
     /// The guest's own side: the rest of the walls, in order, then exec.

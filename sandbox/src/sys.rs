@@ -312,9 +312,15 @@ pub(crate) fn has_capability(capability: u32) -> bool {
         .is_some_and(|mask| mask & (1 << capability) != 0)
 }
 
-/// A descriptor that outlives exec.
-pub(crate) fn keep_across_exec(fd: impl AsFd) -> io::Result<()> {
-    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))?;
+/// Clears close-on-exec.
+pub(crate) fn keep_across_exec(number: RawFd) -> io::Result<()> {
+    // SAFETY: F_SETFD takes numbers only.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, 0) })
+}
+
+/// Sets close-on-exec.
+pub(crate) fn close_on_exec(fd: impl AsFd) -> io::Result<()> {
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
     Ok(())
 }
 

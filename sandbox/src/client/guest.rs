@@ -110,8 +110,8 @@ impl Guest {
         protocol::send(&slot.socket, &Command::Run(run), &fds).map_err(&supervision)?;
         drop(writer);
         let (event, fds) = next_event(slot.socket.as_fd())?;
-        match event {
-            Event::Started => {}
+        let pid = match event {
+            Event::Started { pid } => pid,
             Event::Failed(failure) => {
                 return Err(SandboxError::Step {
                     step: step_name(&failure.step),
@@ -119,11 +119,10 @@ impl Guest {
                 });
             }
             Event::Ended { .. } => return Err(supervision(io::Error::other("ended before it started"))),
-        }
-        let Ok([pidfd, stdin, stdout, stderr]) = <[OwnedFd; 4]>::try_from(fds) else {
+        };
+        let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else {
             return Err(supervision(io::Error::other("descriptors are missing")));
         };
-        let pid = pid_of(pidfd.as_fd());
         let cpu_before = slot.knobs.cpu_nanos().unwrap_or(0);
         let cap = usize::try_from(limits.output).unwrap_or(usize::MAX).saturating_add(1);
         let started = Instant::now();
@@ -508,14 +507,6 @@ fn next_event(socket: BorrowedFd<'_>) -> Result<(Event, Vec<OwnedFd>), SandboxEr
     protocol::receive(socket)
         .map_err(&supervision)?
         .ok_or_else(|| supervision(io::Error::other("the slot is gone")))
-}
-
-/// The number a pidfd's process has here; 0 when it has none.
-fn pid_of(pidfd: BorrowedFd<'_>) -> i32 {
-    use std::os::fd::AsRawFd;
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).unwrap_or_default();
-    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-    pid.unwrap_or(0).max(0)
 }
 
 /// Resident memory of a process, in bytes; 0 when it is gone.

@@ -240,7 +240,8 @@ fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let helper = config.helper.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
     let mut command = Command::new(helper);
-    command.arg0(spawner::NAME).stdin(theirs).stdout(Stdio::null());
+    // A group of its own: Ctrl-C is for the program that uses the sandbox; the spawner ends when that does.
+    command.arg0(spawner::NAME).stdin(theirs).stdout(Stdio::null()).process_group(0);
     if let Some(python) = &config.python {
         command.env(toolchain::PYTHON_VARIABLE, python);
     }

@@ -20,6 +20,7 @@ use crate::protocol::Failure;
 
 /// Every step's name, so that an error can carry it as a `&'static str` across processes.
 const STEPS: &[&str] = &[
+    "guardian",
     "spawner",
     "slot",
     "namespaces",
