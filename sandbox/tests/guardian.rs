@@ -41,7 +41,8 @@ fn worker(task: &str) -> ExitCode {
     assert!(Sandbox::connect(&config).expect("connect").is_none(), "the line can be taken once");
     let run = |source: &str| {
         let program = Program::new(Language::Python3, source);
-        let Prepared::Ready(executable) = sandbox.prepare(&program, &Limits::COMPILE).expect("prepare") else {
+        let Prepared::Ready(executable) = sandbox.prepare(&program, &Limits::COMPILE).expect("prepare")
+        else {
             panic!("refused")
         };
         sandbox.run(&executable, b"", &Limits::DEFAULT)
@@ -54,7 +55,10 @@ fn worker(task: &str) -> ExitCode {
         }
         "capabilities" => {
             let status = std::fs::read_to_string("/proc/self/status").expect("status");
-            status.lines().filter(|line| line.starts_with("Cap") || line.starts_with("NoNew")).for_each(|line| println!("{line}"));
+            status
+                .lines()
+                .filter(|line| line.starts_with("Cap") || line.starts_with("NoNew"))
+                .for_each(|line| println!("{line}"));
             ExitCode::SUCCESS
         }
         "stdin" => {
@@ -64,7 +68,10 @@ fn worker(task: &str) -> ExitCode {
             ExitCode::SUCCESS
         }
         "kill-spawner" => {
-            let spawner = children(parent()).into_iter().find(|pid| name_of(*pid) == "assay: spawner").expect("a spawner");
+            let spawner = children(parent())
+                .into_iter()
+                .find(|pid| name_of(*pid) == "assay: spawner")
+                .expect("a spawner");
             let killer = std::thread::spawn(move || {
                 std::thread::sleep(std::time::Duration::from_millis(700));
                 signal(spawner, libc::SIGKILL);

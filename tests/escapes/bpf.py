@@ -1,0 +1,6 @@
+# Loads a program into the kernel.
+# expect: forbidden_syscall
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall(321, 0, 0, 0, 0, 0)
+print("ESCAPED: the call came back", ctypes.get_errno())

@@ -1,0 +1,4 @@
+// A file that includes itself.
+// expect: refused
+#include __FILE__
+int main() {}

@@ -1,0 +1,6 @@
+# Loads another kernel.
+# expect: forbidden_syscall
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall(246, 0, 0, 0, 0, 0)
+print("ESCAPED: the call came back", ctypes.get_errno())

@@ -1,0 +1,6 @@
+# Reads the memory of another process.
+# expect: forbidden_syscall
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall(310, 0, 0, 0, 0, 0)
+print("ESCAPED: the call came back", ctypes.get_errno())
