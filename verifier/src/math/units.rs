@@ -1,0 +1,196 @@
+//! Units after a value. A unit that is known has a dimension and an exact factor; any other short run of words
+//! ("ways", "apples") is a label without influence on the value. Words that change the meaning of what they stand
+//! beside ("or", "not", "less") are never a label.
+
+use dashu_ratio::RBig;
+
+/// What stands after a value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Unit {
+    /// A product of powers of base dimensions and the exact factor to the base unit.
+    Known { dimension: Dimension, factor: RBig },
+    /// Words that only name what was counted.
+    Label(String),
+}
+
+/// Exponents of length, mass, time, money, angle, temperature, current, amount, information.
+pub(crate) type Dimension = [i8; 9];
+
+const LENGTH: usize = 0;
+const MASS: usize = 1;
+const TIME: usize = 2;
+const MONEY: usize = 3;
+const ANGLE: usize = 4;
+const TEMPERATURE: usize = 5;
+const CURRENT: usize = 6;
+const AMOUNT: usize = 7;
+
+/// `(names, dimension, numerator, denominator)` of the factor to the base unit (m, kg, s, dollar, degree, K, A, mol).
+type Row = (&'static [&'static str], &'static [(usize, i8)], u64, u64);
+
+#[rustfmt::skip]
+const TABLE: &[Row] = &[
+    (&["m", "meter", "metre", "meters", "metres"], &[(LENGTH, 1)], 1, 1),
+    (&["cm", "centimeter", "centimeters", "centimetre", "centimetres"], &[(LENGTH, 1)], 1, 100),
+    (&["mm", "millimeter", "millimeters", "millimetres"], &[(LENGTH, 1)], 1, 1000),
+    (&["dm", "decimeters", "decimetres"], &[(LENGTH, 1)], 1, 10),
+    (&["km", "kilometer", "kilometers", "kilometre", "kilometres"], &[(LENGTH, 1)], 1000, 1),
+    (&["nm", "nanometers"], &[(LENGTH, 1)], 1, 1_000_000_000),
+    (&["in", "inch", "inches"], &[(LENGTH, 1)], 254, 10_000),
+    (&["ft", "foot", "feet"], &[(LENGTH, 1)], 3048, 10_000),
+    (&["yd", "yard", "yards"], &[(LENGTH, 1)], 9144, 10_000),
+    (&["mi", "mile", "miles"], &[(LENGTH, 1)], 1_609_344, 1000),
+    (&["g", "gram", "grams"], &[(MASS, 1)], 1, 1000),
+    (&["kg", "kilogram", "kilograms"], &[(MASS, 1)], 1, 1),
+    (&["mg", "milligrams"], &[(MASS, 1)], 1, 1_000_000),
+    (&["lb", "lbs", "pound", "pounds"], &[(MASS, 1)], 45_359_237, 100_000_000),
+    (&["s", "sec", "secs", "second", "seconds"], &[(TIME, 1)], 1, 1),
+    (&["ms", "milliseconds"], &[(TIME, 1)], 1, 1000),
+    (&["min", "mins", "minute", "minutes"], &[(TIME, 1)], 60, 1),
+    (&["h", "hr", "hrs", "hour", "hours"], &[(TIME, 1)], 3600, 1),
+    (&["day", "days"], &[(TIME, 1)], 86_400, 1),
+    (&["week", "weeks"], &[(TIME, 1)], 604_800, 1),
+    (&["mph"], &[(LENGTH, 1), (TIME, -1)], 1_609_344, 3_600_000),
+    (&["Hz", "hertz"], &[(TIME, -1)], 1, 1),
+    (&["N", "newton", "newtons"], &[(MASS, 1), (LENGTH, 1), (TIME, -2)], 1, 1),
+    (&["J", "joule", "joules"], &[(MASS, 1), (LENGTH, 2), (TIME, -2)], 1, 1),
+    (&["W", "watt", "watts"], &[(MASS, 1), (LENGTH, 2), (TIME, -3)], 1, 1),
+    (&["Pa", "pascals"], &[(MASS, 1), (LENGTH, -1), (TIME, -2)], 1, 1),
+    (&["L", "l", "liter", "liters", "litre", "litres"], &[(LENGTH, 3)], 1, 1000),
+    (&["mL", "ml", "milliliters"], &[(LENGTH, 3)], 1, 1_000_000),
+    (&["dollar", "dollars", "USD"], &[(MONEY, 1)], 1, 1),
+    (&["cent", "cents"], &[(MONEY, 1)], 1, 100),
+    (&["degree", "degrees", "deg"], &[(ANGLE, 1)], 1, 1),
+    (&["K", "kelvin"], &[(TEMPERATURE, 1)], 1, 1),
+    (&["A", "ampere", "amperes"], &[(CURRENT, 1)], 1, 1),
+    (&["mol", "moles"], &[(AMOUNT, 1)], 1, 1),
+];
+
+/// Words that are never a label: they join, deny, compare or scale.
+const NOT_LABELS: &[&str] = &[
+    "or", "and", "not", "no", "never", "if", "unless", "except", "but", "than", "less", "more", "least", "most",
+    "between", "to", "from", "through", "plus", "minus", "times", "over", "either", "neither", "nor", "both", "any",
+    "all", "none", "is", "are", "equals", "equal", "wrong", "false", "true", "maybe", "instead", "approximately",
+    "about", "hundred", "thousand", "million", "billion", "trillion", "dozen", "half", "third", "quarter", "double",
+    "radian", "radians", "rad", "percent", "squared", "root", "where", "when", "for", "with", "without", "only",
+    "infinity", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "zero", "mod",
+];
+
+impl Unit {
+    pub(crate) fn dollars() -> Unit {
+        let mut dimension = [0; 9];
+        dimension[MONEY] = 1;
+        Unit::Known { dimension, factor: RBig::ONE }
+    }
+
+    pub(crate) fn degrees() -> Unit {
+        let mut dimension = [0; 9];
+        dimension[ANGLE] = 1;
+        Unit::Known { dimension, factor: RBig::ONE }
+    }
+
+    /// Reads the words, `/`, `*` and `^n` after a value; `None` where they may not stand after one.
+    pub(crate) fn read(parts: &[UnitPart<'_>]) -> Option<Unit> {
+        known(parts).or_else(|| label(parts))
+    }
+}
+
+/// A piece of what stands after a value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum UnitPart<'a> {
+    Words(&'a str),
+    Power(i8),
+    Times,
+    Per,
+}
+
+fn known(parts: &[UnitPart<'_>]) -> Option<Unit> {
+    let mut dimension: Dimension = [0; 9];
+    let mut factor = RBig::ONE;
+    let mut sign = 1_i8;
+    let mut pieces: Vec<UnitPart<'_>> = Vec::new();
+    for part in parts {
+        match part {
+            UnitPart::Words(words) => split_words(words, &mut pieces)?,
+            other => pieces.push(*other),
+        }
+    }
+    let mut at = 0;
+    let mut any = false;
+    let mut next_power = 1;
+    while at < pieces.len() {
+        match pieces[at] {
+            UnitPart::Times => {}
+            UnitPart::Per => sign = -1,
+            UnitPart::Power(_) => return None,
+            UnitPart::Words("square" | "sq") => next_power = 2,
+            UnitPart::Words("cubic" | "cu") => next_power = 3,
+            UnitPart::Words("per") => sign = -1,
+            UnitPart::Words(name) => {
+                let row = TABLE.iter().find(|row| row.0.contains(&name))?;
+                let mut power = next_power;
+                next_power = 1;
+                if let Some(UnitPart::Power(written)) = pieces.get(at + 1) {
+                    power = *written;
+                    at += 1;
+                }
+                if !(1..=6).contains(&power.abs()) {
+                    return None;
+                }
+                let power = power * sign;
+                for (axis, exponent) in row.1 {
+                    dimension[*axis] = dimension[*axis].checked_add(exponent * power)?;
+                }
+                let step = RBig::from_parts(row.2.into(), row.3.into());
+                for _ in 0..power.abs() {
+                    factor = if power > 0 { factor * &step } else { factor / &step };
+                }
+                any = true;
+            }
+        }
+        at += 1;
+    }
+    any.then_some(Unit::Known { dimension, factor })
+}
+
+fn split_words<'a>(words: &'a str, pieces: &mut Vec<UnitPart<'a>>) -> Option<()> {
+    for word in words.split([' ', '~', '\\', ',']).filter(|word| !word.is_empty()) {
+        let mut first = true;
+        for piece in word.split('/') {
+            if !first {
+                pieces.push(UnitPart::Per);
+            }
+            first = false;
+            let (name, power) = match piece.split_once('^') {
+                Some((name, power)) => (name, Some(power.trim_matches(['{', '}']).parse().ok()?)),
+                None => (piece, None),
+            };
+            let name = name.trim_end_matches('.');
+            if !name.is_empty() {
+                pieces.push(UnitPart::Words(name));
+                pieces.extend(power.map(UnitPart::Power));
+            }
+        }
+    }
+    Some(())
+}
+
+fn label(parts: &[UnitPart<'_>]) -> Option<Unit> {
+    let mut text = String::new();
+    for part in parts {
+        let UnitPart::Words(words) = part else { return None };
+        for word in words.split([' ', '~', '-', '/', '(', ')']).filter(|word| !word.is_empty()) {
+            let word = word.trim_end_matches(['.', ',', '!']);
+            let fine = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'');
+            let lower = word.to_ascii_lowercase();
+            if !fine || NOT_LABELS.contains(&lower.as_str()) || text.len() > 60 {
+                return None;
+            }
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&lower);
+        }
+    }
+    if text.is_empty() { None } else { Some(Unit::Label(text)) }
+}
