@@ -12,6 +12,7 @@
 
 mod doctor;
 mod grade;
+mod math;
 mod output;
 mod run;
 mod serve;
@@ -47,6 +48,7 @@ given with --config. A flag wins over the environment, the environment over the 
 Examples:
   assay doctor                      what this machine offers, and what to install
   assay run prog.py --stdin in.txt  one program in the sandbox
+  assay math '\\frac{1}{2}' 0.5      are two answers the same?
   assay serve                       verdicts and rewards over HTTP
 
 Exit codes: 0 fine, 1 ran but the check failed, 2 wrong usage or bad input, 3 failure of assay or
@@ -57,6 +59,7 @@ enum Command {
     Doctor(doctor::Args),
     Run(run::Args),
     Grade(grade::Args),
+    Math(math::Args),
     Serve(serve::Args),
 }
 
@@ -66,6 +69,7 @@ impl Command {
             Command::Doctor(args) => doctor::run(&args),
             Command::Run(args) => run::run(args),
             Command::Grade(args) => grade::run(args),
+            Command::Math(args) => math::run(args),
             Command::Serve(args) => serve::run(args),
         }
     }

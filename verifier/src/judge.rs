@@ -20,6 +20,7 @@ use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits};
 
 use crate::code::{self, CodeRun};
 use crate::extract::Extraction;
+use crate::math::{self, Gold, MathProfile, MathVerdict, Prediction};
 use crate::verdict::{Happened, Judgement};
 
 /// A model's answer to one problem.
@@ -318,6 +319,32 @@ fn broke_three_slots(total: usize) -> Judgement {
     }
 }
 
-fn judge_math(_task: &MathTask, _answer: &str, _options: &JudgeOptions) -> Result<Judged, JudgeError> {
-    Err(JudgeError::Infra("the math checker is not part of this build".to_owned()))
+fn judge_math(task: &MathTask, completion: &str, options: &JudgeOptions) -> Result<Judged, JudgeError> {
+    let prediction = match options.mode {
+        Mode::Completion => Prediction::Completion(completion),
+        Mode::Answer => Prediction::Answer(completion),
+        Mode::Code => {
+            return Err(JudgeError::Caller(
+                "mode \"code\" is for code; a math problem takes completion or answer".into(),
+            ));
+        }
+    };
+    let profile = MathProfile::STRICT;
+    let gold = match Gold::parse(&task.ground_truth, &profile) {
+        Ok(gold) => gold,
+        Err(unreadable) => return Ok(Judged::Unsupported { reason: unreadable.to_string() }),
+    };
+    let result = math::grade(&gold, prediction, &profile);
+    let happened = match result.verdict {
+        MathVerdict::Equal => Happened::AnswerEqual,
+        MathVerdict::Different | MathVerdict::Unsupported | MathVerdict::Limit => Happened::AnswerNotEqual,
+        MathVerdict::NoAnswer => Happened::NothingToGrade,
+    };
+    Ok(Judged::Graded(Judgement {
+        passed: usize::from(result.verdict == MathVerdict::Equal),
+        reason: result.reason.into_owned(),
+        proof: result.proof.map(|proof| proof.to_string()),
+        extraction: Some(result.extraction.as_str().to_owned()),
+        ..Judgement::before_tests(happened, 1)
+    }))
 }

@@ -6,6 +6,7 @@ mod embedded;
 pub mod extract;
 pub mod http;
 pub mod judge;
+pub mod math;
 pub mod metrics;
 pub mod provenance;
 pub mod report;

@@ -169,6 +169,18 @@ pub enum Tier {
     Compare,
 }
 
+impl Tier {
+    /// The name used in JSON and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tier::Scan => "scan",
+            Tier::Fast => "fast",
+            Tier::Parse => "parse",
+            Tier::Compare => "compare",
+        }
+    }
+}
+
 /// The result of grading one prediction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MathResult {
@@ -253,7 +265,9 @@ pub fn grade(gold: &Gold, prediction: Prediction<'_>, profile: &MathProfile) -> 
         Found::Equal(proof) => (MathVerdict::Equal, Cow::Borrowed("same value"), Some(proof)),
         Found::Different(reason) => (MathVerdict::Different, Cow::Borrowed(reason), None),
         Found::Unsupported(what) => (MathVerdict::Unsupported, Cow::Owned(format!("answer: {what}")), None),
-        Found::Limit(what) => (MathVerdict::Limit, Cow::Owned(format!("answer: too much work ({what})")), None),
+        Found::Limit(what) => {
+            (MathVerdict::Limit, Cow::Owned(format!("answer: too much work ({what})")), None)
+        }
     };
     MathResult { verdict, reason, proof, extraction, tier }
 }
@@ -272,7 +286,8 @@ fn decide(gold: &Gold, answer: &str, profile: &MathProfile) -> (Found, Tier) {
     if let (Some(gold), Some(answer)) = (gold.fast, fast::read(answer))
         && (gold == answer || profile.decimal_places.is_none())
     {
-        let found = if gold == answer { Found::Equal(Proof::Exact) } else { Found::Different("another number") };
+        let found =
+            if gold == answer { Found::Equal(Proof::Exact) } else { Found::Different("another number") };
         return (found, Tier::Fast);
     }
     let answer = match parse::answer(answer, &profile.budget) {

@@ -63,7 +63,8 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-fn stdout_failed(error: &io::Error) -> CliError {
+/// Standard output cannot be written.
+pub(crate) fn stdout_failed(error: &io::Error) -> CliError {
     let advice = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free some space or write elsewhere",
         _ => "",

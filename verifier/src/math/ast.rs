@@ -124,20 +124,36 @@ impl Ast {
     pub(crate) fn is_value(&self) -> bool {
         !matches!(
             self,
-            Ast::Tuple(_) | Ast::Set(_) | Ast::List(..) | Ast::Interval(_) | Ast::Union(_) | Ast::Matrix(_)
-                | Ast::Relation(..) | Ast::Ratio(..) | Ast::Text(_)
+            Ast::Tuple(_)
+                | Ast::Set(_)
+                | Ast::List(..)
+                | Ast::Interval(_)
+                | Ast::Union(_)
+                | Ast::Matrix(_)
+                | Ast::Relation(..)
+                | Ast::Ratio(..)
+                | Ast::Text(_)
         )
     }
 
     /// The direct parts, for walks over the whole tree.
     pub(crate) fn parts(&self) -> Vec<&Ast> {
         match self {
-            Ast::Sum(parts) | Ast::Product(parts) | Ast::Call(_, parts) | Ast::Tuple(parts) | Ast::Set(parts)
-            | Ast::List(parts, _) | Ast::Union(parts) | Ast::Relation(parts, _) | Ast::Ratio(parts, _) => {
-                parts.iter().collect()
-            }
-            Ast::Negative(part) | Ast::Factorial(part) | Ast::PlusMinus(_, part) | Ast::Degrees(part)
-            | Ast::Percent(part) | Ast::Quantity(part, _) => vec![part],
+            Ast::Sum(parts)
+            | Ast::Product(parts)
+            | Ast::Call(_, parts)
+            | Ast::Tuple(parts)
+            | Ast::Set(parts)
+            | Ast::List(parts, _)
+            | Ast::Union(parts)
+            | Ast::Relation(parts, _)
+            | Ast::Ratio(parts, _) => parts.iter().collect(),
+            Ast::Negative(part)
+            | Ast::Factorial(part)
+            | Ast::PlusMinus(_, part)
+            | Ast::Degrees(part)
+            | Ast::Percent(part)
+            | Ast::Quantity(part, _) => vec![part],
             Ast::Quotient(a, b) | Ast::Power(a, b) | Ast::Root(a, b) => vec![a, b],
             Ast::Interval(interval) => vec![&interval.low, &interval.high],
             Ast::Matrix(rows) => rows.iter().flatten().collect(),

@@ -87,13 +87,21 @@ pub(crate) fn check_gold(gold: &Ast, profile: &MathProfile) -> Result<(), Stop> 
 fn check_part(ast: &Ast, formal: &mut Formal<'_>) -> Result<(), Stop> {
     match ast {
         Ast::Text(words) => {
-            if words.split_whitespace().count() > 4 || words.eq_ignore_ascii_case("none") {
+            let letters = words.split([',', ' ']).all(|word| word.len() <= 1);
+            if (words.split_whitespace().count() > 4 && !letters) || words.eq_ignore_ascii_case("none") {
                 return Err(Stop::Unsupported("prose"));
             }
             Ok(())
         }
-        Ast::Matrix(_) | Ast::Tuple(_) | Ast::Set(_) | Ast::List(..) | Ast::Union(_) | Ast::Ratio(..)
-        | Ast::Interval(_) => ast.parts().into_iter().try_for_each(|part| check_part(&shape(part)?.body, formal)),
+        Ast::Matrix(_)
+        | Ast::Tuple(_)
+        | Ast::Set(_)
+        | Ast::List(..)
+        | Ast::Union(_)
+        | Ast::Ratio(..)
+        | Ast::Interval(_) => {
+            ast.parts().into_iter().try_for_each(|part| check_part(&shape(part)?.body, formal))
+        }
         Ast::Relation(terms, relations) => {
             if relations.iter().any(|r| matches!(r, Relation::Approximately | Relation::Member)) {
                 return Err(Stop::Unsupported("this relation"));
@@ -153,7 +161,9 @@ fn shape(ast: &Ast) -> Result<Shape, Stop> {
         Ast::Set(items) => unnamed(Ast::Set(items.iter().flat_map(plus_minus_values).collect())),
         Ast::Symbol(name) if &**name == "ℝ" => unnamed(everything()),
         Ast::Text(words) if is_everything(words) => unnamed(everything()),
-        Ast::Product(factors) if factors.iter().any(|f| matches!(f, Ast::Matrix(_))) => unnamed(scaled_matrix(factors)?),
+        Ast::Product(factors) if factors.iter().any(|f| matches!(f, Ast::Matrix(_))) => {
+            unnamed(scaled_matrix(factors)?)
+        }
         Ast::Negative(inner) if matches!(**inner, Ast::Matrix(_)) => {
             unnamed(scaled_matrix(&[Ast::integer(-1), (**inner).clone()])?)
         }
@@ -186,7 +196,8 @@ fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> 
         return Ok(Shape { name: Some(name), ..inner });
     }
     if let Some(at) = relations.iter().position(|r| *r == Relation::Approximately) {
-        let decimal = terms[at + 1..].iter().all(|term| matches!(without_unit(term).0, Ast::Number(n) if n.places > 0));
+        let decimal =
+            terms[at + 1..].iter().all(|term| matches!(without_unit(term).0, Ast::Number(n) if n.places > 0));
         if !decimal || at + 1 != relations.len() {
             return Err(Stop::Unsupported("an approximation"));
         }
@@ -220,19 +231,22 @@ fn interval_of(terms: &[Ast], relations: &[Relation]) -> Option<Shape> {
     let (name, body) = match (terms, relations) {
         ([Ast::Symbol(name), bound], [relation]) if constant(bound) => {
             let bound = bound.clone();
-            (name, match relation {
-                Relation::Less | Relation::LessEqual => {
-                    piece(minus_infinity, bound, false, *relation == Relation::LessEqual)
-                }
-                Relation::Greater | Relation::GreaterEqual => {
-                    piece(bound, Ast::Infinity, *relation == Relation::GreaterEqual, false)
-                }
-                Relation::NotEqual => Ast::Union(vec![
-                    piece(minus_infinity, bound.clone(), false, false),
-                    piece(bound, Ast::Infinity, false, false),
-                ]),
-                _ => return None,
-            })
+            (
+                name,
+                match relation {
+                    Relation::Less | Relation::LessEqual => {
+                        piece(minus_infinity, bound, false, *relation == Relation::LessEqual)
+                    }
+                    Relation::Greater | Relation::GreaterEqual => {
+                        piece(bound, Ast::Infinity, *relation == Relation::GreaterEqual, false)
+                    }
+                    Relation::NotEqual => Ast::Union(vec![
+                        piece(minus_infinity, bound.clone(), false, false),
+                        piece(bound, Ast::Infinity, false, false),
+                    ]),
+                    _ => return None,
+                },
+            )
         }
         ([bound, Ast::Symbol(_)], [relation]) if constant(bound) => {
             return interval_of(&[terms[1].clone(), terms[0].clone()], &[turned(*relation)]);
@@ -271,14 +285,28 @@ fn list_shape(items: &[Ast], kind: ListKind) -> Result<Shape, Stop> {
     let shapes = items.iter().map(shape).collect::<Result<Vec<Shape>, Stop>>()?;
     let name = shapes[0].name.clone();
     let one_name = name.is_some()
-        && shapes.iter().skip(1).all(|item| item.name == name || (item.name.is_none() && item.equation.is_none()));
-    if one_name && kind == ListKind::Or && shapes.iter().all(|item| matches!(item.body, Ast::Interval(_) | Ast::Union(_))) {
-        return Ok(Shape { name, body: Ast::Union(shapes.into_iter().map(|item| item.body).collect()), equation: None });
+        && shapes
+            .iter()
+            .skip(1)
+            .all(|item| item.name == name || (item.name.is_none() && item.equation.is_none()));
+    if one_name
+        && kind == ListKind::Or
+        && shapes.iter().all(|item| matches!(item.body, Ast::Interval(_) | Ast::Union(_)))
+    {
+        return Ok(Shape {
+            name,
+            body: Ast::Union(shapes.into_iter().map(|item| item.body).collect()),
+            equation: None,
+        });
     }
     if name.is_some() && !one_name {
         return Ok(unnamed(Ast::List(items.to_vec(), kind)));
     }
-    let kind = if one_name || shapes.iter().any(|item| matches!(item.body, Ast::List(..))) { ListKind::Or } else { kind };
+    let kind = if one_name || shapes.iter().any(|item| matches!(item.body, Ast::List(..))) {
+        ListKind::Or
+    } else {
+        kind
+    };
     let mut flat = Vec::new();
     for item in shapes {
         match item.body {
@@ -388,11 +416,14 @@ impl Comparison<'_> {
                 None if gold.is_value() => Found::Unsupported("words where a value was expected"),
                 None => Found::Different("words where a structure was expected"),
             },
-            (Ast::List(items, kind), Ast::List(others, other_kind)) => self.lists(items, *kind, others, *other_kind),
-            (Ast::List(items, _), Ast::Set(others)) | (Ast::Set(items), Ast::List(others, _) | Ast::Set(others)) => {
-                self.sets(items, others)
+            (Ast::List(items, kind), Ast::List(others, other_kind)) => {
+                self.lists(items, *kind, others, *other_kind)
             }
-            (Ast::Tuple(items), Ast::Tuple(others)) => self.sequence(items, others, "a tuple of another length"),
+            (Ast::List(items, _), Ast::Set(others))
+            | (Ast::Set(items), Ast::List(others, _) | Ast::Set(others)) => self.sets(items, others),
+            (Ast::Tuple(items), Ast::Tuple(others)) => {
+                self.sequence(items, others, "a tuple of another length")
+            }
             (Ast::Interval(a), Ast::Interval(b)) => self.intervals(a, b),
             (Ast::Interval(a), Ast::Tuple(items)) => match open_interval(items) {
                 Some(b) => self.intervals(a, &b),
@@ -419,11 +450,15 @@ impl Comparison<'_> {
             (Ast::Ratio(items, minutes), Ast::Ratio(others, other_minutes)) => {
                 self.ratios(items, others, *minutes || *other_minutes)
             }
-            (Ast::Ratio(..), _) | (_, Ast::Ratio(..)) => Found::Unsupported("a ratio or a time beside another kind"),
+            (Ast::Ratio(..), _) | (_, Ast::Ratio(..)) => {
+                Found::Unsupported("a ratio or a time beside another kind")
+            }
             (Ast::Relation(terms, relations), Ast::Relation(others, other_relations)) => {
                 self.relations(terms, relations, others, other_relations)
             }
-            (Ast::Relation(..), _) if answer.is_value() => Found::Unsupported("a value where a relation was expected"),
+            (Ast::Relation(..), _) if answer.is_value() => {
+                Found::Unsupported("a value where a relation was expected")
+            }
             (_, Ast::Relation(terms, relations)) if gold.is_value() => self.chain(gold, terms, relations),
             _ if gold.is_value() && answer.is_value() => self.quantities(gold, answer),
             (_, Ast::List(..)) => Found::Different("several values where one was expected"),
@@ -449,7 +484,9 @@ impl Comparison<'_> {
         let ordered = self.profile.ordered_lists && plain && items.iter().all(Ast::is_value);
         if ordered && matches!(found, Found::Equal(_)) {
             return match self.sequence(items, others, "a list of another length") {
-                Found::Different(_) => Found::Different("the same values in another order (policy of this profile)"),
+                Found::Different(_) => {
+                    Found::Different("the same values in another order (policy of this profile)")
+                }
                 found => found,
             };
         }
@@ -610,8 +647,10 @@ impl Comparison<'_> {
         let by_variables = |poly: &Poly| {
             let mut groups: BTreeMap<Mono, Poly> = BTreeMap::new();
             for (mono, value) in &poly.0 {
-                let is_variable = |factor: &Factor| factor.over.is_none() && matches!(factor.base, Base::Symbol(_));
-                let (variables, constants): (Vec<Factor>, Vec<Factor>) = mono.0.iter().cloned().partition(is_variable);
+                let is_variable =
+                    |factor: &Factor| factor.over.is_none() && matches!(factor.base, Base::Symbol(_));
+                let (variables, constants): (Vec<Factor>, Vec<Factor>) =
+                    mono.0.iter().cloned().partition(is_variable);
                 groups.entry(Mono(variables)).or_default().0.insert(Mono(constants), value.clone());
             }
             groups
@@ -620,10 +659,16 @@ impl Comparison<'_> {
         if q_groups.len() == 1 && q_groups.keys().all(Mono::is_one) {
             return Ok(Found::Unsupported("an equation without a variable"));
         }
-        let Some((key, q_lead)) = q_groups.iter().next_back() else { return Err(Stop::Unsupported("an equation")) };
+        let Some((key, q_lead)) = q_groups.iter().next_back() else {
+            return Err(Stop::Unsupported("an equation"));
+        };
         let Some(p_lead) = p_groups.get(key) else {
             let independent = p_cross.is_independent() && q_cross.is_independent();
-            return Ok(if independent { Found::Different("another equation") } else { Found::Limit("equations") });
+            return Ok(if independent {
+                Found::Different("another equation")
+            } else {
+                Found::Limit("equations")
+            });
         };
         let left = self.formal.times_poly(&p_cross, q_lead)?;
         let right = self.formal.times_poly(&q_cross, p_lead)?;
@@ -654,7 +699,10 @@ impl Comparison<'_> {
         let (other, other_unit) = without_unit(answer);
         if let (Some(a), Some(b)) = (&unit, &other_unit) {
             match (a, b) {
-                (Unit::Known { dimension, factor }, Unit::Known { dimension: other_dimension, factor: other_factor }) => {
+                (
+                    Unit::Known { dimension, factor },
+                    Unit::Known { dimension: other_dimension, factor: other_factor },
+                ) => {
                     if dimension != other_dimension {
                         return Found::Different("a unit of another kind");
                     }
@@ -673,7 +721,9 @@ impl Comparison<'_> {
         }
         // A gold in percent also takes the bare number of percent.
         match (value, other) {
-            (Ast::Percent(inner), bare) if !matches!(bare, Ast::Percent(_)) => self.values(inner, bare).or(found),
+            (Ast::Percent(inner), bare) if !matches!(bare, Ast::Percent(_)) => {
+                self.values(inner, bare).or(found)
+            }
             (bare, Ast::Percent(inner)) if self.profile.loose_percent => self.values(bare, inner).or(found),
             _ => found,
         }
@@ -687,7 +737,9 @@ impl Comparison<'_> {
             return self.rounded(gold, answer).unwrap_or(Found::Different("another number"));
         }
         if is_infinite(gold) || is_infinite(answer) {
-            let same = is_infinite(gold) && is_infinite(answer) && negative_infinity(gold) == negative_infinity(answer);
+            let same = is_infinite(gold)
+                && is_infinite(answer)
+                && negative_infinity(gold) == negative_infinity(answer);
             return if same { SAME } else { Found::Different("infinity beside another value") };
         }
         if let (Ast::Symbol(a), Ast::Symbol(b)) = (gold, answer) {
@@ -840,8 +892,11 @@ fn compare_words(gold: &str, answer: &str) -> Found {
     }
     // Lists of letters (which of the following ..) have no order.
     let letters = |words: &str| {
-        let mut letters: Vec<String> =
-            words.split([',', ' ']).filter(|word| !word.is_empty() && *word != "and").map(str::to_owned).collect();
+        let mut letters: Vec<String> = words
+            .split([',', ' '])
+            .filter(|word| !word.is_empty() && *word != "and")
+            .map(str::to_owned)
+            .collect();
         letters.sort();
         letters.iter().all(|letter| letter.chars().count() == 1).then_some(letters)
     };
@@ -854,7 +909,9 @@ fn compare_words(gold: &str, answer: &str) -> Found {
 /// Lower case, single spaces, no brackets around, no full stop.
 fn normal_words(words: &str) -> String {
     let mut normal = String::with_capacity(words.len());
-    for word in words.split(|c: char| c.is_whitespace() || matches!(c, '~' | '-')).filter(|word| !word.is_empty()) {
+    for word in
+        words.split(|c: char| c.is_whitespace() || matches!(c, '~' | '-')).filter(|word| !word.is_empty())
+    {
         if !normal.is_empty() && !normal.ends_with(',') {
             normal.push(' ');
         }

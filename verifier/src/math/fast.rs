@@ -61,7 +61,8 @@ fn plain(bytes: &[u8]) -> Option<(i128, i128)> {
 }
 
 fn latex_fraction(bytes: &[u8]) -> Option<(i128, i128)> {
-    let rest = [&b"\\frac{"[..], b"\\dfrac{", b"\\tfrac{"].iter().find_map(|head| bytes.strip_prefix(*head))?;
+    let rest =
+        [&b"\\frac{"[..], b"\\dfrac{", b"\\tfrac{"].iter().find_map(|head| bytes.strip_prefix(*head))?;
     let (above, rest) = integer(rest)?;
     let (below, rest) = integer(rest.strip_prefix(b"}{")?)?;
     if rest == b"}" { Some((above, below)) } else { None }

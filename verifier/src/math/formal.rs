@@ -289,7 +289,8 @@ impl<'b> Formal<'b> {
         Ok(match ast {
             Ast::Number(number) => Frac::rational(number.value.clone()),
             Ast::Based(digits, base) => {
-                let value = UBig::from_str_radix(digits, *base).map_err(|_| Stop::Unsupported("a digit outside its base"))?;
+                let value = UBig::from_str_radix(digits, *base)
+                    .map_err(|_| Stop::Unsupported("a digit outside its base"))?;
                 Frac::rational(RBig::from(value))
             }
             Ast::Symbol(name) => atom(Base::Symbol(name.clone())),
@@ -347,7 +348,10 @@ impl<'b> Formal<'b> {
                 if !self.in_angle {
                     return Ok(inner);
                 }
-                let radians = Frac::poly(Poly::term(RBig::from_parts(1.into(), 180_u8.into()), Mono::of(Base::Pi, Exponent::ONE)));
+                let radians = Frac::poly(Poly::term(
+                    RBig::from_parts(1.into(), 180_u8.into()),
+                    Mono::of(Base::Pi, Exponent::ONE),
+                ));
                 self.times(&inner, &radians)?
             }
             Ast::Percent(inner) => {
@@ -485,7 +489,11 @@ impl<'b> Formal<'b> {
     /// Brings merged factors to canonical form: no zero powers, i to the first power at most, roots of sums below
     /// the first power, and whole powers of primes either all in the coefficient or, where that would be too long a
     /// number, all (those of the coefficient too) in the factors.
-    fn settle(&mut self, mut value: RBig, mut factors: Vec<Factor>) -> Step<(RBig, Mono, Vec<(Rc<Poly>, u64)>)> {
+    fn settle(
+        &mut self,
+        mut value: RBig,
+        mut factors: Vec<Factor>,
+    ) -> Step<(RBig, Mono, Vec<(Rc<Poly>, u64)>)> {
         let mut groups = Vec::new();
         let mut whole_bits = 0.0;
         for factor in &mut factors {
@@ -503,7 +511,10 @@ impl<'b> Formal<'b> {
                 }
                 Base::Euler if is_i_pi(factor.over.as_deref()) => {
                     // e^(i pi r): r modulo 2 into [0, 1) with the sign outside, e^(i pi / 2) = i below.
-                    let turns = Exponent::new(factor.power.above.rem_euclid(2 * factor.power.below), factor.power.below)?;
+                    let turns = Exponent::new(
+                        factor.power.above.rem_euclid(2 * factor.power.below),
+                        factor.power.below,
+                    )?;
                     if turns.floor() == 1 {
                         value = -value;
                     }
@@ -571,7 +582,9 @@ impl<'b> Formal<'b> {
                 Some(rest) => self.ratio(above, Some(rest)),
             };
         }
-        let Some(lead) = below.0.values().next_back() else { return Err(Stop::Undefined("division by zero")) };
+        let Some(lead) = below.0.values().next_back() else {
+            return Err(Stop::Undefined("division by zero"));
+        };
         let scale = RBig::ONE / lead.clone();
         Ok(Frac { above: above.scaled(&scale), below: Some(below.scaled(&scale)) })
     }
@@ -662,17 +675,18 @@ impl<'b> Formal<'b> {
         }
         let bits = value.numerator().bit_len().max(value.denominator().bit_len()) as u64;
         let unit = *value == RBig::ONE || *value == -RBig::ONE;
-        let (value, mono, groups) = if unit || bits.saturating_mul(power.unsigned_abs()) <= self.budget.bits as u64 {
-            let size = (if unit { power.rem_euclid(2) } else { power }).unsigned_abs() as usize;
-            let raised = value.pow(size as isize);
-            let raised = if power < 0 { RBig::ONE / raised } else { raised };
-            self.settle(raised, factors)?
-        } else {
-            let sign = if is_negative(value) && power % 2 != 0 { -RBig::ONE } else { RBig::ONE };
-            self.fuel.take(200)?;
-            let primes = prime_factors(value, exponent)?;
-            self.times_mono(&Mono(factors), &Mono(primes), sign)?
-        };
+        let (value, mono, groups) =
+            if unit || bits.saturating_mul(power.unsigned_abs()) <= self.budget.bits as u64 {
+                let size = (if unit { power.rem_euclid(2) } else { power }).unsigned_abs() as usize;
+                let raised = value.pow(size as isize);
+                let raised = if power < 0 { RBig::ONE / raised } else { raised };
+                self.settle(raised, factors)?
+            } else {
+                let sign = if is_negative(value) && power % 2 != 0 { -RBig::ONE } else { RBig::ONE };
+                self.fuel.take(200)?;
+                let primes = prime_factors(value, exponent)?;
+                self.times_mono(&Mono(factors), &Mono(primes), sign)?
+            };
         // One factor alone is taken as it is by `times_mono`; settle it here.
         let (value, mono, more) = self.settle(value, mono.0)?;
         let mut result = Poly::term(value, mono);
@@ -730,7 +744,11 @@ impl<'b> Formal<'b> {
     /// `base ^ power` for a power that is not whole.
     fn root(&mut self, base: &Poly, power: Exponent) -> Step<Frac> {
         if base.is_zero() {
-            return if power.above > 0 { Ok(Frac::poly(Poly::default())) } else { Err(Stop::Undefined("division by zero")) };
+            return if power.above > 0 {
+                Ok(Frac::poly(Poly::default()))
+            } else {
+                Err(Stop::Undefined("division by zero"))
+            };
         }
         if let Some((mono, value)) = base.single() {
             return self.term_root(mono, value, power);
@@ -1052,7 +1070,8 @@ impl<'b> Formal<'b> {
             }
             LogBase => {
                 let base = self.logarithm(x)?;
-                let value = self.logarithm(values.get(1).ok_or(Stop::Unsupported("a function without an argument"))?)?;
+                let value = self
+                    .logarithm(values.get(1).ok_or(Stop::Unsupported("a function without an argument"))?)?;
                 if base.above.is_zero() {
                     return Err(Stop::Undefined("a logarithm to base 1"));
                 }
@@ -1084,7 +1103,10 @@ impl<'b> Formal<'b> {
     fn sine(&mut self, x: &Frac) -> Step<Frac> {
         let Some((forward, backward)) = self.turns_by(x)? else { return Ok(opaque(Function::Sin, x)) };
         let sum = self.minus(&forward, &backward)?;
-        let half = Frac::poly(Poly::term(RBig::from_parts((-1).into(), 2_u8.into()), Mono::of(Base::Imaginary, Exponent::ONE)));
+        let half = Frac::poly(Poly::term(
+            RBig::from_parts((-1).into(), 2_u8.into()),
+            Mono::of(Base::Imaginary, Exponent::ONE),
+        ));
         self.times(&sum, &half)
     }
 
@@ -1119,7 +1141,10 @@ impl<'b> Formal<'b> {
             _ => -5..=5,
         };
         for twelfth in range {
-            let angle = Poly::term(RBig::from_parts(IBig::from(twelfth), 12_u8.into()), Mono::of(Base::Pi, Exponent::ONE));
+            let angle = Poly::term(
+                RBig::from_parts(IBig::from(twelfth), 12_u8.into()),
+                Mono::of(Base::Pi, Exponent::ONE),
+            );
             let angle = Frac::poly(angle);
             let candidate = match function {
                 Function::ArcCos => Frac::poly(cosine_of_twelfth(twelfth)),
@@ -1175,13 +1200,15 @@ impl<'b> Formal<'b> {
                     self.times(&number, &Frac::poly(Poly::term(RBig::ONE, (**over).clone())))?
                 }
                 (Base::Pi | Base::LnPrime(_), None) => {
-                    let base = Frac::poly(Poly::term(RBig::ONE, Mono::of(factor.base.clone(), Exponent::ONE)));
+                    let base =
+                        Frac::poly(Poly::term(RBig::ONE, Mono::of(factor.base.clone(), Exponent::ONE)));
                     let part = opaque(Function::Ln, &base);
                     self.times(&part, &Frac::rational(factor.power.to_rational()))?
                 }
                 (Base::Imaginary, _) => return Err(Stop::Unsupported("the logarithm of a complex number")),
                 (Base::Group(_), None) if factor.power.below % 2 == 0 => {
-                    let base = Frac::poly(Poly::term(RBig::ONE, Mono::of(factor.base.clone(), Exponent::ONE)));
+                    let base =
+                        Frac::poly(Poly::term(RBig::ONE, Mono::of(factor.base.clone(), Exponent::ONE)));
                     let inside = match &factor.base {
                         Base::Group(group) => self.logarithm(&Frac::poly((**group).clone()))?,
                         _ => base,
@@ -1201,7 +1228,8 @@ impl<'b> Formal<'b> {
             && factor.power.above % 2 != 0
         {
             let base = Frac::poly(Poly::term(RBig::ONE, Mono::of(factor.base.clone(), Exponent::ONE)));
-            let part = self.times(&opaque(Function::Ln, &base), &Frac::rational(factor.power.to_rational()))?;
+            let part =
+                self.times(&opaque(Function::Ln, &base), &Frac::rational(factor.power.to_rational()))?;
             sum = self.add(sum, part)?;
         } else if !unknown.is_empty() {
             sum = self.add(sum, opaque(Function::Ln, &Frac::poly(Poly::term(sign, Mono(unknown)))))?;
@@ -1231,7 +1259,8 @@ impl<'b> Formal<'b> {
     fn absolute(&mut self, x: &Frac) -> Step<Frac> {
         if x.is_constant() {
             if x.below.is_none() && x.above.has_imaginary() {
-                let conjugate = self.conjugate(&x.above).ok_or(Stop::Unsupported("the absolute value of this number"))?;
+                let conjugate =
+                    self.conjugate(&x.above).ok_or(Stop::Unsupported("the absolute value of this number"))?;
                 if conjugate != x.above {
                     let square = self.times_poly(&x.above, &conjugate)?;
                     return self.rational_power(&Frac::poly(square), Exponent::new(1, 2)?);
@@ -1281,7 +1310,8 @@ impl<'b> Formal<'b> {
     }
 
     fn binomial(&mut self, above: &Frac, below: &Frac) -> Step<Frac> {
-        let whole = |x: &Frac| x.as_rational().filter(RBig::is_int).and_then(|v| u64::try_from(v.numerator()).ok());
+        let whole =
+            |x: &Frac| x.as_rational().filter(RBig::is_int).and_then(|v| u64::try_from(v.numerator()).ok());
         let (Some(n), Some(k)) = (whole(above), whole(below)) else {
             let pair = Rc::new(vec![above.clone(), below.clone()]);
             return Ok(atom(Base::Call(Function::Named("binom".into()), pair)));
@@ -1325,7 +1355,9 @@ impl<'b> Formal<'b> {
     fn from_primes(&mut self, powers: BTreeMap<u64, i64>) -> Step<Frac> {
         let factors = powers
             .into_iter()
-            .map(|(prime, power)| Ok(Factor { base: Base::Prime(prime), over: None, power: Exponent::new(power, 1)? }))
+            .map(|(prime, power)| {
+                Ok(Factor { base: Base::Prime(prime), over: None, power: Exponent::new(power, 1)? })
+            })
             .collect::<Step<Vec<Factor>>>()?;
         let (value, mono, _) = self.settle(RBig::ONE, factors)?;
         Ok(Frac::poly(Poly::term(value, mono)))
@@ -1360,12 +1392,14 @@ fn is_i_pi(over: Option<&Mono>) -> bool {
 fn is_positive(factor: &Factor) -> bool {
     let root = factor.power.below % 2 == 0;
     match &factor.base {
-        Base::Prime(_) | Base::Cofactor(_) | Base::Pi | Base::LogUnit | Base::LnPrime(_) => {
-            factor.over.as_ref().is_none_or(|over| mono_factors(over, &mut |inner| inner.base != Base::Imaginary))
-        }
-        Base::Euler => {
-            factor.over.as_ref().is_none_or(|over| mono_factors(over, &mut |inner| inner.base != Base::Imaginary))
-        }
+        Base::Prime(_) | Base::Cofactor(_) | Base::Pi | Base::LogUnit | Base::LnPrime(_) => factor
+            .over
+            .as_ref()
+            .is_none_or(|over| mono_factors(over, &mut |inner| inner.base != Base::Imaginary)),
+        Base::Euler => factor
+            .over
+            .as_ref()
+            .is_none_or(|over| mono_factors(over, &mut |inner| inner.base != Base::Imaginary)),
         Base::Symbol(_) => factor.over.is_none() && root,
         Base::Group(group) => factor.over.is_none() && (root || group.is_constant()),
         _ => false,
@@ -1391,7 +1425,9 @@ fn cosine_of_twelfth(k: i64) -> Poly {
     let k = if k > 12 { 24 - k } else { k };
     let (k, negative) = if k > 6 { (12 - k, true) } else { (k, false) };
     let half = Exponent { above: 1, below: 2 };
-    let root = |primes: &[u64]| Mono(primes.iter().map(|&p| Factor { base: Base::Prime(p), over: None, power: half }).collect());
+    let root = |primes: &[u64]| {
+        Mono(primes.iter().map(|&p| Factor { base: Base::Prime(p), over: None, power: half }).collect())
+    };
     let over = |above: i64, below: u8| RBig::from_parts(IBig::from(above), UBig::from(below));
     let poly = match k {
         0 => Poly::rational(RBig::ONE),
@@ -1475,7 +1511,8 @@ fn add_factors(mut number: UBig, power: Exponent, factors: &mut Vec<Factor>) -> 
     }
     for n in [2, 3, 5] {
         if let Some(root) = exact_root(&number, n) {
-            let prime = u64::try_from(&root).ok().filter(|root| *root < SMALL_PRIME_LIMIT * SMALL_PRIME_LIMIT);
+            let prime =
+                u64::try_from(&root).ok().filter(|root| *root < SMALL_PRIME_LIMIT * SMALL_PRIME_LIMIT);
             return push(prime.map_or(Base::Cofactor(root), Base::Prime), n as i64);
         }
     }

@@ -28,7 +28,9 @@ pub(crate) enum Identity {
 
 /// Tests two values for being the same rational function.
 pub(crate) fn test(a: &Ast, b: &Ast, fuel: &mut Fuel) -> Identity {
-    let Some(degree) = degree(a).zip(degree(b)).map(|(a, b)| a.saturating_add(b)) else { return Identity::Unknown };
+    let Some(degree) = degree(a).zip(degree(b)).map(|(a, b)| a.saturating_add(b)) else {
+        return Identity::Unknown;
+    };
     if degree > 1 << 40 {
         return Identity::Unknown;
     }
@@ -69,7 +71,9 @@ fn whole(ast: &Ast) -> Option<i64> {
         Ast::Negative(inner) => whole(inner)?.checked_neg(),
         Ast::Power(base, exponent) => whole(base)?.checked_pow(u32::try_from(whole(exponent)?).ok()?),
         Ast::Sum(parts) => parts.iter().try_fold(0_i64, |sum, part| sum.checked_add(whole(part)?)),
-        Ast::Product(parts) => parts.iter().try_fold(1_i64, |product, part| product.checked_mul(whole(part)?)),
+        Ast::Product(parts) => {
+            parts.iter().try_fold(1_i64, |product, part| product.checked_mul(whole(part)?))
+        }
         _ => None,
     }
 }
@@ -89,7 +93,9 @@ impl Field<'_> {
             Ast::Pi => Some(self.sample("\\pi")),
             Ast::Euler => Some(self.sample("\\e")),
             Ast::Negative(inner) => self.value(inner).map(|x| (self.prime - x) % self.prime),
-            Ast::Sum(parts) => parts.iter().try_fold(0, |sum, part| Some((sum + self.value(part)?) % self.prime)),
+            Ast::Sum(parts) => {
+                parts.iter().try_fold(0, |sum, part| Some((sum + self.value(part)?) % self.prime))
+            }
             Ast::Product(parts) => parts.iter().try_fold(1, |product, part| {
                 let factor = self.value(part)?;
                 Some(self.times(product, factor))
@@ -140,7 +146,8 @@ impl Field<'_> {
     }
 
     fn sample(&self, name: &str) -> u64 {
-        let mut hash = 0x6a09_e667_f3bc_c908_u64 ^ self.point.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.prime;
+        let mut hash =
+            0x6a09_e667_f3bc_c908_u64 ^ self.point.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.prime;
         for byte in name.bytes() {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
             hash ^= hash >> 31;

@@ -36,7 +36,8 @@ pub(crate) fn tokens<'a>(text: &'a str, budget: &Budget) -> Step<Vec<Token<'a>>>
     if text.len() > budget.answer_bytes {
         return Err(Stop::Limit("answer length"));
     }
-    let mut lexer = Lexer { text, at: 0, brackets: 0, environments: 0, budget, tokens: Vec::with_capacity(32) };
+    let mut lexer =
+        Lexer { text, at: 0, brackets: 0, environments: 0, budget, tokens: Vec::with_capacity(32) };
     while lexer.at < text.len() {
         lexer.step()?;
         if lexer.tokens.len() > budget.tokens {
@@ -97,8 +98,8 @@ impl<'a> Lexer<'a, '_> {
                 self.push(Token::Sign(sign), 2);
                 Ok(())
             }
-            c @ (b'+' | b'-' | b'*' | b'/' | b'^' | b'_' | b'!' | b'{' | b'}' | b',' | b';' | b':' | b'|' | b'='
-            | b'<' | b'>' | b'&' | b'%' | b'\'' | b'.') => {
+            c @ (b'+' | b'-' | b'*' | b'/' | b'^' | b'_' | b'!' | b'{' | b'}' | b',' | b';' | b':' | b'|'
+            | b'=' | b'<' | b'>' | b'&' | b'%' | b'\'' | b'.') => {
                 self.push(Token::Sign(c.into()), 1);
                 Ok(())
             }
@@ -130,7 +131,11 @@ impl<'a> Lexer<'a, '_> {
                 self.at += length;
                 return Ok(());
             }
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{ad}' => {
+            '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}'
+            | '\u{feff}'
+            | '\u{ad}' => {
                 return self.hidden(length);
             }
             '\u{ff10}'..='\u{ff19}' => return Err(Stop::Unsupported("full-width digits")),
@@ -144,7 +149,9 @@ impl<'a> Lexer<'a, '_> {
             '≠' | '±' | '∓' | '∞' | '√' | '°' | '∪' | '∩' | '∈' | '≈' | '…' | '∅' => c,
             '′' | '’' => '\'',
             '€' | '£' | '¥' => c,
-            '½' | '⅓' | '⅔' | '¼' | '¾' | '⅕' | '⅖' | '⅗' | '⅘' | '⅙' | '⅚' | '⅛' | '⅜' | '⅝' | '⅞' => c,
+            '½' | '⅓' | '⅔' | '¼' | '¾' | '⅕' | '⅖' | '⅗' | '⅘' | '⅙' | '⅚' | '⅛' | '⅜' | '⅝' | '⅞' => {
+                c
+            }
             '⁰' | '¹' | '²' | '³' | '⁴'..='⁹' | '⁻' => return self.superscript(),
             'ℝ' | 'ℤ' | 'ℚ' | 'ℕ' | 'ℂ' => return Ok(self.push(Token::Letter(c), length)),
             _ if c.is_alphabetic() => return Ok(self.push(Token::Letter(c), length)),
@@ -241,14 +248,15 @@ impl<'a> Lexer<'a, '_> {
                 }
                 return Ok(());
             }
-            "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl" | "biggr" | "Biggl"
-            | "Biggr" | "displaystyle" | "textstyle" | "limits" | "quad" | "qquad" | "thinspace" | "enspace"
-            | "space" | "rm" | "bf" | "it" | "hspace" | "nonumber" | "hline" | "boldsymbol" | "bm" | "middle" => {
+            "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl" | "biggr"
+            | "Biggl" | "Biggr" | "displaystyle" | "textstyle" | "limits" | "quad" | "qquad"
+            | "thinspace" | "enspace" | "space" | "rm" | "bf" | "it" | "hspace" | "nonumber" | "hline"
+            | "boldsymbol" | "bm" | "middle" => {
                 return Ok(());
             }
-            "text" | "textbf" | "textit" | "textrm" | "textnormal" | "mbox" | "mathrm" | "mathbf" | "mathit"
-            | "mathsf" | "mathcal" | "mathbb" | "operatorname" | "textsf" | "emph" | "vec" | "overrightarrow"
-            | "hat" | "widehat" => return self.styled(name),
+            "text" | "textbf" | "textit" | "textrm" | "textnormal" | "mbox" | "mathrm" | "mathbf"
+            | "mathit" | "mathsf" | "mathcal" | "mathbb" | "operatorname" | "textsf" | "emph" | "vec"
+            | "overrightarrow" | "hat" | "widehat" => return self.styled(name),
             "begin" | "end" => return self.environment(name),
             "dfrac" | "tfrac" | "cfrac" | "frac" => return Ok(self.push(Token::Command("frac"), 0)),
             "cdot" | "times" | "ast" | "cdotp" => '*',
@@ -315,14 +323,17 @@ impl<'a> Lexer<'a, '_> {
                 self.tokens.extend(bare.chars().next().map(Token::Letter));
             }
             (None, _) => {}
-            _ if matches!(name, "mathrm" | "operatorname" | "text" | "mathit") && is_function(bare) => {
+            _ if (name == "operatorname" && is_function(bare))
+                || (matches!(name, "mathrm" | "text" | "mathit") && is_elementary(bare)) => {
                 self.tokens.push(Token::Command(bare));
             }
             // Styled mathematics (`\mathbf{x+1}`, `\text{13}`) is read as if it had no style.
-            _ if !bare.contains(|c: char| c.is_alphabetic()) || bare.contains('\\') || symbol_style => return {
-                self.at += 0;
-                Ok(())
-            },
+            _ if !bare.contains(|c: char| c.is_alphabetic()) || bare.contains('\\') || symbol_style => {
+                return {
+                    self.at += 0;
+                    Ok(())
+                };
+            }
             _ => self.tokens.push(Token::Text(content)),
         }
         self.at += length + 2;
@@ -353,13 +364,56 @@ impl<'a> Lexer<'a, '_> {
     }
 }
 
+/// Functions that are meant also where they are set like text (`\mathrm{ln}`, but not `\mathrm{min}`, minutes).
+fn is_elementary(name: &str) -> bool {
+    is_function(name)
+        && !matches!(
+            name,
+            "max" | "min" | "gcd" | "lcm" | "det" | "mod" | "arg" | "dim" | "sgn" | "sum" | "lim" | "int" | "floor"
+        )
+}
+
 /// Names that are functions or constants with or without a backslash.
 pub(crate) fn is_function(name: &str) -> bool {
     matches!(
         name,
-        "sin" | "cos" | "tan" | "cot" | "sec" | "csc" | "arcsin" | "arccos" | "arctan" | "asin" | "acos" | "atan"
-            | "sinh" | "cosh" | "tanh" | "ln" | "log" | "lg" | "exp" | "sqrt" | "cosec" | "floor" | "ceil" | "abs"
-            | "max" | "min" | "gcd" | "lcm" | "det" | "mod" | "cis" | "arg" | "dim" | "sgn" | "sum" | "lim" | "int"
+        "sin"
+            | "cos"
+            | "tan"
+            | "cot"
+            | "sec"
+            | "csc"
+            | "arcsin"
+            | "arccos"
+            | "arctan"
+            | "asin"
+            | "acos"
+            | "atan"
+            | "sinh"
+            | "cosh"
+            | "tanh"
+            | "ln"
+            | "log"
+            | "lg"
+            | "exp"
+            | "sqrt"
+            | "cosec"
+            | "floor"
+            | "ceil"
+            | "abs"
+            | "max"
+            | "min"
+            | "gcd"
+            | "lcm"
+            | "det"
+            | "mod"
+            | "cis"
+            | "arg"
+            | "dim"
+            | "sgn"
+            | "sum"
+            | "lim"
+            | "int"
     )
 }
 
@@ -387,7 +441,8 @@ pub(crate) fn balanced(inner: &str) -> Option<usize> {
 /// exactly three digits after a first group of one to three; the plain comma only where `commas` is set.
 fn number_length(rest: &str, commas: bool) -> usize {
     let bytes = rest.as_bytes();
-    let digits = |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|c| c.is_ascii_digit()).count();
+    let digits =
+        |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|c| c.is_ascii_digit()).count();
     let first = digits(0);
     let mut end = first;
     if (1..=3).contains(&first) && !(bytes[0] == b'0') {
@@ -435,7 +490,10 @@ fn thousands_gap(rest: &str, commas: bool) -> Option<usize> {
         if starts(at + spaces, "\\!") {
             at += spaces;
         }
-    } else if !["\\,", "\\!", "\\ ", "\\;", "\\:", " ", "\u{2009}", "\u{202f}", "\u{a0}"].iter().any(|s| starts(0, s)) {
+    } else if !["\\,", "\\!", "\\ ", "\\;", "\\:", " ", "\u{2009}", "\u{202f}", "\u{a0}"]
+        .iter()
+        .any(|s| starts(0, s))
+    {
         return None;
     }
     while let Some(space) =

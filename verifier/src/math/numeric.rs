@@ -318,7 +318,8 @@ impl<'f, R: Real> Evaluator<'f, R> {
             let Some(root) = size.root(power.below as usize) else { return Ok(None) };
             value = Complex::real(if negative { root.negated() } else { root });
         }
-        let raised = if whole == 1 { Some(value) } else { self.one().and_then(|one| value.power(whole, one)) };
+        let raised =
+            if whole == 1 { Some(value) } else { self.one().and_then(|one| value.power(whole, one)) };
         Ok(if power.above < 0 { raised.and_then(|value| value.inverse()) } else { raised })
     }
 
@@ -448,11 +449,15 @@ impl Real for Float {
         if other.low == other.high && other.low == 1.0 {
             return Some(*self);
         }
-        let ends = [self.low * other.low, self.low * other.high, self.high * other.low, self.high * other.high];
+        let ends =
+            [self.low * other.low, self.low * other.high, self.high * other.low, self.high * other.high];
         if ends.iter().any(|end| end.is_nan()) {
             return None;
         }
-        Float::new(ends.iter().copied().fold(f64::INFINITY, f64::min), ends.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+        Float::new(
+            ends.iter().copied().fold(f64::INFINITY, f64::min),
+            ends.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        )
     }
 
     fn inverse(&self) -> Option<Float> {
@@ -598,7 +603,12 @@ impl Real for Big {
 
     fn times(&self, other: &Big) -> Option<Big> {
         let bits = self.bits;
-        let pairs = [(&self.low, &other.low), (&self.low, &other.high), (&self.high, &other.low), (&self.high, &other.high)];
+        let pairs = [
+            (&self.low, &other.low),
+            (&self.low, &other.high),
+            (&self.high, &other.low),
+            (&self.high, &other.high),
+        ];
         let (mut low, mut high): (Option<Repr<2>>, Option<Repr<2>>) = (None, None);
         for (a, b) in pairs {
             let floor = finite(down(bits).mul(a, b))?;
@@ -669,15 +679,21 @@ impl Real for Big {
     fn inverse_function(&self, function: &Function) -> Option<Big> {
         let bits = self.bits;
         match function {
-            Function::ArcSin => {
-                Big::new(finite(down(bits).asin(&self.low, None)), finite(up(bits).asin(&self.high, None)), bits)
-            }
-            Function::ArcCos => {
-                Big::new(finite(down(bits).acos(&self.high, None)), finite(up(bits).acos(&self.low, None)), bits)
-            }
-            Function::ArcTan => {
-                Big::new(finite(down(bits).atan(&self.low, None)), finite(up(bits).atan(&self.high, None)), bits)
-            }
+            Function::ArcSin => Big::new(
+                finite(down(bits).asin(&self.low, None)),
+                finite(up(bits).asin(&self.high, None)),
+                bits,
+            ),
+            Function::ArcCos => Big::new(
+                finite(down(bits).acos(&self.high, None)),
+                finite(up(bits).acos(&self.low, None)),
+                bits,
+            ),
+            Function::ArcTan => Big::new(
+                finite(down(bits).atan(&self.low, None)),
+                finite(up(bits).atan(&self.high, None)),
+                bits,
+            ),
             _ => None,
         }
     }

@@ -32,7 +32,7 @@ pub(crate) fn answer(text: &str, budget: &Budget) -> Step<Ast> {
     if text.len() > budget.answer_bytes {
         return Err(Stop::Limit("answer length"));
     }
-    if let Some(words) = words_only(text) {
+    if let Some(words) = words_only(text).or_else(|| time_or_date(text)) {
         return Ok(words);
     }
     let cleaned;
@@ -103,7 +103,16 @@ fn words_only(text: &str) -> Option<Ast> {
     }
     let mut inner = text;
     let mut styled = false;
-    for head in ["\\text{", "\\textbf{", "\\mbox{", "\\mathrm{", "\\textit{", "\\mathbf{", "\\operatorname{", "\\textrm{"] {
+    for head in [
+        "\\text{",
+        "\\textbf{",
+        "\\mbox{",
+        "\\mathrm{",
+        "\\textit{",
+        "\\mathbf{",
+        "\\operatorname{",
+        "\\textrm{",
+    ] {
         if let Some(rest) = inner.strip_prefix(head)
             && lex::balanced(rest) == Some(rest.len() - 1)
         {
@@ -114,13 +123,19 @@ fn words_only(text: &str) -> Option<Ast> {
     }
     let letter = |text: &str| text.len() == 1 && text.as_bytes()[0].is_ascii_alphabetic();
     let bare = inner.trim_start_matches('(').trim_end_matches(')');
-    if letter(bare) && (styled || inner.starts_with('(') && inner.ends_with(')')) && bare.as_bytes()[0].is_ascii_uppercase() {
+    if letter(bare)
+        && (styled || inner.starts_with('(') && inner.ends_with(')'))
+        && bare.as_bytes()[0].is_ascii_uppercase()
+    {
         return Some(Ast::Text(bare.to_owned()));
     }
     if styled {
-        let plain = inner.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | ',' | '-' | '\'' | '.' | '(' | ')' | '&'));
+        let plain = inner
+            .chars()
+            .all(|c| c.is_alphabetic() || matches!(c, ' ' | ',' | '-' | '\'' | '.' | '(' | ')' | '&'));
         let has_letter = inner.chars().any(char::is_alphabetic);
-        return (plain && has_letter && !lex::is_function(inner) && !letter(inner)).then(|| Ast::Text(inner.to_owned()));
+        return (plain && has_letter && !lex::is_function(inner) && !letter(inner))
+            .then(|| Ast::Text(inner.to_owned()));
     }
     let mut words = 0;
     for word in text.split([' ', '-']).filter(|word| !word.is_empty()) {
@@ -134,8 +149,51 @@ fn words_only(text: &str) -> Option<Ast> {
     (is_word && !(joined && words <= 3)).then(|| Ast::Text(text.to_owned()))
 }
 
+/// Two or three letters that nobody writes as a word or a unit: `xy`, `abc`, `mn`.
+fn is_letters(word: &str) -> bool {
+    let letters = match word.len() {
+        2 => word.bytes().all(|c| b"abcmnpqrstuvwxyzk".contains(&c)),
+        3 => word == "abc" || word.bytes().all(|c| b"bcmnpqrstvwxyzk".contains(&c)),
+        _ => false,
+    };
+    letters && !matches!(word, "am" | "pm" | "an" | "as" | "at" | "by" | "my" | "us" | "vs" | "pt" | "qt" | "mm" | "cm" | "ms")
+}
+
 fn is_constant_name(word: &str) -> bool {
-    matches!(word, "infinity" | "infty" | "alpha" | "beta" | "gamma" | "delta" | "theta" | "lambda" | "omega" | "sigma")
+    matches!(
+        word,
+        "infinity" | "infty" | "alpha" | "beta" | "gamma" | "delta" | "theta" | "lambda" | "omega" | "sigma"
+    )
+}
+
+/// `1:03 PM`, `June 20`: words with a number in them that are one answer.
+fn time_or_date(text: &str) -> Option<Ast> {
+    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    if text.len() > 40 || !(text.contains(':') || text.starts_with("\\text{") || text.as_bytes()[0].is_ascii_uppercase()) {
+        return None;
+    }
+    let mut plain = text.to_ascii_lowercase();
+    for mark in ["\\!", "\\text{", "\\mbox{", "\\,", "}", ".", "~"] {
+        plain = plain.replace(mark, "");
+    }
+    let squeezed: String = plain.chars().filter(|c| !c.is_whitespace()).collect();
+    let day_half = squeezed.strip_suffix("am").or(squeezed.strip_suffix("pm"));
+    let is_time = day_half.is_some_and(|clock| {
+        let (hours, minutes) = clock.split_once(':').unwrap_or((clock, "00"));
+        (1..=2).contains(&hours.len()) && minutes.len() == 2 && hours.bytes().chain(minutes.bytes()).all(|c| c.is_ascii_digit())
+    });
+    let mut words = plain.split_whitespace();
+    let (month, day, rest) = (words.next()?, words.next(), words.next());
+    let is_date = MONTHS.iter().any(|name| month.starts_with(name) && month.bytes().all(|c| c.is_ascii_lowercase()))
+        && day.is_some_and(|day| day.len() <= 2 && day.bytes().all(|c| c.is_ascii_digit()))
+        && rest.is_none();
+    if is_time {
+        Some(Ast::Text(squeezed))
+    } else if is_date {
+        Some(Ast::Text(plain.trim().to_owned()))
+    } else {
+        None
+    }
 }
 
 /// Words of up to three letters that are not products of variables.
@@ -143,9 +201,47 @@ fn is_short_word(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     matches!(
         lower.as_str(),
-        "yes" | "no" | "odd" | "one" | "two" | "six" | "ten" | "all" | "any" | "sat" | "sun" | "mon" | "tue" | "wed"
-            | "thu" | "fri" | "red" | "dne" | "aas" | "asa" | "sas" | "sss" | "may" | "jan" | "feb" | "mar" | "apr"
-            | "jun" | "jul" | "aug" | "sep" | "oct" | "nov" | "dec" | "tie" | "win" | "ann" | "bob" | "kim" | "nan" | "inf"
+        "yes"
+            | "no"
+            | "odd"
+            | "one"
+            | "two"
+            | "six"
+            | "ten"
+            | "all"
+            | "any"
+            | "sat"
+            | "sun"
+            | "mon"
+            | "tue"
+            | "wed"
+            | "thu"
+            | "fri"
+            | "red"
+            | "dne"
+            | "aas"
+            | "asa"
+            | "sas"
+            | "sss"
+            | "may"
+            | "jan"
+            | "feb"
+            | "mar"
+            | "apr"
+            | "jun"
+            | "jul"
+            | "aug"
+            | "sep"
+            | "oct"
+            | "nov"
+            | "dec"
+            | "tie"
+            | "win"
+            | "ann"
+            | "bob"
+            | "kim"
+            | "nan"
+            | "inf"
     )
 }
 
@@ -327,9 +423,17 @@ impl<'a> Parser<'a, '_> {
         if negative {
             value = Ast::Negative(Box::new(value));
         }
+        if let Some(Token::Text(word) | Token::Word(word)) = self.peek()
+            && word.trim_matches([' ', '~']) == "percent"
+        {
+            self.at += 1;
+            value = Ast::Percent(Box::new(value));
+        }
         let unit = self.unit()?;
         match (currency, unit) {
-            (Some(unit), None | Some(Unit::Label(_))) | (None, Some(unit)) => Ok(Ast::Quantity(Box::new(value), unit)),
+            (Some(unit), None | Some(Unit::Label(_))) | (None, Some(unit)) => {
+                Ok(Ast::Quantity(Box::new(value), unit))
+            }
             (Some(a), Some(b)) if a == b => Ok(Ast::Quantity(Box::new(value), a)),
             (Some(_), Some(_)) => Err(Stop::Unsupported("two units")),
             (None, None) => Ok(value),
@@ -439,7 +543,9 @@ impl<'a> Parser<'a, '_> {
                     let fraction = self.power()?;
                     value = self.mixed_number(value, fraction)?;
                 }
-                Some(Token::Command("pmod" | "bmod" | "mod")) => return Err(Stop::Unsupported("a congruence")),
+                Some(Token::Command("pmod" | "bmod" | "mod")) => {
+                    return Err(Stop::Unsupported("a congruence"));
+                }
                 _ if self.starts_factor() => {
                     let factor = self.power()?;
                     value = times(value, factor);
@@ -452,6 +558,14 @@ impl<'a> Parser<'a, '_> {
     /// A vulgar fraction sign or `1/2` after a whole number; any other number after a number is refused.
     fn mixed(&mut self, whole: Ast) -> Step<Ast> {
         let sides = Stop::Unsupported("two numbers side by side");
+        // `2^{25} 26!`, `(n-2) 2^n`: after what cannot be read on as one numeral, a number is a factor.
+        if matches!(whole, Ast::Power(..) | Ast::Call(..) | Ast::Root(..) | Ast::Sum(_) | Ast::Factorial(_))
+            || matches!(&whole, Ast::Product(factors)
+                if matches!(factors.last(), Some(Ast::Power(..) | Ast::Call(..) | Ast::Root(..) | Ast::Sum(_))))
+        {
+            let factor = self.power()?;
+            return Ok(times(whole, factor));
+        }
         let Ast::Number(_) = whole else { return Err(sides) };
         if self.peek_after() != Some(Token::Sign('/')) {
             return Err(sides);
@@ -491,9 +605,12 @@ impl<'a> Parser<'a, '_> {
         match self.peek() {
             Some(Token::Letter(_) | Token::SetOpen | Token::Begin(_)) => true,
             Some(Token::Word(word)) => self.is_math_word(word),
-            Some(Token::Command(name)) => !matches!(name, "pmod" | "bmod" | "mod" | "to" | "Rightarrow" | "implies"),
+            Some(Token::Command(name)) => {
+                !matches!(name, "pmod" | "bmod" | "mod" | "to" | "Rightarrow" | "implies" | "rfloor" | "rceil")
+            }
             Some(Token::Sign(sign)) => {
-                matches!(sign, '(' | '{' | '∞' | '√' | '⟨' | '½'..='¾' | '⅓'..='⅞') || (sign == '|' && self.bars == 0)
+                matches!(sign, '(' | '{' | '∞' | '√' | '⟨' | '½'..='¾' | '⅓'..='⅞')
+                    || (sign == '|' && self.bars == 0)
             }
             _ => false,
         }
@@ -501,7 +618,7 @@ impl<'a> Parser<'a, '_> {
 
     /// Words that are mathematics after a value: functions, constants, short products of variables.
     fn is_math_word(&self, word: &str) -> bool {
-        lex::is_function(word) || matches!(word, "pi") || is_constant_name(word)
+        lex::is_function(word) || word == "pi" || is_constant_name(word) || is_letters(word)
     }
 
     /// A primary with its postfix signs and exponents.
@@ -629,7 +746,17 @@ impl<'a> Parser<'a, '_> {
         if self.peek() == Some(Token::Sign('(')) && matches!(letter, 'f' | 'g' | 'h' | 'F' | 'G' | 'H') {
             return self.application(letter);
         }
-        let marked = matches!(self.peek(), Some(Token::Sign('_' | '\'')));
+        // `I(0)` is the value of I at 0 and not I times 0.
+        if let [Some(Token::Sign('(')), Some(Token::Number(_)), Some(Token::Sign(')'))] =
+            [self.peek(), self.peek_after(), self.tokens.get(self.at + 2).copied()]
+        {
+            return self.application(letter);
+        }
+        let primed = matches!(self.peek(), Some(Token::Sign('^')))
+            && (self.peek_after() == Some(Token::Sign('\''))
+                || (self.peek_after() == Some(Token::Sign('{'))
+                    && self.tokens.get(self.at + 2) == Some(&Token::Sign('\''))));
+        let marked = primed || matches!(self.peek(), Some(Token::Sign('_' | '\'')));
         if !marked {
             return Ok(match letter {
                 'e' => Ast::Euler,
@@ -643,15 +770,15 @@ impl<'a> Parser<'a, '_> {
 
     /// A name with primes and an index: `f'`, `x_1`, `a_{12}`, `v_x`.
     fn marked(&mut self, mut name: String) -> Step<Ast> {
-        while self.eat('\'') {
-            name.push('\'');
-        }
+        self.primes(&mut name)?;
         if self.eat('_') {
             name.push('_');
             let braced = self.eat('{');
             loop {
                 match self.peek() {
-                    Some(Token::Number(text)) if text.bytes().all(|c| c.is_ascii_digit()) => name.push_str(text),
+                    Some(Token::Number(text)) if text.bytes().all(|c| c.is_ascii_digit()) => {
+                        name.push_str(text)
+                    }
                     Some(Token::Letter(letter)) => name.push(letter),
                     Some(Token::Word(text) | Token::Command(text)) => name.push_str(text),
                     Some(Token::Text(text)) => name.push_str(text.trim()),
@@ -664,10 +791,24 @@ impl<'a> Parser<'a, '_> {
                 }
             }
         }
+        self.primes(&mut name)?;
+        Ok(Ast::Symbol(name.into()))
+    }
+
+    /// `'`, `^\prime`, `^{\prime\prime}`.
+    fn primes(&mut self, name: &mut String) -> Step<()> {
+        let braced = self.peek() == Some(Token::Sign('^'))
+            && self.peek_after() == Some(Token::Sign('{'))
+            && self.tokens.get(self.at + 2) == Some(&Token::Sign('\''));
+        if braced {
+            self.at += 2;
+        } else if self.peek() == Some(Token::Sign('^')) && self.peek_after() == Some(Token::Sign('\'')) {
+            self.at += 1;
+        }
         while self.eat('\'') {
             name.push('\'');
         }
-        Ok(Ast::Symbol(name.into()))
+        if braced { self.expect('}') } else { Ok(()) }
     }
 
     fn application(&mut self, name: char) -> Step<Ast> {
@@ -758,6 +899,13 @@ impl<'a> Parser<'a, '_> {
             self.at += 1;
             return Ok(Ast::Set(Vec::new()));
         }
+        // `{x | x > 3}` is what the condition says.
+        if let (Some(Token::Letter(_)), Some(Token::Sign('|' | ':'))) = (self.peek(), self.peek_after()) {
+            self.at += 2;
+            let condition = self.relation()?;
+            let whole = matches!(condition, Ast::Relation(..)) && self.next() == Some(Token::SetClose);
+            return if whole { Ok(condition) } else { Err(Stop::Unsupported("a set that is not a plain list")) };
+        }
         let items = self.list()?;
         if self.next() != Some(Token::SetClose) {
             return Err(Stop::Unsupported("a set that is not a plain list"));
@@ -812,7 +960,9 @@ impl<'a> Parser<'a, '_> {
             '∅' => Ok(Ast::Set(Vec::new())),
             '+' | '-' => Err(STRAY),
             _ => match vulgar_fraction(open) {
-                Some((above, below)) => Ok(Ast::Quotient(Box::new(Ast::integer(above)), Box::new(Ast::integer(below)))),
+                Some((above, below)) => {
+                    Ok(Ast::Quotient(Box::new(Ast::integer(above)), Box::new(Ast::integer(below))))
+                }
                 None => Err(STRAY),
             },
         }
@@ -829,13 +979,17 @@ impl<'a> Parser<'a, '_> {
                 }
                 Ok(Ast::Tuple(items))
             }
-            (_, _, Ast::List(items, ListKind::Comma)) if items.len() == 2 => interval(items, open == '[', close == ']'),
+            (_, _, Ast::List(items, ListKind::Comma)) if items.len() == 2 => {
+                interval(items, open == '[', close == ']')
+            }
             ('[', ']', Ast::List(items, ListKind::Comma)) => Ok(Ast::Tuple(items)),
             ('[', ']', Ast::Matrix(rows)) | ('(', ')', Ast::Matrix(rows)) => Ok(Ast::Matrix(rows)),
-            ('(', ')', one @ (Ast::List(..) | Ast::Relation(..) | Ast::Ratio(..) | Ast::Text(_))) => match one {
-                Ast::Ratio(..) | Ast::Text(_) => Ok(one),
-                _ => Err(Stop::Unsupported("a statement in brackets")),
-            },
+            ('(', ')', one @ (Ast::List(..) | Ast::Relation(..) | Ast::Ratio(..) | Ast::Text(_))) => {
+                match one {
+                    Ast::Ratio(..) | Ast::Text(_) => Ok(one),
+                    _ => Err(Stop::Unsupported("a statement in brackets")),
+                }
+            }
             ('(', ')', one) => Ok(one),
             ('[', ']', one) if one.is_value() => Ok(one),
             _ => Err(Stop::Unsupported("brackets of two kinds")),
@@ -922,9 +1076,18 @@ impl<'a> Parser<'a, '_> {
             "pi" => Ok(Ast::Pi),
             "lfloor" => self.enclosed(Function::Floor, "rfloor"),
             "lceil" => self.enclosed(Function::Ceiling, "rceil"),
+            "bar" | "overline" | "tilde" => {
+                let inner = self.argument()?;
+                match inner {
+                    Ast::Symbol(letter) => Ok(Ast::Symbol(format!("{letter} {name}").into())),
+                    _ => Err(Stop::Unsupported("a line over more than a letter")),
+                }
+            }
             "circ" => Err(STRAY),
             "log" | "lg" => self.logarithm(name),
-            "sum" | "prod" | "int" | "lim" | "iint" | "oint" => Err(Stop::Unsupported("a sum, product, integral or limit")),
+            "sum" | "prod" | "int" | "lim" | "iint" | "oint" => {
+                Err(Stop::Unsupported("a sum, product, integral or limit"))
+            }
             "det" | "gcd" | "lcm" | "max" | "min" | "mod" | "arg" | "dim" | "sgn" | "cis" => {
                 Err(Stop::Unsupported("a function that is not evaluated"))
             }
@@ -1004,7 +1167,9 @@ impl<'a> Parser<'a, '_> {
                 self.expect('}')?;
                 inner
             }
-            Token::Sign('(' | '√') | Token::Letter(_) | Token::Command("pi" | "frac" | "sqrt") => self.primary()?,
+            Token::Sign('(' | '√') | Token::Letter(_) | Token::Command("pi" | "frac" | "sqrt") => {
+                self.primary()?
+            }
             _ => return Err(Stop::Unsupported("a root without braces")),
         };
         Ok(Ast::Root(Box::new(index), Box::new(inner)))
@@ -1013,9 +1178,14 @@ impl<'a> Parser<'a, '_> {
     fn logarithm(&mut self, name: &str) -> Step<Ast> {
         let base = if self.eat('_') {
             Some(match self.peek().ok_or(END)? {
-                Token::Number(text) if text.len() > 1 && self.tokens.len() > self.at + 1 && !name.is_empty() => {
+                Token::Number(text)
+                    if text.len() > 1 && self.tokens.len() > self.at + 1 && !name.is_empty() =>
+                {
                     // `\log_28` is log_2 8 in TeX and log base 28 in plain text.
-                    if matches!(self.peek_after(), Some(Token::Sign('(' | '{') | Token::Letter(_) | Token::Command(_))) {
+                    if matches!(
+                        self.peek_after(),
+                        Some(Token::Sign('(' | '{') | Token::Letter(_) | Token::Command(_))
+                    ) {
                         self.primary()?
                     } else {
                         return Err(Stop::Unsupported("a logarithm whose base is not clear"));
@@ -1060,13 +1230,17 @@ impl<'a> Parser<'a, '_> {
             Token::Sign('(' | '|' | '{' | '[') => self.primary()?,
             _ => {
                 let mut argument = self.power()?;
-                while matches!(self.peek(), Some(Token::Letter(_) | Token::Number(_) | Token::Command("pi" | "frac" | "sqrt")))
-                    || matches!(self.peek(), Some(Token::Command(name)) if is_greek(name))
+                while matches!(
+                    self.peek(),
+                    Some(Token::Letter(_) | Token::Number(_) | Token::Command("pi" | "frac" | "sqrt"))
+                ) || matches!(self.peek(), Some(Token::Command(name)) if is_greek(name))
                     || matches!(self.peek(), Some(Token::Word("pi")))
                 {
                     argument = times(argument, self.power()?);
                 }
-                if self.peek() == Some(Token::Sign('/')) && matches!(self.peek_after(), Some(Token::Number(_))) {
+                if self.peek() == Some(Token::Sign('/'))
+                    && matches!(self.peek_after(), Some(Token::Number(_)))
+                {
                     // `\sin \pi/6`: readers take it as sin(pi/6), a strict left-to-right parser as (sin pi)/6.
                     return Err(Stop::Unsupported("an ambiguous function argument: write brackets"));
                 }
@@ -1146,18 +1320,52 @@ fn function(name: &str) -> Option<Function> {
 fn is_greek(name: &str) -> bool {
     matches!(
         name,
-        "alpha" | "beta" | "gamma" | "delta" | "epsilon" | "varepsilon" | "zeta" | "eta" | "theta" | "vartheta"
-            | "iota" | "kappa" | "lambda" | "mu" | "nu" | "xi" | "rho" | "sigma" | "tau" | "upsilon" | "phi"
-            | "varphi" | "chi" | "psi" | "omega" | "Gamma" | "Delta" | "Theta" | "Lambda" | "Xi" | "Pi" | "Sigma"
-            | "Phi" | "Psi" | "Omega" | "ell" | "hbar"
+        "alpha"
+            | "beta"
+            | "gamma"
+            | "delta"
+            | "epsilon"
+            | "varepsilon"
+            | "zeta"
+            | "eta"
+            | "theta"
+            | "vartheta"
+            | "iota"
+            | "kappa"
+            | "lambda"
+            | "mu"
+            | "nu"
+            | "xi"
+            | "rho"
+            | "sigma"
+            | "tau"
+            | "upsilon"
+            | "phi"
+            | "varphi"
+            | "chi"
+            | "psi"
+            | "omega"
+            | "Gamma"
+            | "Delta"
+            | "Theta"
+            | "Lambda"
+            | "Xi"
+            | "Pi"
+            | "Sigma"
+            | "Phi"
+            | "Psi"
+            | "Omega"
+            | "ell"
+            | "hbar"
     )
 }
 
 /// A Greek letter typed as such has the name its command has.
 fn greek_letter(letter: char) -> Option<&'static str> {
     const LOWER: [&str; 25] = [
-        "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
-        "xi", "omicron", "pi", "rho", "sigma", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+        "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda",
+        "mu", "nu", "xi", "omicron", "pi", "rho", "sigma", "sigma", "tau", "upsilon", "phi", "chi", "psi",
+        "omega",
     ];
     let index = (letter as u32).checked_sub('α' as u32)?;
     LOWER.get(index as usize).copied()
@@ -1234,7 +1442,11 @@ pub(crate) fn read_number(text: &str, budget: &Budget) -> Step<Number> {
     }
     let too_long = Stop::Limit("digits");
     let integer = |digits: &str| -> Step<UBig> {
-        if digits.is_empty() { Ok(UBig::ZERO) } else { UBig::from_str_radix(digits, 10).map_err(|_| too_long.clone()) }
+        if digits.is_empty() {
+            Ok(UBig::ZERO)
+        } else {
+            UBig::from_str_radix(digits, 10).map_err(|_| too_long.clone())
+        }
     };
     let scale = UBig::from(10_u8).pow(places as usize);
     let mut value = RBig::from_parts(IBig::from(integer(&digits)?), scale.clone());
@@ -1268,7 +1480,11 @@ fn short_number(text: &str) -> Number {
             _ => {}
         }
     }
-    let value = if places == 0 { RBig::from(value) } else { RBig::from_parts(value.into(), 10_u64.pow(places).into()) };
+    let value = if places == 0 {
+        RBig::from(value)
+    } else {
+        RBig::from_parts(value.into(), 10_u64.pow(places).into())
+    };
     Number { value, places }
 }
 
@@ -1276,7 +1492,9 @@ fn short_number(text: &str) -> Number {
 pub(crate) fn defined_name(ast: &Ast) -> Option<Arc<str>> {
     match ast {
         Ast::Symbol(name) => Some(name.clone()),
-        Ast::Call(Function::Named(name), arguments) if arguments.iter().all(|a| matches!(a, Ast::Symbol(_))) => {
+        Ast::Call(Function::Named(name), arguments)
+            if arguments.iter().all(|a| matches!(a, Ast::Symbol(_))) =>
+        {
             Some(name.clone())
         }
         // `P(x) = ..` reads as a product of a capital letter and one symbol; on the left of `=` it is a definition.

@@ -55,7 +55,11 @@ pub(crate) fn last_boxed(text: &str) -> Option<&str> {
                     continue;
                 }
                 // `\{` and `\}` are signs, not braces; `\\boxed` is a box whose backslash was escaped once too often.
-                at += if bytes.get(at + 1) == Some(&b'\\') && box_opening(text, at + 1).is_some() { 1 } else { 2 };
+                at += if bytes.get(at + 1) == Some(&b'\\') && box_opening(text, at + 1).is_some() {
+                    1
+                } else {
+                    2
+                };
                 continue;
             }
             b'{' => depth += 1,
@@ -143,6 +147,7 @@ fn last_number(text: &str) -> Option<&str> {
     if bytes[start] == b',' {
         start += 1;
     }
-    let signed = start > 0 && bytes[start - 1] == b'-' && !(start > 1 && bytes[start - 2].is_ascii_alphanumeric());
+    let signed =
+        start > 0 && bytes[start - 1] == b'-' && !(start > 1 && bytes[start - 2].is_ascii_alphanumeric());
     Some(&text[start - usize::from(signed)..end])
 }

@@ -23,8 +23,10 @@ pub struct ToleranceRule {
 
 /// A rule that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("tolerance rule {rule:?}: {what}; write a condition on the numbers gold and pred, \
-         such as \"math::abs(pred - gold) <= 0.01 * math::abs(gold)\"")]
+#[error(
+    "tolerance rule {rule:?}: {what}; write a condition on the numbers gold and pred, \
+         such as \"math::abs(pred - gold) <= 0.01 * math::abs(gold)\""
+)]
 pub struct InvalidRule {
     /// The rule as given.
     pub rule: String,

@@ -68,12 +68,81 @@ const TABLE: &[Row] = &[
 
 /// Words that are never a label: they join, deny, compare or scale.
 const NOT_LABELS: &[&str] = &[
-    "or", "and", "not", "no", "never", "if", "unless", "except", "but", "than", "less", "more", "least", "most",
-    "between", "to", "from", "through", "plus", "minus", "times", "over", "either", "neither", "nor", "both", "any",
-    "all", "none", "is", "are", "equals", "equal", "wrong", "false", "true", "maybe", "instead", "approximately",
-    "about", "hundred", "thousand", "million", "billion", "trillion", "dozen", "half", "third", "quarter", "double",
-    "radian", "radians", "rad", "percent", "squared", "root", "where", "when", "for", "with", "without", "only",
-    "infinity", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "zero", "mod",
+    "or",
+    "and",
+    "not",
+    "no",
+    "never",
+    "if",
+    "unless",
+    "except",
+    "but",
+    "than",
+    "less",
+    "more",
+    "least",
+    "most",
+    "between",
+    "to",
+    "from",
+    "through",
+    "plus",
+    "minus",
+    "times",
+    "over",
+    "either",
+    "neither",
+    "nor",
+    "both",
+    "any",
+    "all",
+    "none",
+    "is",
+    "are",
+    "equals",
+    "equal",
+    "wrong",
+    "false",
+    "true",
+    "maybe",
+    "instead",
+    "approximately",
+    "about",
+    "hundred",
+    "thousand",
+    "million",
+    "billion",
+    "trillion",
+    "dozen",
+    "half",
+    "third",
+    "quarter",
+    "double",
+    "radian",
+    "radians",
+    "rad",
+    "percent",
+    "squared",
+    "root",
+    "where",
+    "when",
+    "for",
+    "with",
+    "without",
+    "only",
+    "infinity", "am", "pm",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "zero",
+    "mod",
 ];
 
 impl Unit {
@@ -154,7 +223,7 @@ fn known(parts: &[UnitPart<'_>]) -> Option<Unit> {
 }
 
 fn split_words<'a>(words: &'a str, pieces: &mut Vec<UnitPart<'a>>) -> Option<()> {
-    for word in words.split([' ', '~', '\\', ',']).filter(|word| !word.is_empty()) {
+    for word in words.split([' ', '\n', '~', '\\', ',']).filter(|word| !word.is_empty()) {
         let mut first = true;
         for piece in word.split('/') {
             if !first {
@@ -178,8 +247,12 @@ fn split_words<'a>(words: &'a str, pieces: &mut Vec<UnitPart<'a>>) -> Option<()>
 fn label(parts: &[UnitPart<'_>]) -> Option<Unit> {
     let mut text = String::new();
     for part in parts {
-        let UnitPart::Words(words) = part else { return None };
-        for word in words.split([' ', '~', '-', '/', '(', ')']).filter(|word| !word.is_empty()) {
+        let words = match part {
+            UnitPart::Words(words) => words,
+            UnitPart::Power(_) if !text.is_empty() => continue, // "units^2"
+            _ => return None,
+        };
+        for word in words.split([' ', '\n', '~', '-', '/', '(', ')']).filter(|word| !word.is_empty()) {
             let word = word.trim_end_matches(['.', ',', '!']);
             let fine = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'');
             let lower = word.to_ascii_lowercase();
