@@ -265,3 +265,6 @@ impl Forward {
 fn batch_targets(batch: &Batch) -> Vec<u32> {
     batch.targets().iter().map(|&at| batch.tokens()[at]).collect()
 }
+
+#[cfg(test)]
+mod tests;

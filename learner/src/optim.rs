@@ -169,3 +169,91 @@ impl Rule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::model::Config;
+
+    fn values(model: &Model) -> Vec<Vec<f32>> {
+        model.parameters().map(|(_, value)| ops::read(value).unwrap().to_vec()).collect()
+    }
+
+    /// Gradients given, not computed: AdamW's first step is the gradient's sign, so noise near 0 would show.
+    fn gradients(model: &Model, step: usize) -> Gradients {
+        let one = |(slot, (_, value)): (usize, (&str, &Tensor))| {
+            let number = |i: usize| ((i * 13 + slot * 7 + step * 29) % 23) as f32 / 11.0 - 0.97;
+            let values: Vec<f32> = (0..value.elem_count()).map(number).collect();
+            Tensor::from_vec(values, value.shape(), &Device::Cpu).unwrap()
+        };
+        Gradients::from_tensors(model, model.parameters().enumerate().map(one).collect()).unwrap()
+    }
+
+    #[test]
+    fn equals_the_rule_written_out() {
+        let mut model = Model::random(&Config::tiny(40, 16, 1, 2, 1), 3).unwrap();
+        let mut optimiser = AdamW::new(&model).unwrap();
+        (optimiser.weight_decay, optimiser.eps) = (0.1, 1e-6);
+        let mut expected: Vec<Vec<f64>> =
+            values(&model).iter().map(|v| v.iter().map(|&v| f64::from(v)).collect()).collect();
+        let mut first: Vec<Vec<f64>> = expected.iter().map(|v| vec![0.0; v.len()]).collect();
+        let mut second = first.clone();
+        for step in 1..=5 {
+            let (gradients, rate) = (gradients(&model, step), 1e-2 / step as f64);
+            optimiser.update(&mut model, &gradients, rate).unwrap();
+            for (slot, gradient) in gradients.tensors().iter().enumerate() {
+                for (i, &g) in ops::read(gradient).unwrap().iter().enumerate() {
+                    let g = f64::from(g);
+                    let (m, v) = (&mut first[slot][i], &mut second[slot][i]);
+                    *m = 0.9 * *m + 0.1 * g;
+                    *v = 0.999 * *v + 0.001 * g * g;
+                    let (m, v) =
+                        (*m / (1.0 - 0.9f64.powi(step as i32)), *v / (1.0 - 0.999f64.powi(step as i32)));
+                    let value = &mut expected[slot][i];
+                    *value -= rate * 0.1 * *value + rate * m / (v.sqrt() + 1e-6);
+                }
+            }
+        }
+        for (ours, expected) in values(&model).iter().flatten().zip(expected.iter().flatten()) {
+            assert!((f64::from(*ours) - expected).abs() < 2e-6, "{ours} {expected}");
+        }
+        assert_eq!(optimiser.step(), 5);
+    }
+
+    #[test]
+    fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
+        let config = Config::tiny(40, 16, 1, 2, 1);
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("optimizer.safetensors");
+        let mut whole = Model::random(&config, 4).unwrap();
+        let mut optimiser = AdamW::new(&whole).unwrap();
+        for step in 0..6 {
+            if step == 3 {
+                whole.save(directory.path(), checkpoint::Precision::F32).unwrap();
+                optimiser.save(&whole, &state).unwrap();
+            }
+            let given = gradients(&whole, step);
+            optimiser.update(&mut whole, &given, 1e-3).unwrap();
+        }
+        let mut resumed = Model::load(directory.path()).unwrap();
+        let mut optimiser = AdamW::new(&resumed).unwrap();
+        optimiser.load(&resumed, &state).unwrap();
+        assert_eq!(optimiser.step(), 3);
+        for step in 3..6 {
+            let given = gradients(&resumed, step);
+            optimiser.update(&mut resumed, &given, 1e-3).unwrap();
+        }
+        assert_eq!(values(&resumed), values(&whole));
+
+        let other = Model::random(&Config::tiny(41, 16, 1, 2, 1), 4).unwrap();
+        let refused = optimiser.load(&other, &state).unwrap_err().to_string();
+        assert!(
+            refused.contains("expected tensor m.model.embed_tokens.weight of shape [41, 16]"),
+            "{refused}"
+        );
+        let refused = optimiser.load(&resumed, &directory.path().join("model.safetensors")).unwrap_err();
+        assert!(refused.to_string().contains("number of steps"), "{refused}");
+    }
+}

@@ -323,3 +323,139 @@ impl Row {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Config;
+
+    fn model(layers: usize, heads: usize, kv_heads: usize) -> Model {
+        let config = Config { initializer_range: 0.2, ..Config::tiny(31, 32, layers, heads, kv_heads) };
+        Model::random(&config, 21).unwrap()
+    }
+
+    fn prompts() -> Vec<Vec<u32>> {
+        (1..=7)
+            .map(|length| (0..length * 3 % 11 + 1).map(|i| ((i * 5 + length) % 31) as u32).collect())
+            .collect()
+    }
+
+    fn params() -> SamplingParams {
+        SamplingParams {
+            temperature: 0.7,
+            max_new_tokens: 20,
+            eos_token_ids: vec![4, 9],
+            rollouts: 5,
+            seed: 17,
+            ..SamplingParams::default()
+        }
+    }
+
+    /// The sampler's cache, shared prompts and batches against the trainer's packed forward pass.
+    #[test]
+    fn logprobs_are_the_trainers() {
+        for model in [model(2, 4, 2), model(1, 2, 2), model(3, 4, 1)] {
+            let generated = Sampler::new(&model).generate(&prompts(), &params()).unwrap();
+            let mut batch = Batch::new();
+            for (index, one) in generated.iter().enumerate() {
+                batch.push(&prompts()[index / 5], &one.completion_ids).unwrap();
+            }
+            let scored = model.score(&batch, 0.7).unwrap().logprob;
+            let sampled: Vec<f32> = generated.iter().flat_map(|one| one.logprobs.clone()).collect();
+            assert_eq!(sampled.len(), scored.len());
+            for (sampled, scored) in sampled.iter().zip(scored) {
+                assert!((sampled - scored).abs() < 1e-4, "{sampled} {scored}");
+            }
+            for one in generated {
+                let last = one.completion_ids.last().copied().unwrap();
+                let stops = one.completion_ids.iter().filter(|&&id| id == 4 || id == 9).count();
+                match one.finish_reason {
+                    FinishReason::Stop => assert!(stops == 1 && (last == 4 || last == 9)),
+                    FinishReason::Length => assert!(stops == 0 && one.completion_ids.len() == 20),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_rollouts_whoever_shares_the_batch() {
+        let model = model(2, 4, 2);
+        let sampler = Sampler::new(&model);
+        let ids = |generated: Vec<Generated>| -> Vec<Vec<u32>> {
+            generated.into_iter().map(|one| one.completion_ids).collect()
+        };
+        let first = sampler.generate(&prompts(), &params()).unwrap();
+        assert_eq!(first, sampler.generate(&prompts(), &params()).unwrap());
+        let first = ids(first);
+        for max_batch in [1, 3, 8] {
+            let narrow = SamplingParams { max_batch, ..params() };
+            assert_eq!(ids(sampler.generate(&prompts(), &narrow).unwrap()), first, "{max_batch} rows");
+        }
+        let fewer = SamplingParams { rollouts: 2, ..params() };
+        let fewer = ids(sampler.generate(&prompts()[..3], &fewer).unwrap());
+        for (index, ids) in fewer.iter().enumerate() {
+            assert_eq!(ids, &first[index / 2 * 5 + index % 2]);
+        }
+        let other = SamplingParams { seed: 18, ..params() };
+        assert_ne!(ids(sampler.generate(&prompts(), &other).unwrap()), first);
+        assert!(first[..5].windows(2).any(|pair| pair[0] != pair[1]), "rollouts of a prompt differ");
+    }
+
+    #[test]
+    fn greedy_takes_the_best_token_of_the_full_forward_pass() {
+        let model = model(2, 4, 2);
+        let greedy = SamplingParams { greedy: true, rollouts: 1, ..params() };
+        for (prompt, one) in prompts().iter().zip(Sampler::new(&model).generate(&prompts(), &greedy).unwrap())
+        {
+            let mut tokens = prompt.clone();
+            for id in one.completion_ids {
+                let logits = model.logits(&tokens).unwrap().pop().unwrap();
+                let best = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                assert!(logits[id as usize] >= best - 1e-4);
+                tokens.push(id);
+            }
+        }
+    }
+
+    #[test]
+    fn frequencies_are_the_probabilities() {
+        let model = model(1, 2, 1);
+        let many = SamplingParams { rollouts: 20_000, max_new_tokens: 1, temperature: 1.5, ..params() };
+        let prompt = vec![1, 2, 3];
+        let mut counts = [0usize; 31];
+        for one in Sampler::new(&model).generate(std::slice::from_ref(&prompt), &many).unwrap() {
+            counts[one.completion_ids[0] as usize] += 1;
+        }
+        for (id, &count) in counts.iter().enumerate() {
+            let mut batch = Batch::new();
+            batch.push(&prompt, &[id as u32]).unwrap();
+            let p = f64::from(model.score(&batch, 1.5).unwrap().logprob[0]).exp();
+            let deviation = (p * (1.0 - p) / 20_000.0).sqrt();
+            assert!((count as f64 / 20_000.0 - p).abs() < 5.0 * deviation, "{id}: {count} of 20000, p {p}");
+        }
+    }
+
+    #[test]
+    fn bad_input_gets_one_clear_line() {
+        let model = model(1, 2, 1);
+        let refused = |prompts: &[Vec<u32>], params: SamplingParams| {
+            Sampler::new(&model).generate(prompts, &params).unwrap_err().to_string()
+        };
+        assert!(refused(&[vec![]], params()).contains("prompt 0 has no tokens"));
+        assert!(refused(&[vec![1], vec![31]], params()).contains("prompt 1 has token id 31"));
+        assert!(
+            refused(&[vec![1]], SamplingParams { temperature: 0.0, ..params() }).contains("temperature is 0")
+        );
+        assert!(
+            refused(&[vec![1]], SamplingParams { max_new_tokens: 0, ..params() }).contains("max_new_tokens")
+        );
+        assert!(refused(&[vec![1]], SamplingParams { max_new_tokens: 2048, ..params() }).contains("is 2048"));
+        assert_eq!(Sampler::new(&model).generate(&[], &params()).unwrap(), []);
+
+        let broken = self::model(1, 2, 1);
+        let (_, norm) = broken.parameters().find(|(name, _)| *name == "model.norm.weight").unwrap();
+        ops::write(norm, |norm| norm[0] = f32::NAN).unwrap();
+        let said = Sampler::new(&broken).generate(&[vec![1]], &params()).unwrap_err().to_string();
+        assert!(said.contains("not finite"), "{said}");
+    }
+}

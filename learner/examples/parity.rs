@@ -1,0 +1,56 @@
+//! Our side of `scripts/parity.py`: reads one JSON request on standard input, writes one JSON answer.
+//!
+//! Request: `model` (directory), and any of `ids` (lists of token ids: answers their `logits`), `texts`
+//! (answers their `encoded` ids and the `decoded` text), `save` (directory to write the model and tokenizer
+//! to), `train_tokenizer` (`{texts, vocab_size}`: use a tokenizer learned from these instead of the model's).
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use assay_learner::model::{Model, Precision};
+use assay_learner::tokenizer::Tokenizer;
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+struct Request {
+    model: PathBuf,
+    #[serde(default)]
+    ids: Vec<Vec<u32>>,
+    #[serde(default)]
+    texts: Vec<String>,
+    save: Option<PathBuf>,
+    train_tokenizer: Option<Training>,
+}
+
+#[derive(Deserialize)]
+struct Training {
+    texts: Vec<String>,
+    vocab_size: usize,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let request: Request = serde_json::from_reader(std::io::stdin().lock())?;
+    let model = Model::load(&request.model)?;
+    let tokenizer = match &request.train_tokenizer {
+        Some(training) => Some(Tokenizer::train(&training.texts, training.vocab_size, &["<|endoftext|>"])?),
+        None if request.model.join("tokenizer.json").exists() => Some(Tokenizer::load(&request.model)?),
+        None => None,
+    };
+    if let Some(directory) = &request.save {
+        model.save(directory, Precision::F32)?;
+        if let Some(tokenizer) = &tokenizer {
+            tokenizer.save(directory)?;
+        }
+    }
+    let logits = request.ids.iter().map(|ids| model.logits(ids)).collect::<Result<Vec<_>, _>>()?;
+    let (mut encoded, mut decoded) = (Vec::new(), Vec::new());
+    for text in &request.texts {
+        let tokenizer = tokenizer.as_ref().ok_or("the model's directory has no tokenizer.json")?;
+        let ids = tokenizer.encode(text)?;
+        decoded.push(tokenizer.decode(&ids, false)?);
+        encoded.push(ids);
+    }
+    println!("{}", json!({"logits": logits, "encoded": encoded, "decoded": decoded}));
+    Ok(())
+}

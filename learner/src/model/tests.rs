@@ -1,0 +1,426 @@
+//! The model against itself written plainly: f64, one loop per sum, no blocks, no cache, and its gradients
+//! against finite differences of that.
+
+use std::collections::HashMap;
+
+use super::*;
+
+/// The three kinds of checkpoint: tied with shared key/value heads, untied without, llama with one.
+fn configs() -> Vec<Config> {
+    let tied = Config { intermediate_size: 24, ..Config::tiny(29, 16, 2, 4, 2) };
+    let untied = Config { tie_word_embeddings: false, num_key_value_heads: 4, ..tied.clone() };
+    let llama = Config {
+        model_type: "llama".to_owned(),
+        attention_bias: false,
+        tie_word_embeddings: false,
+        num_key_value_heads: 1,
+        ..tied.clone()
+    };
+    // Large enough weights that every path of the model carries some of the loss.
+    [tied, untied, llama].map(|config| Config { initializer_range: 0.3, ..config }).to_vec()
+}
+
+/// A model whose norms and biases are not at their starting values either.
+fn model(config: &Config, seed: u64) -> Model {
+    let model = Model::random(config, seed).unwrap();
+    for (slot, (name, value)) in model.parameters().enumerate() {
+        if name.ends_with("bias") || name.ends_with("norm.weight") {
+            let shift =
+                |(i, value): (usize, &mut f32)| *value += ((i * 31 + slot * 17) % 13) as f32 / 26.0 - 0.2;
+            ops::write(value, |values| values.iter_mut().enumerate().for_each(shift)).unwrap();
+        }
+    }
+    model
+}
+
+fn tokens(length: usize, seed: usize) -> Vec<u32> {
+    (0..length).map(|i| ((i * i * 7 + i * 3 + seed * 11) % 29) as u32).collect()
+}
+
+fn batch() -> Batch {
+    let mut batch = Batch::new();
+    batch.push(&tokens(3, 1), &tokens(6, 2)).unwrap();
+    batch.push(&tokens(1, 3), &tokens(4, 4)).unwrap();
+    batch.push_sequence(&tokens(8, 5), &[2, 3, 7]).unwrap();
+    batch
+}
+
+type Values = HashMap<String, Vec<f64>>;
+
+fn values(model: &Model) -> Values {
+    let wide = |value: &Tensor| ops::read(value).unwrap().iter().map(|&v| f64::from(v)).collect();
+    model.parameters().map(|(name, value)| (name.to_owned(), wide(value))).collect()
+}
+
+/// Logits of each position, plainly.
+fn plain_logits(config: &Config, values: &Values, tokens: &[u32]) -> Vec<Vec<f64>> {
+    let (d, width) = (config.hidden_size, config.head_dim);
+    let get = |name: &str| &values[name];
+    let apply = |weight: &[f64], bias: Option<&Vec<f64>>, x: &[f64]| -> Vec<f64> {
+        let row = |(o, row): (usize, &[f64])| {
+            row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + bias.map_or(0.0, |bias| bias[o])
+        };
+        weight.chunks(x.len()).enumerate().map(row).collect()
+    };
+    let norm = |weight: &[f64], x: &[f64]| -> Vec<f64> {
+        let mean = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64 + f64::from(config.rms_norm_eps);
+        x.iter().zip(weight).map(|(v, w)| v * w / mean.sqrt()).collect()
+    };
+    let rope = |x: &mut [f64], position: usize| {
+        for head in x.chunks_mut(width) {
+            for i in 0..width / 2 {
+                let angle =
+                    position as f64 * f64::from(config.rope_theta).powf(-2.0 * i as f64 / width as f64);
+                let (a, b) = (head[i], head[i + width / 2]);
+                head[i] = a * angle.cos() - b * angle.sin();
+                head[i + width / 2] = b * angle.cos() + a * angle.sin();
+            }
+        }
+    };
+    let embedding = get("model.embed_tokens.weight");
+    let mut x: Vec<Vec<f64>> = tokens.iter().map(|&t| embedding[t as usize * d..][..d].to_vec()).collect();
+    for layer in 0..config.num_hidden_layers {
+        let name = |rest: &str| format!("model.layers.{layer}.{rest}");
+        let project = |which: &str, x: &[f64]| {
+            let bias = values.get(&name(&format!("self_attn.{which}_proj.bias")));
+            apply(get(&name(&format!("self_attn.{which}_proj.weight"))), bias, x)
+        };
+        let normed: Vec<_> = x.iter().map(|x| norm(get(&name("input_layernorm.weight")), x)).collect();
+        let turned = |which: &str| -> Vec<Vec<f64>> {
+            let turn = |(at, x): (usize, &Vec<f64>)| {
+                let mut row = project(which, x);
+                rope(&mut row, at);
+                row
+            };
+            normed.iter().enumerate().map(turn).collect()
+        };
+        let (q, k) = (turned("q"), turned("k"));
+        let v: Vec<_> = normed.iter().map(|x| project("v", x)).collect();
+        for at in 0..tokens.len() {
+            let mut attended = vec![0.0; config.query_size()];
+            for head in 0..config.num_attention_heads {
+                let kv = head / (config.num_attention_heads / config.num_key_value_heads);
+                let part = |row: &Vec<f64>, head: usize| row[head * width..][..width].to_vec();
+                let score = |other: usize| {
+                    let (q, k) = (part(&q[at], head), part(&k[other], kv));
+                    (q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>() / (width as f64).sqrt()).exp()
+                };
+                let scores: Vec<f64> = (0..=at).map(score).collect();
+                let total: f64 = scores.iter().sum();
+                for (other, score) in scores.iter().enumerate() {
+                    for (i, value) in part(&v[other], kv).iter().enumerate() {
+                        attended[head * width + i] += score / total * value;
+                    }
+                }
+            }
+            let out = apply(get(&name("self_attn.o_proj.weight")), None, &attended);
+            x[at].iter_mut().zip(out).for_each(|(x, out)| *x += out);
+        }
+        for x in &mut x {
+            let normed = norm(get(&name("post_attention_layernorm.weight")), x);
+            let gate = apply(get(&name("mlp.gate_proj.weight")), None, &normed);
+            let up = apply(get(&name("mlp.up_proj.weight")), None, &normed);
+            let inner: Vec<f64> = gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect();
+            let out = apply(get(&name("mlp.down_proj.weight")), None, &inner);
+            x.iter_mut().zip(out).for_each(|(x, out)| *x += out);
+        }
+    }
+    let head = values.get("lm_head.weight").unwrap_or(embedding);
+    x.iter().map(|x| apply(head, None, &norm(get("model.norm.weight"), x))).collect()
+}
+
+/// Log-probability, entropy and variance of each response token, plainly.
+fn plain_stats(config: &Config, values: &Values, batch: &Batch, temperature: f64) -> Vec<[f64; 3]> {
+    let mut stats = Vec::new();
+    for index in 0..batch.sequences() {
+        let range = batch.sequence(index);
+        let logits = plain_logits(config, values, &batch.tokens()[range.clone()]);
+        for &at in &batch.targets()[batch.response(index)] {
+            let z: Vec<f64> = logits[at - 1 - range.start].iter().map(|z| z / temperature).collect();
+            let total: f64 = z.iter().map(|z| z.exp()).sum();
+            let p: Vec<f64> = z.iter().map(|z| z.exp() / total).collect();
+            let entropy = -p.iter().map(|p| p * p.ln()).sum::<f64>();
+            let mean: f64 = p.iter().zip(&z).map(|(p, z)| p * z).sum();
+            let variance = p.iter().zip(&z).map(|(p, z)| p * (z - mean) * (z - mean)).sum();
+            stats.push([p[batch.tokens()[at] as usize].ln(), entropy, variance]);
+        }
+    }
+    stats
+}
+
+const TEMPERATURE: f32 = 0.8;
+
+/// dLoss/dlogprob of the tests' loss: sum of w_i logprob_i.
+fn weights(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 5) % 7) as f32 / 3.0 - 1.1).collect()
+}
+
+fn backward(model: &Model, batch: &Batch) -> Gradients {
+    model.loss_backward(batch, TEMPERATURE, &|stats| weights(stats.logprob.len())).unwrap().1
+}
+
+fn assert_close(ours: &Gradients, theirs: &Gradients, model: &Model, tolerance: f32, story: &str) {
+    for ((name, _), (a, b)) in model.parameters().zip(ours.tensors().iter().zip(theirs.tensors())) {
+        let (a, b) = (ops::read(a).unwrap(), ops::read(b).unwrap());
+        let scale = b.iter().fold(0.0f32, |m, v| m.max(v.abs())).max(1e-3);
+        let worst = a.iter().zip(&*b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+        assert!(worst <= tolerance * scale, "{story}: {name} differs by {worst} of {scale}");
+    }
+}
+
+#[test]
+fn logits_and_statistics_equal_the_plain_model() {
+    for config in configs() {
+        let model = model(&config, 5);
+        let values = values(&model);
+        // Longer than a block of the attention, so several blocks meet.
+        let long = tokens(150, 9);
+        for (ours, plain) in model.logits(&long).unwrap().iter().zip(plain_logits(&config, &values, &long)) {
+            ours.iter().zip(plain).for_each(|(a, b)| assert!((f64::from(*a) - b).abs() < 1e-4, "{a} {b}"));
+        }
+        let ours = model.score(&batch(), TEMPERATURE).unwrap();
+        let plain = plain_stats(&config, &values, &batch(), f64::from(TEMPERATURE));
+        assert_eq!(plain.len(), ours.logprob.len());
+        for (i, [logprob, entropy, variance]) in plain.into_iter().enumerate() {
+            assert!((f64::from(ours.logprob[i]) - logprob).abs() < 1e-4);
+            assert!((f64::from(ours.entropy[i]) - entropy).abs() < 1e-4);
+            assert!((f64::from(ours.variance[i]) - variance).abs() < 2e-4, "{} {variance}", ours.variance[i]);
+        }
+    }
+}
+
+#[test]
+fn gradients_equal_finite_differences_of_the_plain_model() {
+    for config in configs() {
+        let model = model(&config, 6);
+        let mut long = batch();
+        long.push(&tokens(60, 6), &tokens(12, 7)).unwrap();
+        for (batch, entries) in [(batch(), 12), (long, 3)] {
+            let gradients = backward(&model, &batch);
+            let mut values = values(&model);
+            let weights = weights(batch.response_tokens());
+            let loss = |values: &Values| {
+                let stats = plain_stats(&config, values, &batch, f64::from(TEMPERATURE));
+                stats.iter().zip(&weights).map(|(stat, &w)| f64::from(w) * stat[0]).sum::<f64>()
+            };
+            for ((name, _), gradient) in model.parameters().zip(gradients.tensors()) {
+                let gradient = ops::read(gradient).unwrap();
+                let scale = gradient.iter().fold(0.0f32, |m, v| m.max(v.abs())).max(0.05);
+                for entry in (0..gradient.len()).step_by((gradient.len() / entries).max(1)) {
+                    let step = 1e-5;
+                    let mut at = |shift: f64| {
+                        values.get_mut(name).unwrap()[entry] += shift;
+                        loss(&values)
+                    };
+                    let slope = (at(step) - at(-2.0 * step)) / (2.0 * step);
+                    at(step);
+                    let off = (f64::from(gradient[entry]) - slope).abs();
+                    assert!(off < 2e-4 * f64::from(scale), "{name}[{entry}]: {} {slope}", gradient[entry]);
+                }
+            }
+        }
+    }
+}
+
+/// The story: a model put together from ready-made operations trained, and some of its parameters never
+/// moved, because the operations cut the gradient without a word. This test is never dropped.
+#[test]
+fn after_one_backward_every_parameter_has_a_gradient() {
+    for config in configs() {
+        for recompute in [false, true] {
+            let mut model = model(&config, 7);
+            model.set_recompute(recompute);
+            let gradients = backward(&model, &batch());
+            assert_eq!(gradients.tensors().len(), model.parameters().len());
+            for ((name, value), gradient) in model.parameters().zip(gradients.tensors()) {
+                assert_eq!(value.shape(), gradient.shape(), "{name}");
+                let gradient = ops::read(gradient).unwrap();
+                assert!(gradient.iter().all(|v| v.is_finite()), "{name}");
+                let width = if gradient.len() > config.hidden_size { config.hidden_size } else { 1 };
+                let touched = gradient.chunks(width).filter(|row| row.iter().any(|v| v.abs() > 1e-9)).count();
+                // A key's bias shifts all scores of a query alike, but for the turn of the positions.
+                let all = gradient.len() / width;
+                let least =
+                    if name.contains("embed_tokens") && !config.tie_word_embeddings { 5 } else { all };
+                assert!(touched >= least, "{name}: {touched} of {all} rows have a gradient");
+            }
+        }
+    }
+}
+
+#[test]
+fn packing_order_splitting_and_recomputing_change_nothing() {
+    for config in configs() {
+        let mut model = model(&config, 8);
+        let whole = batch();
+        let (stats, gradients) =
+            model.loss_backward(&whole, TEMPERATURE, &|s| weights(s.logprob.len())).unwrap();
+        assert_eq!(stats, model.score(&whole, TEMPERATURE).unwrap());
+
+        // One sequence at a time, in the opposite order.
+        let mut sum = Gradients::zeros(&model).unwrap();
+        let all = weights(whole.response_tokens());
+        let parts = whole.split(1);
+        assert_eq!(parts.len(), whole.sequences());
+        for (index, part) in parts.iter().enumerate().rev() {
+            let range = whole.response(index);
+            let (alone, gradients) =
+                model.loss_backward(part, TEMPERATURE, &|_| all[range.clone()].to_vec()).unwrap();
+            for (a, b) in alone.logprob.iter().zip(&stats.logprob[range.clone()]) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
+            sum.add(&gradients).unwrap();
+        }
+        assert_close(&sum, &gradients, &model, 1e-5, "one by one");
+        assert_eq!(whole.split(1000), std::slice::from_ref(&whole));
+
+        model.set_recompute(true);
+        assert_close(&backward(&model, &whole), &gradients, &model, 0.0, "recomputed");
+    }
+}
+
+#[test]
+fn a_sequence_does_not_see_its_neighbours_or_its_future() {
+    let config = &configs()[0];
+    let model = model(config, 9);
+    let (mut one, mut two) = (tokens(20, 1), tokens(20, 1));
+    (one[19], two[19]) = (3, 4);
+    let (one, two) = (model.logits(&one).unwrap(), model.logits(&two).unwrap());
+    assert_eq!(one[..19], two[..19]);
+    assert_ne!(one[19], two[19]);
+}
+
+#[test]
+fn gradients_add_scale_and_clip() {
+    let model = model(&configs()[0], 10);
+    let mut gradients = backward(&model, &batch());
+    let norm = gradients.global_norm().unwrap();
+    let again = backward(&model, &batch());
+    gradients.add(&again).unwrap();
+    assert!((gradients.global_norm().unwrap() / norm - 2.0).abs() < 1e-6);
+    gradients.scale(0.5).unwrap();
+    assert_close(&gradients, &again, &model, 0.0, "twice and halved");
+    assert_eq!(crate::optim::clip_global_norm(&mut gradients, norm * 2.0).unwrap(), norm);
+    assert_close(&gradients, &again, &model, 0.0, "below the bound");
+    crate::optim::clip_global_norm(&mut gradients, norm / 4.0).unwrap();
+    assert!((gradients.global_norm().unwrap() / norm - 0.25).abs() < 1e-6);
+}
+
+#[test]
+fn bad_input_gets_one_clear_line() {
+    let model = model(&configs()[0], 11);
+    let refused = |batch: &Batch, temperature| model.score(batch, temperature).unwrap_err().to_string();
+    let mut batch = Batch::new();
+    batch.push(&[1, 2], &[29]).unwrap();
+    assert!(refused(&batch, 1.0).contains("token id 29 is not below vocab_size 29"));
+    assert!(refused(&self::batch(), 0.0).contains("temperature is 0"));
+    assert!(refused(&self::batch(), f32::NAN).contains("temperature is NaN"));
+    let mut batch = Batch::new();
+    batch.push(&tokens(2048, 1), &[1]).unwrap();
+    assert!(refused(&batch, 1.0).contains("2049 tokens; max_position_embeddings is 2048"));
+    assert!(Batch::new().push(&[], &[1]).is_err());
+    for response in [&[0][..], &[3], &[2, 1], &[1, 1]] {
+        assert!(Batch::new().push_sequence(&[1, 2, 3], response).is_err(), "{response:?}");
+    }
+    let wrong = model.loss_backward(&self::batch(), 1.0, &|_| vec![1.0]).unwrap_err().to_string();
+    assert!(wrong.contains("1 gradients for 13 response tokens"), "{wrong}");
+    // Nothing to learn is no error: a group may be all prompt.
+    let mut batch = Batch::new();
+    batch.push(&[1, 2], &[]).unwrap();
+    let (stats, gradients) = model.loss_backward(&batch, 1.0, &|_| Vec::new()).unwrap();
+    assert_eq!((stats.logprob.len(), gradients.global_norm().unwrap()), (0, 0.0));
+    assert_eq!(model.score(&Batch::new(), 1.0).unwrap().logprob.len(), 0);
+}
+
+#[test]
+fn saved_and_loaded_bit_for_bit_and_sharded_too() {
+    for config in configs() {
+        let model = model(&config, 12);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/checkpoint");
+        model.save(&path, Precision::F32).unwrap();
+        let loaded = Model::load(&path).unwrap();
+        assert_eq!(loaded.config(), model.config());
+        assert_eq!(values(&loaded), values(&model));
+        let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "nothing half-written is left: {names:?}");
+
+        // The same in two shards.
+        let half = model.names.len() / 2;
+        let mut map = serde_json::Map::new();
+        for (part, range) in [("a.safetensors", 0..half), ("b.safetensors", half..model.names.len())] {
+            let named = range.clone().map(|i| (model.names[i].as_str(), &model.values[i]));
+            checkpoint::write_tensors(&path.join(part), named, Precision::F32, &[]).unwrap();
+            range.for_each(|i| drop(map.insert(model.names[i].clone(), part.into())));
+        }
+        std::fs::remove_file(path.join("model.safetensors")).unwrap();
+        let index = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
+        std::fs::write(path.join("model.safetensors.index.json"), index).unwrap();
+        assert_eq!(values(&Model::load(&path).unwrap()), values(&model));
+
+        // As bf16 each number is the nearest of 8 bits, and stays it.
+        model.save(&path, Precision::Bf16).unwrap();
+        let rounded = Model::load(&path).unwrap();
+        for (name, wide) in values(&model) {
+            for (a, b) in wide.iter().zip(&values(&rounded)[&name]) {
+                assert!((a - b).abs() <= a.abs() / 256.0, "{name}: {a} {b}");
+            }
+        }
+        rounded.save(&path, Precision::Bf16).unwrap();
+        assert_eq!(values(&Model::load(&path).unwrap()), values(&rounded));
+    }
+}
+
+#[test]
+fn a_wrong_checkpoint_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let model = model(&configs()[0], 13);
+    let refused = || Model::load(path).unwrap_err().to_string();
+    assert!(refused().contains("config.json"));
+    model.save(path, Precision::F32).unwrap();
+
+    let write = |tensors: Vec<(&str, &Tensor)>| {
+        checkpoint::write_tensors(&path.join("model.safetensors"), tensors.into_iter(), Precision::F32, &[])
+            .unwrap();
+    };
+    let all: Vec<(&str, &Tensor)> = model.parameters().collect();
+    write(all[1..].to_vec());
+    assert!(refused().contains("no file holds tensor model.embed_tokens.weight"), "{}", refused());
+    let mut swapped = all.clone();
+    swapped[0].1 = all[1].1;
+    write(swapped);
+    assert!(
+        refused().contains("model.embed_tokens.weight is [16]; config.json makes it [29, 16]"),
+        "{}",
+        refused()
+    );
+    let mut more = all.clone();
+    more.push(("model.layers.7.extra", all[1].1));
+    write(more);
+    assert!(refused().contains("model.layers.7.extra is not part of the model"), "{}", refused());
+    // A tied checkpoint may repeat its head.
+    let mut tied = all.clone();
+    tied.push(("lm_head.weight", all[0].1));
+    write(tied);
+    Model::load(path).unwrap();
+    std::fs::write(path.join("model.safetensors"), b"garbage").unwrap();
+    assert!(refused().contains("expected a safetensors file"), "{}", refused());
+    std::fs::remove_file(path.join("model.safetensors")).unwrap();
+    assert!(refused().contains("model.safetensors: No such file"), "{}", refused());
+}
+
+#[test]
+fn fresh_weights_depend_on_the_seed_alone() {
+    let config = Config::tiny(300, 32, 1, 2, 1);
+    let draw = |seed| values(&Model::random(&config, seed).unwrap());
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
+    let weight = &draw(1)["model.embed_tokens.weight"];
+    let deviation = (weight.iter().map(|v| v * v).sum::<f64>() / weight.len() as f64).sqrt();
+    assert!((deviation / 0.02 - 1.0).abs() < 0.05, "{deviation}");
+    let counted: usize = draw(1).values().map(Vec::len).sum();
+    assert_eq!(counted, config.parameter_count());
+    let copy = Model::random(&config, 1).unwrap().copy().unwrap();
+    assert_eq!(values(&copy), draw(1));
+}
