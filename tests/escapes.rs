@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use assay_sandbox::{
@@ -27,15 +27,8 @@ struct Arena {
 fn main() {
     assay_sandbox::init();
     let arguments = Arguments::from_args();
-    // One slot: the innocent program gets the attacked one, or the one that replaced it.
-    let sandbox = Sandbox::start(&SandboxConfig { slots: 1, ..SandboxConfig::default() }).expect("a sandbox");
-    let innocent = prepare(
-        &sandbox,
-        Language::Python3,
-        "import os; print(6 * 7, sorted(os.listdir('/box')), os.getpid())",
-    );
-    let innocent = innocent.expect("the innocent program");
-    let arena = Arc::new(Arena { sandbox, innocent, turn: Mutex::new(()) });
+    // Started by the first test that needs it: listing tests starts nothing.
+    let shared: Arc<OnceLock<Arena>> = Arc::default();
     let mut files: Vec<PathBuf> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/escapes"))
         .expect("tests/escapes")
         .map(|entry| entry.expect("an entry").path())
@@ -43,13 +36,24 @@ fn main() {
     files.sort();
     assert!(files.len() >= LEAST, "only {} attacks", files.len());
     let trials = files.into_iter().map(|file| {
-        let arena = Arc::clone(&arena);
+        let shared = Arc::clone(&shared);
         let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-        Trial::test(name, move || attack(&arena, &file))
+        Trial::test(name, move || attack(shared.get_or_init(Arena::open), &file))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    drop(arena);
+    drop(shared);
     conclusion.exit();
+}
+
+impl Arena {
+    /// One slot: the innocent program gets the attacked one, or the one that replaced it.
+    fn open() -> Arena {
+        let config = SandboxConfig { slots: 1, ..SandboxConfig::default() };
+        let sandbox = Sandbox::start(&config).expect("a sandbox");
+        let source = "import os; print(6 * 7, sorted(os.listdir('/box')), os.getpid())";
+        let innocent = prepare(&sandbox, Language::Python3, source).expect("the innocent program");
+        Arena { sandbox, innocent, turn: Mutex::new(()) }
+    }
 }
 
 /// A second of CPU, two idle, and what a judge gives besides.

@@ -21,7 +21,7 @@ use std::path::Path;
 
 use ::landlock::RulesetCreated;
 use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::stat::Mode;
 use nix::unistd::{execve, execveat, pipe2, sethostname, setsid};
@@ -35,6 +35,9 @@ use crate::walls::{credentials, landlock, mounts, rlimits, seccomp, step};
 pub(crate) const NAME: &str = "assay: slot";
 /// Longest compiled binary, in bytes.
 const MAX_BINARY: u64 = 256 << 20;
+
+/// How often a guest that waits to open /dev/stdin is let in, in milliseconds; see [`pulse_stdin`].
+const PULSE: u8 = 20;
 
 /// What a slot-init holds for its lifetime.
 struct Slot {
@@ -213,9 +216,13 @@ impl Slot {
                 PollFd::new(guest.pidfd.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.client.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut ready, PollTimeout::NONE) {
+            match poll(&mut ready, PULSE) {
                 Err(nix::Error::EINTR) => continue,
                 Err(_) => return,
+                Ok(0) => {
+                    pulse_stdin();
+                    continue;
+                }
                 Ok(_) => {}
             }
             if ready[0].any() == Some(true) {
@@ -301,6 +308,7 @@ impl Slot {
             sys::seal_descriptors(if run.values { 4 } else { 3 })?;
             sys::default_signals()?;
             setsid()?;
+            nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
             std::env::set_current_dir(mounts::BOX)?;
             Ok(image)
         })?;
@@ -420,6 +428,14 @@ fn pipe_ends(path: &str) -> io::Result<(OwnedFd, OwnedFd)> {
     let writer = open(OFlag::O_WRONLY)?;
     nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty()))?;
     Ok((reader, writer))
+}
+
+/// Opening a named pipe to read waits until somebody opens it to write. A guest that opens /dev/stdin after its
+/// whole input was written and closed would wait for ever; a writer that comes and goes lets it in, and it reads
+/// the end. Readers notice nothing, and without a reader the call fails.
+fn pulse_stdin() {
+    let [(stdin, _), ..] = mounts::PIPES;
+    let _ = open(stdin, OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty());
 }
 
 /// Process 1 of a new pid namespace: holds nothing, waits to be killed. Orphans of the guest come to it, and

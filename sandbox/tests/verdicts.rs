@@ -3,6 +3,7 @@
 //! the workspace): without the directory there is nothing to run, and that is printed.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use assay_sandbox::{Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, Termination};
 use libtest_mimic::{Arguments, Trial};
@@ -36,13 +37,17 @@ fn main() {
         .map(|line| serde_json::from_str(line).expect("programs.jsonl"))
         .collect();
     assert!(rows.len() >= 48, "programs.jsonl lost rows");
-    let sandbox = Sandbox::start(&SandboxConfig::default()).expect("a sandbox");
+    // Started by the first test that needs it: listing tests starts nothing.
+    let shared: Arc<OnceLock<Sandbox>> = Arc::default();
     let trials = rows.into_iter().map(|row| {
-        let (sandbox, tests) = (sandbox.clone(), tests.clone());
-        Trial::test(format!("{}_{}", row.lang, row.name), move || check(&sandbox, &row, &tests))
+        let (shared, tests) = (Arc::clone(&shared), tests.clone());
+        Trial::test(format!("{}_{}", row.lang, row.name), move || {
+            let start = || Sandbox::start(&SandboxConfig::default()).expect("a sandbox");
+            check(shared.get_or_init(start), &row, &tests)
+        })
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    drop(sandbox);
+    drop(shared);
     conclusion.exit();
 }
 

@@ -336,7 +336,7 @@ impl Guest {
     }
 
     fn drained(&self) -> bool {
-        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+        [&self.stdout, &self.stderr].into_iter().chain(&self.values).all(Stream::ended)
     }
 
     /// CPU time since the start.
