@@ -300,7 +300,8 @@ fn compiler_messages(sandbox: &Sandbox) {
 
 fn absurd_limits(sandbox: &Sandbox) {
     let executable = prepare(sandbox, Python3, "pass");
-    let rows: [(&str, fn(&mut Limits)); 8] = [
+    type Change = fn(&mut Limits);
+    let rows: [(&str, Change); 8] = [
         ("cpu_time", |l| l.cpu_time = Duration::ZERO),
         ("cpu_time", |l| l.cpu_time = Duration::MAX),
         ("wall_time", |l| l.wall_time = Duration::ZERO),

@@ -26,6 +26,8 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
 /// The shortest sleep between two looks at the clocks.
 const TICK: Duration = Duration::from_millis(1);
+/// How many generations of processes are asked how long they waited for a core.
+const DEEPEST: usize = 4;
 /// How much is read from a pipe at once.
 const CHUNK: usize = 256 << 10;
 
@@ -149,7 +151,7 @@ impl Guest {
     }
 
     /// Feeds all of `stdin`, closes it, and waits for the end.
-    pub(super) fn to_end(mut self, stdin: &[u8]) -> Result<Done, SandboxError> {
+    pub(super) fn run_to_end(mut self, stdin: &[u8]) -> Result<Done, SandboxError> {
         self.drive(stdin, |_| false)?;
         self.finish()
     }
@@ -351,12 +353,9 @@ impl Guest {
         Duration::from_nanos(group.or_else(|| sys::process_cpu_nanos(self.pid).ok()).unwrap_or(0))
     }
 
-    /// Time the guest's main thread was ready to run and had no core.
+    /// Time the guest was ready to run and had no core: that of its most delayed living thread.
     fn delay(&self) -> Duration {
-        let nanos = fs::read_to_string(format!("/proc/{}/schedstat", self.pid))
-            .ok()
-            .and_then(|text| text.split_whitespace().nth(1).and_then(|word| word.parse().ok()));
-        Duration::from_nanos(nanos.unwrap_or(0))
+        Duration::from_nanos(longest_delay(self.pid, DEEPEST))
     }
 
     /// The most memory charged to the run at once, as far as it is known by now.
@@ -507,6 +506,19 @@ fn next_event(socket: BorrowedFd<'_>) -> Result<(Event, Vec<OwnedFd>), SandboxEr
     protocol::receive(socket)
         .map_err(&supervision)?
         .ok_or_else(|| supervision(io::Error::other("the slot is gone")))
+}
+
+/// The longest time that a thread of this process or of one below it waited for a core, in nanoseconds.
+fn longest_delay(pid: i32, depth: usize) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of_task = |task: fs::DirEntry| {
+        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let own = read("schedstat").split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+        let children = if depth == 0 { String::new() } else { read("children") };
+        let below = children.split_whitespace().filter_map(|child| child.parse().ok());
+        below.map(|child| longest_delay(child, depth - 1)).fold(own, u64::max)
+    };
+    tasks.map(of_task).max().unwrap_or(0)
 }
 
 /// Resident memory of a process, in bytes; 0 when it is gone.

@@ -243,7 +243,7 @@ impl Sandbox {
                 .pool
                 .lease(class)
                 .and_then(|lease| Guest::start(lease, run, image, limits))
-                .and_then(|guest| guest.to_end(stdin));
+                .and_then(|guest| guest.run_to_end(stdin));
             match result {
                 Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
                 other => return other,
