@@ -8,6 +8,15 @@ use std::time::{Duration, Instant};
 
 use assay_sandbox::{Executable, Language, Limits, Prepared, Program, Sandbox, SandboxConfig};
 
+/// One kind of run, in milliseconds per run, one value per block.
+#[derive(Default)]
+struct Kind {
+    name: &'static str,
+    cpu: Vec<f64>,
+    wall: Vec<f64>,
+    charged: Vec<f64>,
+}
+
 fn main() {
     assay_sandbox::init();
     let rounds: usize = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(20);
@@ -24,11 +33,10 @@ fn main() {
         command.args(arguments).env_clear().stdin(Stdio::null());
         assert!(command.status().expect("the interpreter").success());
     };
-    let mut kinds: [(&str, Vec<f64>, Vec<f64>, Vec<f64>); 4] =
-        ["python, boxed", "native, boxed", "python -I -S, bare", "python -I, bare"]
-            .map(|name| (name, vec![], vec![], vec![]));
+    let mut kinds = ["python, boxed", "native, boxed", "python -I -S, bare", "python -I, bare"]
+        .map(|name| Kind { name, ..Kind::default() });
     for _ in 0..10 {
-        for (index, (_, cpu, wall, charged)) in kinds.iter_mut().enumerate() {
+        for (index, kind) in kinds.iter_mut().enumerate() {
             let (cpu_before, wall_before) = (family_cpu(), Instant::now());
             let mut usage = Duration::ZERO;
             for _ in 0..rounds {
@@ -40,13 +48,13 @@ fn main() {
                 }
             }
             let each = |time: Duration| time.as_secs_f64() * 1e3 / rounds as f64;
-            cpu.push(each(family_cpu() - cpu_before));
-            wall.push(each(wall_before.elapsed()));
-            charged.push(each(usage));
+            kind.cpu.push(each(family_cpu() - cpu_before));
+            kind.wall.push(each(wall_before.elapsed()));
+            kind.charged.push(each(usage));
         }
     }
     println!("{:20} {:>10} {:>10} {:>16}", "ms per run", "CPU", "wall", "CPU charged");
-    for (name, cpu, wall, charged) in &mut kinds {
+    for Kind { name, cpu, wall, charged } in &mut kinds {
         println!("{name:20} {:>10.2} {:>10.2} {:>16.2}", median(cpu), median(wall), median(charged));
     }
 }
