@@ -284,7 +284,7 @@ fn no_answer(reason: &'static str) -> MathResult {
 
 fn decide(gold: &Gold, answer: &str, profile: &MathProfile) -> (Found, Tier) {
     if let (Some(gold), Some(answer)) = (gold.fast, fast::read(answer))
-        && (gold == answer || profile.decimal_places.is_none())
+        && (gold == answer || profile.decimal_places.or(profile.tolerance.as_ref().map(|_| 0)).is_none())
     {
         let found =
             if gold == answer { Found::Equal(Proof::Exact) } else { Found::Different("another number") };

@@ -443,6 +443,15 @@ impl Comparison<'_> {
             (Ast::Union(_), Ast::Interval(_)) | (Ast::Interval(_), Ast::Union(_)) => {
                 Found::Unsupported("a union in other pieces")
             }
+            (Ast::Union(_), Ast::Tuple(items)) | (Ast::Tuple(items), Ast::Union(_)) if items.len() == 2 => {
+                Found::Unsupported("a union in other pieces")
+            }
+            (Ast::Union(_) | Ast::Interval(_), Ast::List(items, _))
+            | (Ast::List(items, _), Ast::Union(_) | Ast::Interval(_))
+                if items.iter().any(is_condition) =>
+            {
+                Found::Unsupported("conditions joined by a comma or by \"and\"")
+            }
             (Ast::Matrix(rows), Ast::Matrix(others)) => self.matrices(rows, others),
             (Ast::Matrix(_), Ast::Tuple(_)) | (Ast::Tuple(_), Ast::Matrix(_)) => {
                 Found::Unsupported("a vector in another notation")
@@ -839,6 +848,12 @@ fn poly(above: Poly) -> Frac {
 fn scaled(value: &Ast, factor: &RBig) -> Ast {
     let number = super::ast::Number { value: factor.clone(), places: 0 };
     Ast::Product(vec![value.clone(), Ast::Number(number)])
+}
+
+/// An interval, or an inequality that stands for one.
+fn is_condition(ast: &Ast) -> bool {
+    matches!(ast, Ast::Interval(_) | Ast::Union(_))
+        || matches!(ast, Ast::Relation(_, relations) if relations.iter().any(|r| *r != Relation::Equal))
 }
 
 fn open_interval(items: &[Ast]) -> Option<Interval> {

@@ -213,6 +213,16 @@ impl Poly {
 
     /// Whether the terms are linearly independent over Q by theorem, so that a non-empty sum is not zero.
     pub(crate) fn is_independent(&self) -> bool {
+        if let Some((mono, _)) = self.single() {
+            // One term: a product of what is not zero.
+            let nonzero = |factor: &Factor| match factor.base {
+                Base::Group(_) => false,
+                Base::Call(_, _) => matches!(&factor.base, Base::Call(Function::Named(_), _)),
+                Base::Symbol(_) => factor.over.is_none(),
+                _ => true,
+            };
+            return mono.0.iter().all(nonzero);
+        }
         let (mut pi, mut euler) = (false, false);
         let fine = self.0.keys().flat_map(|mono| &mono.0).all(|factor| {
             factor.over.is_none()
@@ -508,6 +518,11 @@ impl<'b> Formal<'b> {
                 Base::Group(group) if factor.over.is_none() && factor.power.floor() > 0 => {
                     groups.push((group.clone(), factor.power.floor() as u64));
                     factor.power = factor.power.fraction();
+                }
+                // By convention a symbolic exponent of -1 is a whole number.
+                Base::MinusOne => {
+                    let two = 2 * factor.power.below;
+                    factor.power = Exponent::new(factor.power.above.rem_euclid(two), factor.power.below)?;
                 }
                 Base::Euler if is_i_pi(factor.over.as_deref()) => {
                     // e^(i pi r): r modulo 2 into [0, 1) with the sign outside, e^(i pi / 2) = i below.

@@ -318,13 +318,17 @@ impl<'a> Lexer<'a, '_> {
         let symbol_style =
             matches!(name, "mathbf" | "mathit" | "mathcal" | "mathbb" | "mathsf" | "textit" | "vec" | "hat");
         match (letters.next(), letters.next()) {
+            (Some(c @ ('R' | 'Z' | 'Q' | 'N' | 'C')), None) if name == "mathbb" => {
+                self.tokens.push(Token::Letter(blackboard(c)));
+            }
             (Some(c), None) if c.is_alphabetic() && symbol_style => self.tokens.push(Token::Letter(c)),
             (Some('i' | 'e' | 'd'), None) if name == "mathrm" => {
                 self.tokens.extend(bare.chars().next().map(Token::Letter));
             }
             (None, _) => {}
             _ if (name == "operatorname" && is_function(bare))
-                || (matches!(name, "mathrm" | "text" | "mathit") && is_elementary(bare)) => {
+                || (matches!(name, "mathrm" | "text" | "mathit") && is_elementary(bare)) =>
+            {
                 self.tokens.push(Token::Command(bare));
             }
             // Styled mathematics (`\mathbf{x+1}`, `\text{13}`) is read as if it had no style.
@@ -364,12 +368,35 @@ impl<'a> Lexer<'a, '_> {
     }
 }
 
+/// The letter of a set of numbers.
+fn blackboard(letter: char) -> char {
+    match letter {
+        'R' => 'ℝ',
+        'Z' => 'ℤ',
+        'Q' => 'ℚ',
+        'N' => 'ℕ',
+        _ => 'ℂ',
+    }
+}
+
 /// Functions that are meant also where they are set like text (`\mathrm{ln}`, but not `\mathrm{min}`, minutes).
 fn is_elementary(name: &str) -> bool {
     is_function(name)
         && !matches!(
             name,
-            "max" | "min" | "gcd" | "lcm" | "det" | "mod" | "arg" | "dim" | "sgn" | "sum" | "lim" | "int" | "floor"
+            "max"
+                | "min"
+                | "gcd"
+                | "lcm"
+                | "det"
+                | "mod"
+                | "arg"
+                | "dim"
+                | "sgn"
+                | "sum"
+                | "lim"
+                | "int"
+                | "floor"
         )
 }
 

@@ -276,12 +276,7 @@ impl<'f, R: Real> Evaluator<'f, R> {
         self.fuel.take(2 * R::cost(self.bits))?;
         match &factor.base {
             Base::Euler => {}
-            Base::MinusOne => {
-                let Some(pi) = R::pi(self.bits) else { return Ok(None) };
-                let (Some(zero), None) = (self.rational(&RBig::ZERO), &exponent.im) else { return Ok(None) };
-                let Some(im) = exponent.re.times(&pi) else { return Ok(None) };
-                exponent = Complex { re: zero, im: Some(im) };
-            }
+            Base::MinusOne => return Ok(None), // the exponent stands for a whole number, which a sample is not
             base => {
                 let Some(base) = self.base(base)? else { return Ok(None) };
                 if base.im.is_some() {

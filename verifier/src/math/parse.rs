@@ -72,7 +72,7 @@ pub(crate) fn unwrap(text: &str) -> &str {
         }
         for head in ["\\boxed{", "\\fbox{"] {
             if let Some(inner) = text.strip_prefix(head)
-                && lex::balanced(inner) == Some(inner.len() - 1)
+                && closes_at_end(inner)
             {
                 text = inner[..inner.len() - 1].trim();
             }
@@ -82,6 +82,11 @@ pub(crate) fn unwrap(text: &str) -> &str {
         }
     }
     text
+}
+
+/// Whether the brace that closes what was opened before is the last character.
+fn closes_at_end(inner: &str) -> bool {
+    lex::balanced(inner).is_some_and(|end| end + 1 == inner.len())
 }
 
 /// `$x=1$ or $x=2$`: an even number of unescaped dollars delimits formulas, an odd one means money.
@@ -114,7 +119,7 @@ fn words_only(text: &str) -> Option<Ast> {
         "\\textrm{",
     ] {
         if let Some(rest) = inner.strip_prefix(head)
-            && lex::balanced(rest) == Some(rest.len() - 1)
+            && closes_at_end(rest)
         {
             inner = rest[..rest.len() - 1].trim_matches([' ', '~']);
             styled = true;
@@ -156,7 +161,11 @@ fn is_letters(word: &str) -> bool {
         3 => word == "abc" || word.bytes().all(|c| b"bcmnpqrstvwxyzk".contains(&c)),
         _ => false,
     };
-    letters && !matches!(word, "am" | "pm" | "an" | "as" | "at" | "by" | "my" | "us" | "vs" | "pt" | "qt" | "mm" | "cm" | "ms")
+    letters
+        && !matches!(
+            word,
+            "am" | "pm" | "an" | "as" | "at" | "by" | "my" | "us" | "vs" | "pt" | "qt" | "mm" | "cm" | "ms"
+        )
 }
 
 fn is_constant_name(word: &str) -> bool {
@@ -168,8 +177,11 @@ fn is_constant_name(word: &str) -> bool {
 
 /// `1:03 PM`, `June 20`: words with a number in them that are one answer.
 fn time_or_date(text: &str) -> Option<Ast> {
-    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    if text.len() > 40 || !(text.contains(':') || text.starts_with("\\text{") || text.as_bytes()[0].is_ascii_uppercase()) {
+    const MONTHS: [&str; 12] =
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    if text.len() > 40
+        || !(text.contains(':') || text.starts_with("\\text{") || text.as_bytes()[0].is_ascii_uppercase())
+    {
         return None;
     }
     let mut plain = text.to_ascii_lowercase();
@@ -180,13 +192,16 @@ fn time_or_date(text: &str) -> Option<Ast> {
     let day_half = squeezed.strip_suffix("am").or(squeezed.strip_suffix("pm"));
     let is_time = day_half.is_some_and(|clock| {
         let (hours, minutes) = clock.split_once(':').unwrap_or((clock, "00"));
-        (1..=2).contains(&hours.len()) && minutes.len() == 2 && hours.bytes().chain(minutes.bytes()).all(|c| c.is_ascii_digit())
+        (1..=2).contains(&hours.len())
+            && minutes.len() == 2
+            && hours.bytes().chain(minutes.bytes()).all(|c| c.is_ascii_digit())
     });
     let mut words = plain.split_whitespace();
     let (month, day, rest) = (words.next()?, words.next(), words.next());
-    let is_date = MONTHS.iter().any(|name| month.starts_with(name) && month.bytes().all(|c| c.is_ascii_lowercase()))
-        && day.is_some_and(|day| day.len() <= 2 && day.bytes().all(|c| c.is_ascii_digit()))
-        && rest.is_none();
+    let is_date =
+        MONTHS.iter().any(|name| month.starts_with(name) && month.bytes().all(|c| c.is_ascii_lowercase()))
+            && day.is_some_and(|day| day.len() <= 2 && day.bytes().all(|c| c.is_ascii_digit()))
+            && rest.is_none();
     if is_time {
         Some(Ast::Text(squeezed))
     } else if is_date {
@@ -526,6 +541,11 @@ impl<'a> Parser<'a, '_> {
                 Some(Token::Sign('/')) => {
                     self.at += 1;
                     let numeral = matches!(self.peek(), Some(Token::Number(_)));
+                    if let Some(Token::Word(word)) = self.peek()
+                        && is_letters(word)
+                    {
+                        return Err(Stop::Unsupported("an ambiguous division: write brackets"));
+                    }
                     let divisor = self.signed_power()?;
                     let bare_number = numeral && matches!(divisor, Ast::Number(_));
                     if !bare_number && self.starts_factor() && !matches!(divisor, Ast::Number(_)) {
@@ -539,6 +559,10 @@ impl<'a> Parser<'a, '_> {
                     value = self.wrapped(value, |x| Ast::Quotient(Box::new(x), Box::new(divisor)))?;
                 }
                 Some(Token::Number(_)) => value = self.mixed(value)?,
+                Some(Token::Sign(sign)) if vulgar_fraction(sign).is_some() => {
+                    let fraction = self.power()?;
+                    value = self.mixed_number(value, fraction)?;
+                }
                 Some(Token::Command("frac")) if matches!(value, Ast::Number(_)) => {
                     let fraction = self.power()?;
                     value = self.mixed_number(value, fraction)?;
@@ -577,6 +601,12 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn mixed_number(&mut self, whole: Ast, fraction: Ast) -> Step<Ast> {
+        // A sign after the fraction belongs to the whole number too.
+        match fraction {
+            Ast::Percent(inner) => return Ok(Ast::Percent(Box::new(self.mixed_number(whole, *inner)?))),
+            Ast::Degrees(inner) => return Ok(Ast::Degrees(Box::new(self.mixed_number(whole, *inner)?))),
+            _ => {}
+        }
         if let (Ast::Number(whole_number), Ast::Quotient(above, below)) = (&whole, &fraction)
             && let (Ast::Number(above), Ast::Number(below)) = (&**above, &**below)
         {
@@ -605,9 +635,10 @@ impl<'a> Parser<'a, '_> {
         match self.peek() {
             Some(Token::Letter(_) | Token::SetOpen | Token::Begin(_)) => true,
             Some(Token::Word(word)) => self.is_math_word(word),
-            Some(Token::Command(name)) => {
-                !matches!(name, "pmod" | "bmod" | "mod" | "to" | "Rightarrow" | "implies" | "rfloor" | "rceil")
-            }
+            Some(Token::Command(name)) => !matches!(
+                name,
+                "pmod" | "bmod" | "mod" | "to" | "Rightarrow" | "implies" | "rfloor" | "rceil"
+            ),
             Some(Token::Sign(sign)) => {
                 matches!(sign, '(' | '{' | '∞' | '√' | '⟨' | '½'..='¾' | '⅓'..='⅞')
                     || (sign == '|' && self.bars == 0)
@@ -904,7 +935,11 @@ impl<'a> Parser<'a, '_> {
             self.at += 2;
             let condition = self.relation()?;
             let whole = matches!(condition, Ast::Relation(..)) && self.next() == Some(Token::SetClose);
-            return if whole { Ok(condition) } else { Err(Stop::Unsupported("a set that is not a plain list")) };
+            return if whole {
+                Ok(condition)
+            } else {
+                Err(Stop::Unsupported("a set that is not a plain list"))
+            };
         }
         let items = self.list()?;
         if self.next() != Some(Token::SetClose) {
