@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use assay_sandbox::guardian::{self, GuardOptions};
-use assay_sandbox::{Sandbox, SandboxConfig, Tier};
+use assay_sandbox::{Sandbox, SandboxConfig, SandboxError, Tier};
 use assay_verifier::http::{self, Config, Ended, LogFormat, LogLevel, ServeError, Token};
 
 use super::values::{duration, size};
@@ -68,8 +68,10 @@ Routes: POST /v1/grade, /v1/grade/batch, /run_code; GET /healthz, /readyz, /metr
 SIGTERM or Ctrl-C finishes what was asked and exits 0; a second one exits at once.";
 
 pub(crate) fn run(args: Args) -> Result<Status, CliError> {
-    let sandbox = if args.math_only { None } else { Some(sandbox(&args)?) };
+    // From here on this process is the guardian's worker: it holds no privilege, and another one starts slots.
+    let guarded = (!args.math_only).then(|| guardian::run(&GuardOptions::default()));
     let config = config(&args)?;
+    let sandbox = guarded.map(|guarded| connect(guarded, &args)).transpose()?;
     let ready = |address: SocketAddr| {
         output::print(format!("http://{address}\n").as_bytes()).map_err(|error| error.message)
     };
@@ -87,9 +89,8 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     }
 }
 
-/// From here on this process is the guardian's worker: it holds no privilege, and the spawner is another one.
-fn sandbox(args: &Args) -> Result<Sandbox, CliError> {
-    guardian::run(&GuardOptions::default())?;
+fn connect(guarded: Result<(), SandboxError>, args: &Args) -> Result<Sandbox, CliError> {
+    guarded?;
     let config = SandboxConfig { slots: slots(args), tier: args.tier, ..SandboxConfig::default() };
     Sandbox::connect(&config)?.ok_or_else(|| {
         CliError::failure("the guardian started this process without a spawner; start `assay serve` again")
