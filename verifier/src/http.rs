@@ -72,6 +72,8 @@ pub struct Config {
     pub max_time: Duration,
     /// Most memory a request may ask for per test, in bytes.
     pub max_memory: u64,
+    /// Most output a request may ask for per test and stream, in bytes; it is held in memory here.
+    pub max_output: u64,
     /// How long a shutdown waits for work.
     pub grace: Duration,
     /// How log lines look.
@@ -94,6 +96,7 @@ impl Default for Config {
             max_body: 64 << 20,
             max_time: Duration::from_secs(300),
             max_memory: 8 << 30,
+            max_output: 256 << 20,
             grace: Duration::from_secs(30),
             log: LogFormat::Json,
             log_level: LogLevel::Info,

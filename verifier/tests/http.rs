@@ -156,6 +156,10 @@ fn a_bad_request_is_told_what_is_wrong() {
     let bad_language = with("language", json!("cobol"));
     let bad_limit = with("limits", json!({ "cpu_time": 0 }));
     let greedy = with("limits", json!({ "cpu_time": 4000 }));
+    let wordy = with("limits", json!({ "output": 1_u64 << 40 }));
+    let mut problem = sum(RIGHT)["problem"].clone();
+    problem["task"]["limits"] = json!({ "memory": 1_u64 << 40 });
+    let hungry = with("problem", problem);
     let large = with("completion", json!("x".repeat(20_000)));
     let json_type = "application/json";
     let rows = [
@@ -166,6 +170,8 @@ fn a_bad_request_is_told_what_is_wrong() {
         (json_type, "/v1/grade", &bad_language, 422, "cobol"),
         (json_type, "/v1/grade", &bad_limit, 422, "limits.cpu_time"),
         (json_type, "/v1/grade", &greedy, 422, "max-time"),
+        (json_type, "/v1/grade", &wordy, 422, "max-output"),
+        (json_type, "/v1/grade", &hungry, 422, "problem.task.limits.memory"),
         (json_type, "/v1/grade", &large, 413, "10000"),
         ("text/plain", "/v1/grade", &with("mode", json!("code")), 415, "application/json"),
         (json_type, "/v1/nothing", "{}", 404, "/v1/nothing"),

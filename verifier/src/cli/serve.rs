@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Most memory a request may ask for per test
     #[arg(long, value_name = "SIZE", default_value = "8GiB", value_parser = size)]
     max_memory: u64,
+    /// Most output a request may ask for per test and stream; it is held in memory
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    max_output: u64,
     /// How long a shutdown waits for what was asked before
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     grace: Duration,
@@ -107,6 +110,7 @@ fn config(args: &Args) -> Result<Config, CliError> {
         max_body: usize::try_from(args.max_body).unwrap_or(usize::MAX),
         max_time: args.max_time,
         max_memory: args.max_memory,
+        max_output: args.max_output,
         grace: args.grace,
         log: args.log,
         log_level: args.log_level,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use assay_testsets::Task;
+use assay_testsets::{Task, TaskLimits};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -183,26 +183,45 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
 pub(super) const MATH_ONLY: &str =
     "this service was started with --math-only: it has no sandbox to run code in";
 
-/// Checks what only the service knows: its ceilings.
+/// Into the house's words, within what only the service knows: its ceilings.
 fn read_item(service: &Service, request: GradeRequest) -> Result<Item, HttpError> {
     let item = request.into_item().map_err(HttpError::Invalid)?;
     let config = &service.config;
-    let limits = &item.options.limits;
-    for (name, asked) in [("cpu_time", limits.cpu_time), ("wall_time", limits.wall_time)] {
-        if let Some(asked) = asked.filter(|asked| *asked > config.max_time) {
-            let (asked, most) = (asked.as_secs_f64(), config.max_time.as_secs_f64());
-            return Err(HttpError::Invalid(format!(
-                "`limits.{name}` is {asked} s; this service allows at most {most} s (its setting `max-time`)"
-            )));
-        }
+    let asked = &item.options.limits;
+    let own = match &item.problem.task {
+        Task::Code(task) => task.limits,
+        Task::Math(_) => TaskLimits::default(),
+    };
+    let times = [
+        ("limits.cpu_time", asked.cpu_time),
+        ("limits.wall_time", asked.wall_time),
+        ("problem.task.limits.cpu_time", own.cpu_time),
+    ];
+    for (name, value) in times {
+        let most = config.max_time.as_secs_f64();
+        within(name, value.map(|time| time.as_secs_f64()), most, "seconds", "max-time")?;
     }
-    if let Some(asked) = limits.memory.filter(|asked| *asked > config.max_memory) {
-        return Err(HttpError::Invalid(format!(
-            "`limits.memory` is {asked} bytes; this service allows at most {} (its setting `max-memory`)",
-            config.max_memory
-        )));
+    let sizes = [
+        ("limits.memory", asked.memory, config.max_memory, "max-memory"),
+        ("problem.task.limits.memory", own.memory, config.max_memory, "max-memory"),
+        ("limits.output", asked.output, config.max_output, "max-output"),
+    ];
+    for (name, value, most, setting) in sizes {
+        within(name, value, most, "bytes", setting)?;
     }
     Ok(item)
+}
+
+fn within<T>(name: &str, value: Option<T>, most: T, unit: &str, setting: &str) -> Result<(), HttpError>
+where
+    T: PartialOrd + std::fmt::Display,
+{
+    match value {
+        Some(value) if value > most => Err(HttpError::Invalid(format!(
+            "`{name}` is {value}; this service allows at most {most} {unit} (its setting `{setting}`)"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn invalid(error: &HttpError) -> GradeResponse {

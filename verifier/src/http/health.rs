@@ -130,6 +130,7 @@ pub(super) async fn version(State(service): State<Arc<Service>>) -> Response {
             "max_body": config.max_body,
             "max_time": config.max_time.as_secs_f64(),
             "max_memory": config.max_memory,
+            "max_output": config.max_output,
         },
         "routes": ROUTES,
         "profiles": ["judge", "lcb"],

@@ -16,6 +16,7 @@ use super::error::HttpError;
 use super::grade::MATH_ONLY;
 use super::queue::NotDone;
 use super::{Service, body_of, client_deadline, json_response, read_json};
+use crate::judge::Profile;
 use crate::wire::sandbox_fusion::{
     CommandResult, CommandStatus, LANGUAGES, RunCodeRequest, RunCodeResponse, RunStatus, detail,
     validation_detail,
@@ -124,7 +125,7 @@ impl Job {
             cpu_time: run_time,
             wall_time: run_time,
             memory: memory(service, request.memory_limit_mb)?,
-            ..Limits::DEFAULT
+            ..Profile::Judge.limits()
         };
         Ok(Ok(Job {
             program: Program::new(language, request.code),
