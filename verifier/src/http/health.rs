@@ -80,10 +80,13 @@ impl Service {
         }
         let worker = self.clone();
         let work = move || run_self_test(&worker.judge, worker.sandbox.is_some());
-        let result = match self.queue.run_at(Place::Front, None, Instant::now() + PATIENCE, work).await {
-            Ok((result, _waited)) => result,
-            Err(NotDone::Expired) => Err(format!("no judge was free for {} s", PATIENCE.as_secs())),
-            Err(NotDone::Panicked) => Err("the judge panicked".into()),
+        let test = self.queue.run_at(Place::Front, None, Instant::now() + PATIENCE, work);
+        let result = match tokio::time::timeout(PATIENCE, test).await {
+            Ok(Ok((result, _waited))) => result,
+            Ok(Err(NotDone::Panicked)) => Err("the judge panicked".into()),
+            Ok(Err(NotDone::Expired)) | Err(_) => {
+                Err(format!("the self-test did not finish within {} s", PATIENCE.as_secs()))
+            }
         };
         self.health.passed.store(result.is_ok(), Ordering::Relaxed);
         *last = Some((Instant::now(), result.clone()));

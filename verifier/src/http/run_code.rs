@@ -143,17 +143,13 @@ impl Job {
         began + patience.saturating_sub(compiling + run + ANSWERING)
     }
 
-    /// On a judge thread. A failure of ours is tried once more before it is told.
+    /// On a judge thread. The sandbox has tried three slots before it reports a failure.
     fn run(&self, service: &Service) -> RunCodeResponse {
         let Some(sandbox) = &service.sandbox else {
             service.infra_error(MATH_ONLY);
             return RunCodeResponse::bare(RunStatus::SandboxError, MATH_ONLY.into());
         };
-        let result = match self.attempt(sandbox) {
-            Err(SandboxError::Step { .. }) => self.attempt(sandbox),
-            result => result,
-        };
-        result.unwrap_or_else(|error| match error {
+        self.attempt(sandbox).unwrap_or_else(|error| match error {
             // The caller's doing, such as a source over the cap: repeating would not help.
             SandboxError::Invalid(text) => RunCodeResponse::bare(RunStatus::Failed, text),
             error => {
