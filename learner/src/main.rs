@@ -1,3 +1,8 @@
 //! The binary `assay-train`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    assay_verifier::init();
+    assay_learner::cli::main()
+}

@@ -23,6 +23,9 @@ pub struct Recipe {
     pub problems: BTreeMap<String, PathBuf>,
     /// Supervised fine-tuning; left out, `rl` starts from `model`.
     pub sft: Option<Sft>,
+    /// The optimizer of SFT and RL, each with moments of its own.
+    #[serde(default)]
+    pub adamw: AdamWSettings,
     /// How rewards are asked for.
     #[serde(default)]
     pub rewards: Rewards,
@@ -53,6 +56,10 @@ pub struct ModelSource {
     pub num_key_value_heads: usize,
     /// Longest sequence, prompt and completion together.
     pub max_position_embeddings: usize,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f32,
+    /// Standard deviation of fresh weights.
+    pub initializer_range: f32,
 }
 
 impl Default for ModelSource {
@@ -65,7 +72,27 @@ impl Default for ModelSource {
             num_attention_heads: 4,
             num_key_value_heads: 2,
             max_position_embeddings: 128,
+            rope_theta: 10_000.0,
+            initializer_range: 0.02,
         }
+    }
+}
+
+/// The numbers of AdamW beside the learning rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamWSettings {
+    /// Decay rates of the two moments.
+    pub betas: (f64, f64),
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Share of each parameter taken off per step, times the learning rate.
+    pub weight_decay: f64,
+}
+
+impl Default for AdamWSettings {
+    fn default() -> AdamWSettings {
+        AdamWSettings { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 }
     }
 }
 
@@ -220,7 +247,9 @@ impl Recipe {
         let text = std::fs::read_to_string(path)
             .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
         let mut recipe = Recipe::parse(&path.display().to_string(), &text)?;
-        let base = path.parent().unwrap_or(Path::new("."));
+        let base = std::path::absolute(path)
+            .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
+        let base = base.parent().unwrap_or(Path::new("/"));
         let absolute = |path: &mut PathBuf| *path = base.join(&path);
         recipe.problems.values_mut().for_each(absolute);
         recipe.model.load.iter_mut().for_each(absolute);

@@ -50,6 +50,26 @@ pub struct Ask<'a> {
     pub problem: &'a Problem,
     /// What the policy answered.
     pub completion: &'a str,
+    /// The language, where `completion` is the bare source of a program and not a model's whole text.
+    pub source_in: Option<&'a str>,
+}
+
+impl<'a> Ask<'a> {
+    /// A model's whole text: the box or the code block is looked for in it.
+    pub fn completion(problem: &'a Problem, completion: &'a str) -> Ask<'a> {
+        Ask { problem, completion, source_in: None }
+    }
+
+    /// The bare source of a program.
+    pub fn source(problem: &'a Problem, source: &'a str, language: &'a str) -> Ask<'a> {
+        Ask { problem, completion: source, source_in: Some(language) }
+    }
+}
+
+/// Whoever turns completions into rewards; the trainer knows no more of it.
+pub trait Grade {
+    /// Grades all, in order.
+    fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError>;
 }
 
 /// What came back for one completion.
@@ -126,15 +146,6 @@ impl RewardClient {
         Ok(RewardClient { runtime, http, settings: Arc::new(settings) })
     }
 
-    /// Grades all, in order. Blocks until every request was answered or given up.
-    pub fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
-        let (unique, place) = deduplicate(asks);
-        let bodies: Vec<(usize, String)> =
-            unique.chunks(self.settings.batch.max(1)).map(|chunk| (chunk.len(), body(chunk))).collect();
-        let answers = self.runtime.block_on(self.ask_all(bodies))?;
-        Ok(place.into_iter().map(|at| answers[at].clone()).collect())
-    }
-
     async fn ask_all(&self, bodies: Vec<(usize, String)>) -> Result<Vec<Answer>, RewardError> {
         let permits = Arc::new(Semaphore::new(self.settings.in_flight.max(1)));
         let mut replies = vec![Vec::new(); bodies.len()];
@@ -151,6 +162,17 @@ impl RewardClient {
             replies[index] = answers?;
         }
         Ok(replies.concat())
+    }
+}
+
+impl Grade for RewardClient {
+    /// Blocks until every request was answered or given up.
+    fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
+        let (unique, place) = deduplicate(asks);
+        let bodies: Vec<(usize, String)> =
+            unique.chunks(self.settings.batch.max(1)).map(|chunk| (chunk.len(), body(chunk))).collect();
+        let answers = self.runtime.block_on(self.ask_all(bodies))?;
+        Ok(place.into_iter().map(|at| answers[at].clone()).collect())
     }
 }
 
@@ -232,10 +254,10 @@ fn pause(settings: &Rewards, attempt: u32) -> Duration {
 
 /// The different asks, and for each ask the place of its equal among them.
 fn deduplicate<'a>(asks: &[Ask<'a>]) -> (Vec<Ask<'a>>, Vec<usize>) {
-    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut places: HashMap<(&str, &str, Option<&str>), usize> = HashMap::new();
     let mut unique = Vec::new();
     let place = |ask: &Ask<'a>| {
-        *places.entry((&ask.problem.question_id, ask.completion)).or_insert_with(|| {
+        *places.entry((&ask.problem.question_id, ask.completion, ask.source_in)).or_insert_with(|| {
             unique.push(*ask);
             unique.len() - 1
         })
@@ -293,7 +315,13 @@ fn answer(result: GradeResult) -> Result<Answer, Unreadable> {
 }
 
 fn body(asks: &[Ask<'_>]) -> String {
-    let item = |ask: &Ask<'_>| json!({ "problem": problem(ask.problem), "completion": ask.completion });
+    let item = |ask: &Ask<'_>| {
+        let mut item = json!({ "problem": problem(ask.problem), "completion": ask.completion });
+        if let Some(language) = ask.source_in {
+            (item["mode"], item["language"]) = (json!("code"), json!(language));
+        }
+        item
+    };
     json!({ "items": asks.iter().map(item).collect::<Vec<_>>() }).to_string()
 }
 
@@ -458,7 +486,7 @@ mod tests {
     fn grade(settings: Rewards, completions: &[&str]) -> Result<Vec<Answer>, RewardError> {
         let problem = question();
         let asks: Vec<Ask<'_>> =
-            completions.iter().map(|completion| Ask { problem: &problem, completion }).collect();
+            completions.iter().map(|completion| Ask::completion(&problem, completion)).collect();
         RewardClient::new(settings).unwrap().grade(&asks)
     }
 

@@ -10,12 +10,13 @@ use std::fmt;
 use assay_testsets::{Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// A family of generated problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
-    /// `417+86=`, answered `\boxed{503}`; the math checker's reward.
+    /// `417+186=`, answered `\boxed{603}`; the math checker's reward.
     Arithmetic,
     /// `f(a,b)=3a-2b+14`, answered by a Python program; the reward of its tests.
     Programs,
@@ -41,12 +42,15 @@ pub struct Question {
     pub completion: String,
 }
 
-/// The phrases of both families that are worth a token of their own; everything else is bytes.
-pub const PHRASES: [&str; 4] =
-    ["\\boxed{", "```python\na,b=map(int,input().split())\nprint(", ")\n```", "f(a,b)="];
+/// The phrases of both families that are worth a token of their own; everything else is single bytes.
+///
+/// Each becomes a chain of merges from its left end, so no phrase may begin inside another.
+pub const PHRASES: [&str; 4] = ["\n```", "\\boxed{", PROGRAM_HEAD, "f(a,b)="];
 
-/// The characters the two families are written in, beside [`PHRASES`].
-pub const ALPHABET: &str = "0123456789+-*=}ab\n";
+const PROGRAM_HEAD: &str = "```python\na,b=map(int,input().split())\nprint(";
+
+/// The end-of-text token of [`tokenizer_json`].
+pub const END_OF_TEXT: &str = "<|endoftext|>";
 
 impl Family {
     /// All families.
@@ -98,27 +102,12 @@ impl fmt::Display for Family {
     }
 }
 
-/// Sums and differences of numbers of two and three digits; differences are never negative. The key is the
-/// same for a+b and b+a.
+/// Sums of two numbers of three digits. The key is the same for a+b and b+a.
 fn arithmetic(rng: &mut ChaCha8Rng) -> (String, Question) {
-    let number = |rng: &mut ChaCha8Rng| {
-        if rng.random_bool(0.25) { rng.random_range(10..100) } else { rng.random_range(100..1000) }
-    };
-    let (a, b): (i64, i64) = (number(rng), number(rng));
-    let (large, small) = (a.max(b), a.min(b));
-    let (key, prompt, answer) = if rng.random_bool(0.5) {
-        (format!("{large}+{small}"), format!("{a}+{b}="), a + b)
-    } else {
-        (format!("{large}-{small}"), format!("{large}-{small}="), large - small)
-    };
-    let task = Task::Math(MathTask { ground_truth: answer.to_string() });
-    (
-        key,
-        Question {
-            problem: problem(Family::Arithmetic, &prompt, task),
-            completion: format!("\\boxed{{{answer}}}"),
-        },
-    )
+    let (a, b): (i64, i64) = (rng.random_range(100..1000), rng.random_range(100..1000));
+    let task = Task::Math(MathTask { ground_truth: (a + b).to_string() });
+    let problem = problem(Family::Arithmetic, &format!("{a}+{b}="), task);
+    (format!("{}+{}", a.min(b), a.max(b)), Question { problem, completion: format!("\\boxed{{{}}}", a + b) })
 }
 
 /// Programs that read two integers and print a linear form of them.
@@ -127,7 +116,7 @@ fn program(rng: &mut ChaCha8Rng) -> (String, Question) {
     let (p, q, c): (i64, i64, i64) =
         (rng.random_range(2..10), sign(rng) * rng.random_range(2..10), sign(rng) * rng.random_range(1..100));
     let prompt = format!("f(a,b)={p}a{q:+}b{c:+}\n");
-    let completion = format!("{}{p}*a{q:+}*b{c:+}{}", PHRASES[1], PHRASES[2]);
+    let completion = format!("{PROGRAM_HEAD}{p}*a{q:+}*b{c:+})\n```");
     // The inputs follow from the problem, so that a question is the same wherever it is drawn.
     let bytes = hash(&prompt);
     let input = |i: usize| (i64::from(bytes[i]) - 100, i64::from(bytes[i + 1]) - 100);
@@ -169,6 +158,48 @@ fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
+/// The `tokenizer.json` of the generated families: byte-level BPE, all 256 bytes and [`PHRASES`].
+pub fn tokenizer_json() -> String {
+    let mut vocabulary: Vec<String> = (0..=255).map(|byte| byte_char(byte).to_string()).collect();
+    let mut merges = Vec::new();
+    for phrase in PHRASES {
+        let symbols: Vec<String> = phrase.bytes().map(|byte| byte_char(byte).to_string()).collect();
+        let mut left = symbols[0].clone();
+        for right in &symbols[1..] {
+            merges.push([left.clone(), right.clone()]);
+            left += right;
+            vocabulary.push(left.clone());
+        }
+    }
+    let end = vocabulary.len();
+    vocabulary.push(END_OF_TEXT.to_owned());
+    let ids: serde_json::Map<String, Value> =
+        vocabulary.into_iter().enumerate().map(|(id, token)| (token, json!(id))).collect();
+    let byte_level =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
+        "added_tokens": [{ "id": end, "content": END_OF_TEXT, "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": false, "special": true }],
+        "pre_tokenizer": byte_level, "decoder": byte_level,
+        "model": { "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": ids, "merges": merges },
+    })
+    .to_string()
+}
+
+/// The character that stands for a byte in a byte-level vocabulary: itself where it is printable, else one
+/// from 256 up in the order of the bytes.
+fn byte_char(byte: u8) -> char {
+    let printable = |byte: u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    if printable(byte) {
+        return char::from(byte);
+    }
+    let rank = (0..byte).filter(|other| !printable(*other)).count() as u32;
+    char::from_u32(256 + rank).unwrap_or(' ')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,9 +235,8 @@ mod tests {
         for _ in 0..1_000 {
             let question = Family::Arithmetic.question(Split::Train, &mut rng);
             let prompt = question.problem.prompt.trim_end_matches('=');
-            let (at, sign) = prompt.char_indices().find(|(_, c)| "+-".contains(*c)).unwrap();
-            let (a, b): (i64, i64) = (prompt[..at].parse().unwrap(), prompt[at + 1..].parse().unwrap());
-            let answer = if sign == '+' { a + b } else { a - b };
+            let (a, b) = prompt.split_once('+').unwrap();
+            let answer = a.parse::<i64>().unwrap() + b.parse::<i64>().unwrap();
             assert_eq!(question.completion, format!("\\boxed{{{answer}}}"), "{prompt}");
         }
         let question = Family::Programs.question(Split::Train, &mut rng);
@@ -216,17 +246,22 @@ mod tests {
     }
 
     #[test]
-    fn the_vocabulary_covers_every_question() {
+    fn the_phrases_are_single_tokens_and_every_text_comes_back() {
+        let tokenizer = tokenizers::Tokenizer::from_bytes(tokenizer_json()).unwrap();
+        let ids = |text: &str| tokenizer.encode(text, false).unwrap().get_ids().to_vec();
+        for phrase in PHRASES {
+            assert_eq!(ids(phrase).len(), 1, "{phrase:?}");
+        }
         let mut rng = stream(7, "test", 0);
-        for family in Family::ALL {
-            for _ in 0..500 {
+        for (family, most) in [(Family::Arithmetic, 6), (Family::Programs, 16)] {
+            for _ in 0..200 {
                 let question = family.question(Split::Train, &mut rng);
-                let mut text = format!("{}{}", question.problem.prompt, question.completion);
-                for phrase in PHRASES {
-                    text = text.replace(phrase, "");
-                }
-                assert!(text.chars().all(|c| ALPHABET.contains(c)), "{text:?}");
+                let completion = ids(&question.completion);
+                assert!(completion.len() <= most, "{} is {} tokens", question.completion, completion.len());
+                assert_eq!(tokenizer.decode(&completion, true).unwrap(), question.completion);
             }
         }
+        let text = "\u{0} any \u{7f}text: \u{e4}\u{4e2d} \n";
+        assert_eq!(tokenizer.decode(&ids(text), true).unwrap(), text);
     }
 }

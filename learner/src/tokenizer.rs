@@ -46,6 +46,15 @@ impl Tokenizer {
         Ok(Tokenizer { inner, config })
     }
 
+    /// The tokenizer of a `tokenizer.json`'s text, with its end-of-text token.
+    ///
+    /// # Errors
+    /// The text is no tokenizer.
+    pub fn from_json(text: &str, end_of_text: &str) -> Result<Tokenizer> {
+        let inner = tokenizers::Tokenizer::from_bytes(text).map_err(refused)?;
+        Ok(Tokenizer { inner, config: token_config(end_of_text) })
+    }
+
     /// Learns a vocabulary of at most `vocab_size` ids from `texts`: the special tokens first, in the given
     /// order from id 0, then the 256 bytes, then merges. The same texts give the same tokenizer. The first
     /// special token is the end of text.
@@ -78,13 +87,7 @@ impl Tokenizer {
             .special_tokens(special_tokens)
             .build();
         inner.train(&mut TrainerWrapper::from(trainer), texts.iter()).map_err(refused)?;
-        let config = json!({
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "eos_token": special[0],
-            "pad_token": special[0],
-            "clean_up_tokenization_spaces": false,
-        });
-        Ok(Tokenizer { inner, config })
+        Ok(Tokenizer { inner, config: token_config(special[0]) })
     }
 
     /// Token ids of a text; special tokens written in it become their ids.
@@ -130,6 +133,16 @@ impl Tokenizer {
         let config = serde_json::to_string_pretty(&self.config).unwrap_or_default() + "\n";
         replace(&directory.join("tokenizer_config.json"), config.as_bytes())
     }
+}
+
+/// A `tokenizer_config.json` of our own.
+fn token_config(end_of_text: &str) -> Value {
+    json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": end_of_text,
+        "pad_token": end_of_text,
+        "clean_up_tokenization_spaces": false,
+    })
 }
 
 fn refused(error: tokenizers::Error) -> EngineError {

@@ -1,0 +1,283 @@
+//! The policy as the school sees it: a model with its tokenizer and its optimizer, that writes completions and
+//! learns from them.
+//!
+//! Sampling and training are one model, so the log-probability the sampler recorded is the one the trainer
+//! computes, to rounding; [`Updated::logprob_gap`] shows it.
+
+use std::path::{Path, PathBuf};
+
+use assay_testsets::Problem;
+use rand::Rng as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::checkpoint::Precision;
+use crate::data::{Row, stream};
+use crate::error::{EngineError, Result};
+use crate::model::{Batch, Config, Gradients, Model, TokenStats};
+use crate::optim::{AdamW, clip_global_norm};
+use crate::recipe::{AdamWSettings, ModelSource};
+use crate::rollout::Rollout;
+use crate::sampler::{Generated, Sampler, SamplingParams};
+use crate::tasks;
+use crate::temperature::Measured;
+use crate::tokenizer::Tokenizer;
+
+/// Who writes and learns.
+#[derive(Debug)]
+pub struct Policy {
+    model: Model,
+    tokenizer: Tokenizer,
+    optimizer: AdamW,
+    /// Any of them ends a completion; the first ends the rows of SFT.
+    end_of_text: Vec<u32>,
+}
+
+/// How completions are sampled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampling {
+    /// Logits are divided by it; 0 is greedy.
+    pub temperature: f64,
+    /// Most tokens of a completion, the end-of-text token included.
+    pub max_completion_length: usize,
+    /// Of the recipe.
+    pub seed: u64,
+    /// Draws for different purposes are independent.
+    pub purpose: &'static str,
+    /// So are draws of different steps.
+    pub step: u64,
+}
+
+/// What an update measured on the way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Updated {
+    /// Temperature-adjusted entropy over all tokens given.
+    pub entropy: f64,
+    /// Mean variance of z/T over the same.
+    pub variance: f64,
+    /// Mean |log pi (sampler) - log pi (trainer)| over the same.
+    pub logprob_gap: f64,
+    /// Before clipping.
+    pub grad_norm: f64,
+}
+
+impl Policy {
+    /// Loads the recipe's model, or makes a random one with the tokenizer of the generated families.
+    pub fn create(source: &ModelSource, seed: u64) -> Result<Policy> {
+        if let Some(directory) = &source.load {
+            return Policy::of(Model::load(directory)?, Tokenizer::load(directory)?);
+        }
+        let tokenizer = Tokenizer::from_json(&tasks::tokenizer_json(), tasks::END_OF_TEXT)?;
+        let heads = (source.num_attention_heads, source.num_key_value_heads);
+        let mut config = Config::tiny(
+            tokenizer.vocab_size(),
+            source.hidden_size,
+            source.num_hidden_layers,
+            heads.0,
+            heads.1,
+        );
+        config.intermediate_size = source.intermediate_size;
+        (config.rope_theta, config.initializer_range) = (source.rope_theta, source.initializer_range);
+        config.max_position_embeddings = source.max_position_embeddings;
+        config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
+        Policy::of(Model::random(&config, seed)?, tokenizer)
+    }
+
+    fn of(model: Model, tokenizer: Tokenizer) -> Result<Policy> {
+        let mut end_of_text = model.config().eos_token_id.clone();
+        end_of_text.extend(tokenizer.eos_token_id().filter(|id| !end_of_text.contains(id)));
+        if end_of_text.is_empty() {
+            let what = "neither config.json nor tokenizer_config.json names an end-of-text token";
+            return Err(EngineError::Input(what.to_owned()));
+        }
+        let optimizer = AdamW::new(&model)?;
+        Ok(Policy { model, tokenizer, optimizer, end_of_text })
+    }
+
+    /// Sets the optimizer's numbers; its moments stay.
+    pub fn tune(&mut self, settings: &AdamWSettings) {
+        self.optimizer.betas = settings.betas;
+        (self.optimizer.eps, self.optimizer.weight_decay) = (settings.eps, settings.weight_decay);
+    }
+
+    /// `each` completions of each problem's prompt, problem by problem.
+    pub fn sample(&self, problems: &[Problem], each: usize, sampling: &Sampling) -> Result<Vec<Rollout>> {
+        let prompts: Vec<Vec<u32>> =
+            problems.iter().map(|problem| self.tokenizer.encode(&problem.prompt)).collect::<Result<_>>()?;
+        let params = SamplingParams {
+            temperature: if sampling.temperature > 0.0 { sampling.temperature as f32 } else { 1.0 },
+            greedy: sampling.temperature <= 0.0,
+            max_new_tokens: sampling.max_completion_length,
+            eos_token_ids: self.end_of_text.clone(),
+            rollouts: each,
+            seed: stream(sampling.seed, sampling.purpose, sampling.step).random(),
+            ..SamplingParams::default()
+        };
+        let generated = Sampler::new(&self.model).generate(&prompts, &params)?;
+        let by_problem = problems.iter().zip(&prompts).flat_map(|problem| std::iter::repeat_n(problem, each));
+        let rollout = |((problem, prompt), generated): ((&Problem, &Vec<u32>), Generated)| {
+            let Generated { completion_ids, logprobs, finish_reason } = generated;
+            Ok(Rollout {
+                question_id: problem.question_id.clone(),
+                prompt_ids: prompt.clone(),
+                completion: self.tokenizer.decode(&completion_ids, true)?,
+                completion_ids,
+                logprobs,
+                finish_reason,
+            })
+        };
+        by_problem.zip(generated).map(rollout).collect()
+    }
+
+    /// Entropy and its slope over the completions of `rollouts`, as if sampled at `temperature`.
+    pub fn measure(&self, rollouts: &[Rollout], temperature: f64) -> Result<Measured> {
+        let stats = self.score(&batch(rollouts)?, temperature)?;
+        Ok(Measured::mean(&stats.entropy, &stats.variance))
+    }
+
+    fn score(&self, batch: &Batch, temperature: f64) -> Result<TokenStats> {
+        let mut stats = TokenStats::default();
+        for part in batch.split(TOKENS_AT_ONCE) {
+            stats.extend(self.model.score(&part, temperature as f32)?);
+        }
+        Ok(stats)
+    }
+
+    /// One update by rollouts and the weight of the loss on each of their tokens (`grpo::token_weights`).
+    pub fn update(
+        &mut self,
+        rollouts: &[(&Rollout, f64)],
+        temperature: f64,
+        learning_rate: f64,
+        max_grad_norm: f64,
+    ) -> Result<Updated> {
+        // What has no weight has no gradient: it is only measured.
+        let (trained, measured): (Vec<_>, Vec<_>) = rollouts.iter().partition(|(_, weight)| *weight != 0.0);
+        let batch_of = |part: &[(&Rollout, f64)]| batch(part.iter().map(|(rollout, _)| *rollout));
+        let weights: Vec<f32> = trained
+            .iter()
+            .flat_map(|(rollout, weight)| std::iter::repeat_n(*weight as f32, rollout.completion_ids.len()))
+            .collect();
+        let (mut stats, grad_norm) =
+            self.descend(&batch_of(&trained)?, &weights, temperature, learning_rate, max_grad_norm)?;
+        stats.extend(self.score(&batch_of(&measured)?, temperature)?);
+        let sampled = trained.iter().chain(&measured).flat_map(|(rollout, _)| &rollout.logprobs);
+        let gaps: f64 = sampled.zip(&stats.logprob).map(|(a, b)| f64::from((a - b).abs())).sum();
+        let Measured { entropy, variance } = Measured::mean(&stats.entropy, &stats.variance);
+        Ok(Updated { entropy, variance, logprob_gap: gaps / stats.logprob.len().max(1) as f64, grad_norm })
+    }
+
+    /// One step of supervised learning; returns the mean cross-entropy per completion token, in nats.
+    pub fn learn(&mut self, rows: &[Row], learning_rate: f64, max_grad_norm: f64) -> Result<f64> {
+        let mut batch = Batch::new();
+        for row in rows {
+            let mut completion = self.tokenizer.encode(&row.output)?;
+            completion.push(self.end_of_text[0]);
+            batch.push(&self.tokenizer.encode(&row.input)?, &completion)?;
+        }
+        let tokens = batch.response_tokens();
+        let weights = vec![-1.0 / tokens as f32; tokens];
+        let (stats, _) = self.descend(&batch, &weights, 1.0, learning_rate, max_grad_norm)?;
+        Ok(-stats.logprob.iter().map(|&logprob| f64::from(logprob)).sum::<f64>() / tokens.max(1) as f64)
+    }
+
+    /// One optimizer step down `sum_t weights[t] * logprob[t]`; the gradient's norm before clipping. Parts of
+    /// the batch add up to the whole's gradient. Without a token nothing moves.
+    fn descend(
+        &mut self,
+        batch: &Batch,
+        weights: &[f32],
+        temperature: f64,
+        learning_rate: f64,
+        max_grad_norm: f64,
+    ) -> Result<(TokenStats, f64)> {
+        let mut stats = TokenStats::default();
+        let mut sum: Option<Gradients> = None;
+        for part in batch.split(TOKENS_AT_ONCE) {
+            let start = stats.logprob.len();
+            let of_part = |stats: &TokenStats| weights[start..start + stats.logprob.len()].to_vec();
+            let (part, gradients) = self.model.loss_backward(&part, temperature as f32, &of_part)?;
+            stats.extend(part);
+            match &mut sum {
+                Some(sum) => sum.add(&gradients)?,
+                None => sum = Some(gradients),
+            }
+        }
+        let Some(mut gradients) = sum else { return Ok((stats, 0.0)) };
+        let most = if max_grad_norm > 0.0 { max_grad_norm } else { f64::INFINITY };
+        let grad_norm = clip_global_norm(&mut gradients, most)?;
+        self.optimizer.update(&mut self.model, &gradients, learning_rate)?;
+        Ok((stats, grad_norm))
+    }
+
+    /// Writes a checkpoint directory: the files of an HF checkpoint, the optimizer, and `state`.
+    ///
+    /// It is written beside its place and swapped in, so whenever this is cut there is a whole one.
+    pub fn save(&self, directory: &Path, state: &impl Serialize) -> Result<()> {
+        let fresh = beside(directory, "new");
+        remove(&fresh)?;
+        self.model.save(&fresh, Precision::F32)?;
+        self.tokenizer.save(&fresh)?;
+        self.optimizer.save(&self.model, &fresh.join(OPTIMIZER))?;
+        let text = serde_json::to_string_pretty(state).unwrap_or_default() + "\n";
+        let path = fresh.join(STATE);
+        std::fs::write(&path, text).map_err(EngineError::io(&path))?;
+        let old = beside(directory, "old");
+        if directory.exists() {
+            remove(&old)?;
+            std::fs::rename(directory, &old).map_err(EngineError::io(directory))?;
+        }
+        std::fs::rename(&fresh, directory).map_err(EngineError::io(directory))?;
+        remove(&old)
+    }
+
+    /// The policy of a checkpoint directory, its optimizer fresh.
+    pub fn load(directory: &Path) -> Result<Policy> {
+        let directory = whole(directory);
+        Policy::of(Model::load(&directory)?, Tokenizer::load(&directory)?)
+    }
+
+    /// The policy, its optimizer and the state of a checkpoint directory, to go on from.
+    pub fn load_with<S: DeserializeOwned>(directory: &Path) -> Result<(Policy, S)> {
+        let mut policy = Policy::load(directory)?;
+        let directory = whole(directory);
+        policy.optimizer.load(&policy.model, &directory.join(OPTIMIZER))?;
+        let path = directory.join(STATE);
+        let text = std::fs::read_to_string(&path).map_err(EngineError::io(&path))?;
+        let state =
+            serde_json::from_str(&text).map_err(|error| EngineError::checkpoint(&path, error.to_string()))?;
+        Ok((policy, state))
+    }
+}
+
+const OPTIMIZER: &str = "optimizer.safetensors";
+const STATE: &str = "trainer.json";
+/// Tokens in one forward and backward pass; what bounds the memory of activations.
+const TOKENS_AT_ONCE: usize = 16 * 1024;
+
+fn batch<'r>(rollouts: impl IntoIterator<Item = &'r Rollout>) -> Result<Batch> {
+    let mut batch = Batch::new();
+    for rollout in rollouts {
+        batch.push(&rollout.prompt_ids, &rollout.completion_ids)?;
+    }
+    Ok(batch)
+}
+
+/// A checkpoint, or what was swapped out when the swap was cut in the middle.
+fn whole(directory: &Path) -> PathBuf {
+    let old = beside(directory, "old");
+    if !directory.exists() && old.exists() { old } else { directory.to_owned() }
+}
+
+fn beside(directory: &Path, what: &str) -> PathBuf {
+    let mut name = directory.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{what}"));
+    directory.with_file_name(name)
+}
+
+fn remove(directory: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(EngineError::io(directory)(error)),
+        _ => Ok(()),
+    }
+}

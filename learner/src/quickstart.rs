@@ -1,0 +1,154 @@
+//! The whole path, small: grade bundled solutions, SFT a tiny policy from random weights, calibrate its
+//! temperature, train it with rewards over HTTP, and measure on held-out problems what that was worth.
+
+use std::path::Path;
+use std::time::Instant;
+
+use assay_testsets::{Problem, Task};
+
+use crate::data::stream;
+use crate::eval::Evaluation;
+use crate::metrics;
+use crate::report::{ALL, BundledRow, Files, HeldOut, Report};
+use crate::reward_client::{Answer, Ask, Grade, RewardError};
+use crate::run::Run;
+use crate::train::{self, TrainError};
+
+/// Bundled code problems graded at the start, all solutions of each.
+const BUNDLED_CODE: usize = 6;
+/// Bundled math problems graded at the start, with their own gold as the answer.
+const BUNDLED_MATH: usize = 24;
+
+/// Runs it all. The report is written and returned; whether it learned is in it.
+pub fn run(run: &Run<'_>, control: bool) -> Result<Report, TrainError> {
+    let started = Instant::now();
+    let grader = run.rewarder()?;
+    let bundled = grade_bundled(&grader)?;
+    run.progress.note(&bundled_summary(&bundled));
+
+    let (policy, sft_steps) = run.sft(false)?;
+    let before = run.evaluate(&policy, &grader)?;
+    let policy = run.rl(&grader, run.out, false)?;
+    let held_out = compare(run, &before, &run.evaluate(&policy, &grader)?);
+
+    let control = control.then(|| -> Result<_, TrainError> {
+        run.progress
+            .note("control: once more from the same SFT policy, with rewards shuffled between rollouts");
+        let shuffled = Shuffled { grader: &grader, seed: run.recipe.seed };
+        let policy = run.rl(&shuffled, &run.out.join("control"), false)?;
+        Ok(compare(run, &before, &run.evaluate(&policy, &grader)?))
+    });
+    let control = control.transpose()?;
+
+    let gain_is_real = gain_low(&held_out) > 0.0;
+    let control_is_flat = control.as_deref().is_none_or(|rows| gain_low(rows) <= 0.0);
+    let report = Report {
+        learned: gain_is_real && control_is_flat,
+        seed: run.recipe.seed,
+        seconds: started.elapsed().as_secs_f64(),
+        sft_steps,
+        bundled,
+        held_out,
+        control,
+        steps: read_metrics(run.out)?,
+        files: Files::in_dir(run.out),
+    };
+    report.write().map_err(|source| TrainError::File { path: report.files.report.clone(), source })?;
+    Ok(report)
+}
+
+fn read_metrics(out: &Path) -> Result<Vec<metrics::StepMetrics>, TrainError> {
+    let path = out.join(train::METRICS);
+    metrics::read(&path).map_err(|source| TrainError::File { path, source })
+}
+
+fn gain_low(rows: &[HeldOut]) -> f64 {
+    rows.iter().find(|row| row.family == ALL).map_or(0.0, |row| row.gain.low)
+}
+
+/// One row per source of held-out problems, and one over all.
+fn compare(run: &Run<'_>, before: &Evaluation, after: &Evaluation) -> Vec<HeldOut> {
+    let sources = run.recipe.eval.problems.keys().map(|name| (name.as_str(), format!("{name}/")));
+    let rows = sources.chain([(ALL, String::new())]);
+    let row = |(family, prefix): (&str, String)| HeldOut {
+        family: family.to_owned(),
+        before: before.accuracy(&prefix),
+        after: after.accuracy(&prefix),
+        gain: before.gain(after, &prefix),
+    };
+    rows.map(row).collect()
+}
+
+/// The bundled problems' own solutions and golds through the verifier.
+fn grade_bundled(grader: &impl Grade) -> Result<Vec<BundledRow>, RewardError> {
+    let bundled = assay_testsets::bundled();
+    let code =
+        bundled.iter().filter(|bundled| matches!(bundled.problem.task, Task::Code(_))).take(BUNDLED_CODE);
+    let math = bundled.iter().filter_map(|bundled| match &bundled.problem.task {
+        Task::Math(math) => Some((&bundled.problem, format!("\\boxed{{{}}}", math.ground_truth))),
+        Task::Code(_) => None,
+    });
+    let math: Vec<(&Problem, String)> = math.take(BUNDLED_MATH).collect();
+    let mut asks = Vec::new();
+    let mut rows = Vec::new();
+    let mut row = |problem: &Problem, solution: &str, expected: &str| {
+        rows.push(BundledRow {
+            question_id: problem.question_id.clone(),
+            solution: solution.to_owned(),
+            expected: expected.to_owned(),
+            verdict: String::new(),
+        });
+    };
+    for bundled in code {
+        for solution in &bundled.solutions {
+            row(&bundled.problem, solution.name, solution.verdict);
+            asks.push(Ask::source(&bundled.problem, solution.source, solution.language));
+        }
+    }
+    for (problem, answer) in &math {
+        row(problem, "gold", "accepted");
+        asks.push(Ask::completion(problem, answer));
+    }
+    for (row, answer) in rows.iter_mut().zip(grader.grade(&asks)?) {
+        row.verdict = match answer {
+            Answer::Graded { verdict, .. } => verdict,
+            Answer::Unsupported(reason) => format!("unsupported: {reason}"),
+            Answer::InfraError(reason) => format!("infra_error: {reason}"),
+        };
+    }
+    Ok(rows)
+}
+
+fn bundled_summary(rows: &[BundledRow]) -> String {
+    let right = rows.iter().filter(|row| row.verdict == row.expected).count();
+    let mut text =
+        format!("verifier: {right} of {} bundled solutions got the verdict they are known for", rows.len());
+    for row in rows.iter().filter(|row| row.verdict != row.expected) {
+        text += &format!(
+            "\n  {} / {}: expected {}, got {}",
+            row.question_id, row.solution, row.expected, row.verdict
+        );
+    }
+    text
+}
+
+/// The control: the same rewards, dealt out at random among the rollouts of a batch. Nothing can be learned
+/// from them but noise.
+#[derive(Debug)]
+pub struct Shuffled<'a, G: Grade> {
+    /// Who grades.
+    pub grader: &'a G,
+    /// Of the recipe.
+    pub seed: u64,
+}
+
+impl<G: Grade> Grade for Shuffled<'_, G> {
+    fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
+        use rand::seq::SliceRandom as _;
+        let mut answers = self.grader.grade(asks)?;
+        // A function of what was asked, so that a resumed control repeats itself too.
+        let asked: String = asks.iter().map(|ask| ask.completion).collect();
+        answers.shuffle(&mut stream(self.seed, &asked, asks.len() as u64));
+        Ok(answers)
+    }
+}

@@ -1,0 +1,306 @@
+//! What a run came to: `report.json`, `report.html` (one file, curves as inline SVG) and the table on the terminal.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::eval::Interval;
+use crate::metrics::StepMetrics;
+
+/// A finished run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Whether the gain's interval lies above 0 (and the control's does not).
+    pub learned: bool,
+    /// Of the recipe.
+    pub seed: u64,
+    /// Wall time of the whole run.
+    pub seconds: f64,
+    /// Steps of SFT.
+    pub sft_steps: u64,
+    /// The solutions of the bundled problems, as the verifier graded them.
+    pub bundled: Vec<BundledRow>,
+    /// Accuracy on held-out problems: one row per family, and one for all.
+    pub held_out: Vec<HeldOut>,
+    /// The same with rewards shuffled between rollouts, where it was asked for.
+    pub control: Option<Vec<HeldOut>>,
+    /// The steps of reinforcement learning.
+    pub steps: Vec<StepMetrics>,
+    /// Where the files lie.
+    pub files: Files,
+}
+
+/// One bundled problem's solution, or answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct BundledRow {
+    /// The problem.
+    pub question_id: String,
+    /// Which of its solutions.
+    pub solution: String,
+    /// What the bundled set says of it.
+    pub expected: String,
+    /// What the verifier said.
+    pub verdict: String,
+}
+
+/// Accuracy before and after on the same held-out problems.
+#[derive(Debug, Clone, Serialize)]
+pub struct HeldOut {
+    /// `arithmetic`, `programs`, or `all`.
+    pub family: String,
+    /// After SFT.
+    pub before: Interval,
+    /// After GRPO.
+    pub after: Interval,
+    /// The gain, paired by problem.
+    pub gain: Interval,
+}
+
+/// Where the files lie.
+#[derive(Debug, Clone, Serialize)]
+pub struct Files {
+    /// The trained policy: config.json, model.safetensors, tokenizer.json.
+    pub checkpoint: PathBuf,
+    /// One line per step.
+    pub metrics: PathBuf,
+    /// This report as JSON.
+    pub report: PathBuf,
+    /// This report as a page.
+    pub page: PathBuf,
+}
+
+impl Files {
+    /// Their places in a run's directory.
+    pub fn in_dir(out: &Path) -> Files {
+        Files {
+            checkpoint: out.join(crate::train::CHECKPOINT),
+            metrics: out.join(crate::train::METRICS),
+            report: out.join("report.json"),
+            page: out.join("report.html"),
+        }
+    }
+}
+
+impl Report {
+    /// Writes `report.json` and `report.html`.
+    pub fn write(&self) -> std::io::Result<()> {
+        let json = serde_json::to_string_pretty(self).map_err(std::io::Error::other)?;
+        std::fs::write(&self.files.report, json + "\n")?;
+        std::fs::write(&self.files.page, self.html())
+    }
+
+    /// The table a person reads at the end.
+    pub fn table(&self) -> String {
+        let mut text = String::from("Held-out accuracy (95 % intervals; the gain is paired by problem)\n\n");
+        let header = ["problems", "n", "after SFT", "after GRPO", "gain", "interval"];
+        let mut rows = vec![header.map(str::to_owned)];
+        rows.extend(self.held_out.iter().map(|row| row.cells("")));
+        rows.extend(self.control.iter().flatten().map(|row| row.cells(" (shuffled rewards)")));
+        text += &columns(&rows);
+        text += "\nSteps of GRPO\n\n";
+        let curve = |name: &str, value: fn(&StepMetrics) -> f64| {
+            let values: Vec<f64> = self.steps.iter().map(value).collect();
+            let end = |value: Option<&f64>| value.map_or(String::new(), |value| format!("{value:.3}"));
+            [name.to_owned(), end(values.first()), sparkline(&values), end(values.last())]
+        };
+        text += &columns(&[
+            curve("reward", |line| line.reward_mean),
+            curve("entropy", |line| line.entropy),
+            curve("temperature", |line| line.temperature),
+            curve("tokens", |line| line.completion_length_mean),
+        ]);
+        let _ = write!(
+            text,
+            "\ncheckpoint  {}\nmetrics     {}\nreport      {}\n\n{} in {:.0} s\n",
+            self.files.checkpoint.display(),
+            self.files.metrics.display(),
+            self.files.page.display(),
+            self.conclusion(),
+            self.seconds
+        );
+        text
+    }
+
+    /// The sentence that says what was found.
+    pub fn conclusion(&self) -> String {
+        let all = |rows: &[HeldOut]| rows.iter().find(|row| row.family == ALL).map(|row| row.gain);
+        let gain = all(&self.held_out).map_or(String::new(), |gain| gain.to_string());
+        let control = self.control.as_deref().and_then(all);
+        let control = control.map_or(String::new(), |gain| format!("; with shuffled rewards {gain}"));
+        let verdict = if self.learned { "It learned" } else { "It did NOT learn" };
+        format!("{verdict}: accuracy {gain}{control}")
+    }
+
+    /// A page of its own: no script, nothing fetched.
+    pub fn html(&self) -> String {
+        let mut body =
+            format!("<h1>Assay quickstart</h1><p>{}, in {:.0} s.</p>", self.conclusion(), self.seconds);
+        body += "<h2>Held-out accuracy</h2><table><tr><th>problems<th>n<th>after SFT<th>after GRPO<th>gain<th>95 % interval</tr>";
+        for (rows, note) in [(Some(&self.held_out), ""), (self.control.as_ref(), " (shuffled rewards)")] {
+            for row in rows.into_iter().flatten() {
+                let cells: String =
+                    row.cells(note).iter().map(|cell| format!("<td>{}", escape(cell))).collect();
+                let _ = write!(body, "<tr>{cells}</tr>");
+            }
+        }
+        body += "</table><h2>Reinforcement learning</h2>";
+        let curves: [Curve; 4] = [
+            ("reward (mean)", |line| line.reward_mean, None),
+            ("entropy (nats per token); dashed: 0.3", |line| line.entropy, Some(0.3)),
+            ("sampling temperature", |line| line.temperature, None),
+            ("completion length (tokens)", |line| line.completion_length_mean, None),
+        ];
+        for (title, value, mark) in curves {
+            let values: Vec<f64> = self.steps.iter().map(value).collect();
+            let _ = write!(body, "<figure>{}<figcaption>{title}</figcaption></figure>", svg(&values, mark));
+        }
+        body += "<h2>The verifier on bundled solutions</h2><table><tr><th>problem<th>solution<th>expected<th>verdict</tr>";
+        for row in &self.bundled {
+            let cells = [&row.question_id, &row.solution, &row.expected, &row.verdict];
+            let cells: String = cells.map(|cell| format!("<td>{}", escape(cell))).concat();
+            let _ = write!(body, "<tr>{cells}</tr>");
+        }
+        format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><title>Assay quickstart</title><style>{STYLE}</style><body>{body}</table></body></html>\n"
+        )
+    }
+}
+
+/// A title, the value of a step, and a mark to aim at.
+type Curve = (&'static str, fn(&StepMetrics) -> f64, Option<f64>);
+
+/// The row over all families.
+pub const ALL: &str = "all";
+
+impl HeldOut {
+    fn cells(&self, note: &str) -> [String; 6] {
+        [
+            format!("{}{note}", self.family),
+            self.gain.n.to_string(),
+            format!("{:.3}", self.before.mean),
+            format!("{:.3}", self.after.mean),
+            format!("{:+.3}", self.gain.mean),
+            format!("{:+.3} .. {:+.3}", self.gain.low, self.gain.high),
+        ]
+    }
+}
+
+impl std::fmt::Display for Interval {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:+.3} ({:+.3} .. {:+.3}, n = {})", self.mean, self.low, self.high, self.n)
+    }
+}
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:54rem;margin:2rem auto;padding:0 1rem;color:#222}\
+    table{border-collapse:collapse}td,th{padding:.15rem .8rem .15rem 0;text-align:left;font-variant-numeric:tabular-nums}\
+    figure{margin:1rem 0}figcaption{color:#666}svg{width:100%;height:auto;background:#fafafa}";
+
+/// Rows of cells as text columns two spaces apart.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Cells of a sparkline; more values are averaged.
+const SPARKS: usize = 48;
+
+/// Values as a row of blocks, lowest to highest of the row.
+fn sparkline(values: &[f64]) -> String {
+    let cells = values.len().min(SPARKS);
+    let average = |cell: usize| {
+        let part = &values[cell * values.len() / cells..(cell + 1) * values.len() / cells];
+        part.iter().sum::<f64>() / part.len() as f64
+    };
+    let averages: Vec<f64> = (0..cells).map(average).collect();
+    let (low, high) = range(&averages);
+    let block = |value: &f64| {
+        let level = ((value - low) / (high - low).max(1e-9) * 7.0).round() as u32;
+        char::from_u32(0x2581 + level.min(7)).unwrap_or(' ')
+    };
+    averages.iter().map(block).collect()
+}
+
+/// A curve of one value per step, with its range written at the side and an optional dashed mark.
+fn svg(values: &[f64], mark: Option<f64>) -> String {
+    let (width, height, left) = (800.0, 160.0, 60.0);
+    let (low, high) = range(&values.iter().copied().chain(mark).collect::<Vec<_>>());
+    let span = (high - low).max(1e-9);
+    let y = |value: f64| 10.0 + (height - 20.0) * (1.0 - (value - low) / span);
+    let x = |step: usize| left + (width - left - 10.0) * step as f64 / (values.len().max(2) - 1) as f64;
+    let points: Vec<String> =
+        values.iter().enumerate().map(|(step, value)| format!("{:.1},{:.1}", x(step), y(*value))).collect();
+    let dashed = mark.map_or(String::new(), |mark| {
+        let y = y(mark);
+        format!("<line x1={left} x2={} y1={y:.1} y2={y:.1} stroke=#c60 stroke-dasharray=6 />", width - 10.0)
+    });
+    format!(
+        "<svg viewBox=\"0 0 {width} {height}\" role=img>{dashed}<polyline fill=none stroke=#06c stroke-width=1.5 \
+         points=\"{}\" /><text x=4 y=18 font-size=13>{high:.3}</text><text x=4 y={} font-size=13>{low:.3}</text></svg>",
+        points.join(" "),
+        height - 8.0
+    )
+}
+
+fn range(values: &[f64]) -> (f64, f64) {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if values.is_empty() { (0.0, 1.0) } else { (low, high) }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::tests::line;
+
+    #[test]
+    fn sparklines_go_from_lowest_to_highest() {
+        assert_eq!(sparkline(&[0.0, 7.0]), "\u{2581}\u{2588}");
+        assert_eq!(sparkline(&[1.0, 1.0]).chars().count(), 2);
+        assert_eq!(sparkline(&[]), "");
+        assert_eq!(sparkline(&(0..1000).map(f64::from).collect::<Vec<_>>()).chars().count(), SPARKS);
+    }
+
+    #[test]
+    fn the_page_stands_alone_and_escapes_what_came_from_outside() {
+        let interval = Interval { n: 600, mean: 0.2, low: 0.1, high: 0.3 };
+        let report = Report {
+            learned: true,
+            seed: 1,
+            seconds: 99.0,
+            sft_steps: 10,
+            bundled: vec![BundledRow {
+                question_id: "<script>".to_owned(),
+                solution: "a&b".to_owned(),
+                expected: "accepted".to_owned(),
+                verdict: "accepted".to_owned(),
+            }],
+            held_out: vec![HeldOut {
+                family: ALL.to_owned(),
+                before: interval,
+                after: interval,
+                gain: interval,
+            }],
+            control: None,
+            steps: (1..=20).map(line).collect(),
+            files: Files::in_dir(Path::new("out")),
+        };
+        let page = report.html();
+        assert!(
+            page.contains("&lt;script&gt;") && !page.contains("<script") && !page.contains("http"),
+            "{page}"
+        );
+        assert_eq!(page.matches("<svg").count(), 4);
+        let table = report.table();
+        assert!(table.contains("It learned: accuracy +0.200 (+0.100 .. +0.300, n = 600)"), "{table}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Supervised fine-tuning: rows of (prompt, completion), cross-entropy on the completion's tokens.
+
+use std::path::Path;
+
+use assay_testsets::Problem;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{self, Row, stream};
+use crate::interrupt::interrupted;
+use crate::policy::{Policy, Sampling};
+use crate::progress::Progress;
+use crate::recipe::{Recipe, Sft};
+use crate::tasks::{Family, Split};
+use crate::train::TrainError;
+
+/// Where an SFT stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Steps done.
+    pub step: u64,
+    /// Whether it ended, by its steps or by its accuracy.
+    pub done: bool,
+}
+
+/// The directory of the SFT checkpoint in a run's directory.
+pub const CHECKPOINT: &str = "sft";
+/// Problems of each family that decide when to stop.
+const DEV_PROBLEMS: usize = 128;
+/// Steps between checkpoints.
+const SAVE_EVERY: u64 = 500;
+/// Gradient norm above which the gradient is scaled down.
+const MAX_GRAD_NORM: f64 = 1.0;
+
+/// An SFT.
+#[derive(Debug)]
+pub struct Tuner<'a> {
+    /// What is done.
+    pub recipe: &'a Recipe,
+    /// Its SFT part.
+    pub sft: &'a Sft,
+    /// Who learns.
+    pub policy: Policy,
+    /// Where the checkpoint goes.
+    pub out: &'a Path,
+    /// Where it stands.
+    pub state: State,
+    /// Who is told.
+    pub progress: &'a Progress,
+}
+
+impl Tuner<'_> {
+    /// Trains until the accuracy or the number of steps is reached; returns with the checkpoint written.
+    pub fn run(&mut self) -> Result<(), TrainError> {
+        let rows = self.sft.file.as_deref().map(data::read_rows).transpose()?;
+        let bar = self.progress.stage("sft", self.sft.steps, self.state.step);
+        let (mut loss, mut accuracy) = (0.0, String::new());
+        while !self.state.done {
+            if interrupted() {
+                self.save()?;
+                return Err(TrainError::Interrupted {
+                    step: self.state.step,
+                    command: "sft",
+                    out: self.out.to_owned(),
+                });
+            }
+            let batch = self.batch(rows.as_deref());
+            loss = self.policy.learn(&batch, self.learning_rate(), MAX_GRAD_NORM)?;
+            self.state.step += 1;
+            if self.looks() {
+                let (enough, what) = self.look()?;
+                self.state.done = enough;
+                accuracy = what;
+            }
+            self.state.done |= self.state.step >= self.sft.steps;
+            bar.advance(1, &format!("loss {loss:.3} {accuracy}"));
+            if self.state.step.is_multiple_of(SAVE_EVERY) {
+                self.save()?;
+            }
+        }
+        drop(bar);
+        self.progress.note(&format!("sft: {} steps, loss {loss:.3} {accuracy}", self.state.step));
+        self.save()
+    }
+
+    fn batch(&self, rows: Option<&[Row]>) -> Vec<Row> {
+        let (seed, step) = (self.recipe.seed, self.state.step);
+        let mut batch = data::family_rows(&self.sft.rows, &mut stream(seed, "sft rows", step));
+        if let Some(rows) = rows {
+            batch.extend(data::file_rows(rows, self.sft.file_rows, step, seed));
+        }
+        batch
+    }
+
+    fn learning_rate(&self) -> f64 {
+        let done = (self.state.step + 1) as f64 / self.sft.warmup.max(1) as f64;
+        self.sft.learning_rate * done.min(1.0)
+    }
+
+    fn looks(&self) -> bool {
+        self.sft.until_accuracy < 1.0 && self.state.step.is_multiple_of(self.sft.check_every.max(1))
+    }
+
+    /// Greedy exact matches on development problems of each family: whether all reached the goal, and the figures.
+    fn look(&self) -> Result<(bool, String), TrainError> {
+        let families = Family::ALL.into_iter().filter(|family| self.sft.rows.contains_key(family.name()));
+        let figures: Vec<(Family, f64)> = families
+            .map(|family| Ok((family, self.exact_matches(family)?)))
+            .collect::<Result<_, TrainError>>()?;
+        let enough = figures.iter().all(|(_, matches)| *matches >= self.sft.until_accuracy);
+        let what: Vec<String> =
+            figures.iter().map(|(family, matches)| format!("{family} {matches:.2}")).collect();
+        Ok((enough, what.join(" ")))
+    }
+
+    /// The share of development questions answered with the very completion a row would show: no verifier
+    /// needed to know when to stop.
+    fn exact_matches(&self, family: Family) -> Result<f64, TrainError> {
+        let mut rng = stream(self.recipe.seed, "dev", 0);
+        let questions = family.distinct(Split::Dev, DEV_PROBLEMS, &mut rng);
+        let problems: Vec<Problem> = questions.iter().map(|question| question.problem.clone()).collect();
+        let sampling = Sampling {
+            temperature: 0.0,
+            max_completion_length: self.recipe.eval.max_completion_length,
+            seed: self.recipe.seed,
+            purpose: "dev",
+            step: self.state.step,
+        };
+        let rollouts = self.policy.sample(&problems, 1, &sampling)?;
+        let right = questions
+            .iter()
+            .zip(&rollouts)
+            .filter(|(question, rollout)| question.completion == rollout.completion);
+        Ok(right.count() as f64 / DEV_PROBLEMS as f64)
+    }
+
+    fn save(&self) -> Result<(), TrainError> {
+        Ok(self.policy.save(&self.out.join(CHECKPOINT), &self.state)?)
+    }
+}

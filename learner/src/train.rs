@@ -1,0 +1,411 @@
+//! The loop: prompts -> rollouts -> rewards -> advantages -> update -> temperature -> checkpoint.
+//!
+//! It is the only place where state goes round. The state is small and whole: the policy, its optimizer, and
+//! [`State`]. All randomness follows from (seed, purpose, step), see `data.rs`. So a run cut between two
+//! checkpoints repeats the steps it lost, bit for bit, timings aside.
+//!
+//! A step cut short (by a signal, or because no rewards came) leaves the state as the step before left it:
+//! only the update, which comes last, changes anything.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{DataError, Sources, stream};
+use crate::error::EngineError;
+use crate::grpo;
+use crate::interrupt::interrupted;
+use crate::metrics::{MetricsWriter, StepMetrics};
+use crate::policy::{Policy, Sampling};
+use crate::progress::Progress;
+use crate::recipe::{Overlong, Recipe, RecipeError, Stage};
+use crate::reward_client::{Answer, Ask, Grade, RewardError};
+use crate::rollout::{FinishReason, Group, Rollout};
+use crate::temperature::{self, Drift, Measured, Mode, Unreachable};
+
+/// Where a run stands, beside the policy and its optimizer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Steps done over all stages.
+    pub step: u64,
+    /// Index of the stage under way.
+    pub stage: usize,
+    /// Steps done of it.
+    pub stage_step: u64,
+    /// Its sampling temperature, once calibrated.
+    pub temperature: Option<f64>,
+}
+
+/// Why training stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A signal; a checkpoint was written.
+    #[error(
+        "interrupted after step {step}; go on with `assay-train {command} --config {recipe} --out {out} --resume`",
+        recipe = out.join(crate::run::RECIPE).display(), out = out.display()
+    )]
+    Interrupted {
+        /// The last step done.
+        step: u64,
+        /// What goes on.
+        command: &'static str,
+        /// The run's directory.
+        out: PathBuf,
+    },
+    /// The policy, its optimizer or their files.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The verifier refused.
+    #[error(transparent)]
+    Reward(#[from] RewardError),
+    /// The recipe's file.
+    #[error(transparent)]
+    RecipeFile(#[from] RecipeError),
+    /// No temperature gives the entropy asked for.
+    #[error("stage `{stage}`: {source}")]
+    Unreachable {
+        /// Which stage.
+        stage: String,
+        /// What was tried.
+        source: Unreachable,
+    },
+    /// Probes never confirmed the temperature.
+    #[error(
+        "stage `{stage}`: no temperature was confirmed in {probes} probes; the last, {temperature:.3}, gave entropy \
+         {entropy:.3}; raise temperature.tolerance or temperature.probe"
+    )]
+    Unconfirmed {
+        /// Which stage.
+        stage: String,
+        /// How many probes were drawn.
+        probes: u32,
+        /// The last temperature.
+        temperature: f64,
+        /// Its entropy on a fresh probe.
+        entropy: f64,
+    },
+    /// The verifier answered nothing for some steps on end.
+    #[error("no rollout got a reward in {steps} steps on end; the last reason: {reason}")]
+    NoRewards {
+        /// How many steps.
+        steps: u32,
+        /// What the last answer said.
+        reason: String,
+    },
+    /// Training data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The recipe lacks something, or the run's directory does.
+    #[error("{0}")]
+    Recipe(String),
+    /// Our own verifier did not start.
+    #[error("cannot start a verifier: {0}")]
+    Verifier(std::io::Error),
+    /// A file of the run could not be written or read.
+    #[error("{path}: {source}; free some space or choose another --out", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Steps without a single reward after which the run stops: a verifier that is gone does not come back unseen.
+const PATIENCE: u32 = 3;
+/// Probes drawn before calibration gives up.
+const MOST_PROBES: u32 = 8;
+
+/// A run of reinforcement learning.
+#[derive(Debug)]
+pub struct Trainer<'a, G: Grade> {
+    /// What is done.
+    pub recipe: &'a Recipe,
+    /// Where prompts come from.
+    pub sources: &'a Sources,
+    /// Who learns.
+    pub policy: Policy,
+    /// Who says what is right.
+    pub grader: &'a G,
+    /// Where checkpoints and metrics go.
+    pub out: &'a Path,
+    /// Where the run stands.
+    pub state: State,
+    /// Who is told.
+    pub progress: &'a Progress,
+}
+
+/// The directory of the RL checkpoint in a run's directory.
+pub const CHECKPOINT: &str = "rl";
+/// The metrics file in a run's directory.
+pub const METRICS: &str = "metrics.jsonl";
+
+impl<G: Grade> Trainer<'_, G> {
+    /// Runs the stages that are left. Returns when the last step is done and saved.
+    pub fn run(&mut self) -> Result<(), TrainError> {
+        let path = self.out.join(METRICS);
+        let failed = |source| TrainError::File { path: path.clone(), source };
+        let mut metrics = MetricsWriter::open(&path, self.state.step).map_err(failed)?;
+        let mut unrewarded = 0;
+        while let Some(stage) = self.recipe.rl.get(self.state.stage) {
+            if self.state.stage_step == stage.steps {
+                self.state = State { step: self.state.step, stage: self.state.stage + 1, ..State::default() };
+                continue;
+            }
+            let bar = self.progress.stage(&stage.name, stage.steps, self.state.stage_step);
+            while self.state.stage_step < stage.steps {
+                match self.guarded_step(stage)? {
+                    Done::Step(line) => {
+                        unrewarded = 0;
+                        metrics.write(&line).map_err(failed)?;
+                        bar.step(&line);
+                        self.watch(stage, &line);
+                    }
+                    Done::NoRewards(reason) => {
+                        unrewarded += 1;
+                        if unrewarded == PATIENCE {
+                            self.save()?;
+                            return Err(TrainError::NoRewards { steps: unrewarded, reason });
+                        }
+                        self.progress.warn(&format!("a step without any reward is drawn again: {reason}"));
+                    }
+                }
+                if self.state.stage_step.is_multiple_of(stage.save_every.max(1)) {
+                    self.save()?;
+                }
+            }
+        }
+        self.save()
+    }
+
+    /// A step, or the checkpoint that an interrupted one leaves.
+    fn guarded_step(&mut self, stage: &Stage) -> Result<Done, TrainError> {
+        let done = if interrupted() { Err(self.stopped()) } else { self.step(stage) };
+        if interrupted() && !matches!(done, Ok(Done::Step(_))) {
+            self.save()?;
+            return Err(self.stopped());
+        }
+        done
+    }
+
+    fn stopped(&self) -> TrainError {
+        TrainError::Interrupted { step: self.state.step, command: "rl", out: self.out.to_owned() }
+    }
+
+    /// One batch of rollouts and one update.
+    fn step(&mut self, stage: &Stage) -> Result<Done, TrainError> {
+        let step = self.state.step + 1;
+        let temperature = match self.state.temperature {
+            Some(temperature) => temperature,
+            None => self.start_temperature(stage)?,
+        };
+        self.state.temperature = Some(temperature);
+
+        let started = Instant::now();
+        let problems = self.sources.draw(&stage.prompts, &mut stream(self.recipe.seed, "prompts", step));
+        let rollouts = self.policy.sample(
+            &problems,
+            stage.rollouts,
+            &self.sampling(stage, temperature, "rollouts", step),
+        )?;
+        let seconds_rollout = started.elapsed().as_secs_f64();
+
+        let started = Instant::now();
+        let by_prompt = problems.iter().flat_map(|problem| std::iter::repeat_n(problem, stage.rollouts));
+        let asks: Vec<Ask<'_>> = by_prompt
+            .zip(&rollouts)
+            .map(|(problem, rollout)| Ask::completion(problem, &rollout.completion))
+            .collect();
+        let answers = self.grader.grade(&asks)?;
+        let seconds_reward = started.elapsed().as_secs_f64();
+        if interrupted() {
+            // The verifier got the signal too; what it left unanswered must not shape an update.
+            return Err(self.stopped());
+        }
+
+        let started = Instant::now();
+        let all = Batch::of(&rollouts, &answers);
+        let groups = groups(rollouts, &answers, stage.rollouts);
+        if groups.iter().all(|group| group.rollouts().is_empty()) {
+            return Ok(Done::NoRewards(all.reason));
+        }
+        let learning_rate = stage.learning_rate;
+        let updated =
+            self.policy.update(&weighted(&groups, stage), temperature, learning_rate, stage.max_grad_norm)?;
+        let measured = Measured { entropy: updated.entropy, variance: updated.variance };
+        self.state.step = step;
+        self.state.stage_step += 1;
+        self.state.temperature = Some(stage.temperature.after_step(temperature, measured));
+
+        let rewards: Vec<f64> = groups.iter().flat_map(|group| group.rewards().to_vec()).collect();
+        let (reward_mean, reward_std) = grpo::mean_std(&rewards);
+        Ok(Done::Step(StepMetrics {
+            step,
+            stage: stage.name.clone(),
+            reward_mean,
+            reward_std,
+            entropy: updated.entropy,
+            temperature,
+            completion_length_mean: all.completion_length_mean,
+            truncated_fraction: all.truncated_fraction,
+            zero_std_fraction: groups.iter().filter(|group| group.is_zero_std()).count() as f64
+                / groups.len() as f64,
+            infra_error_fraction: all.infra_error_fraction,
+            grad_norm: updated.grad_norm,
+            learning_rate,
+            logprob_gap: updated.logprob_gap,
+            seconds_rollout,
+            seconds_reward,
+            seconds_update: started.elapsed().as_secs_f64(),
+        }))
+    }
+
+    /// The temperature a stage starts with: the recipe's, or one that a fresh probe confirms.
+    fn start_temperature(&self, stage: &Stage) -> Result<f64, TrainError> {
+        let rule = &stage.temperature;
+        if rule.mode == Mode::Fixed {
+            return Ok(rule.start);
+        }
+        let calibrated = self.calibrate(stage)?;
+        self.progress.note(&format!(
+            "stage {}: temperature {:.3}, entropy {:.3} on a fresh probe",
+            stage.name, calibrated.temperature, calibrated.entropy
+        ));
+        Ok(calibrated.temperature)
+    }
+
+    /// Looks for the temperature of a stage: solve on one probe's logits, confirm on the next probe.
+    pub fn calibrate(&self, stage: &Stage) -> Result<Calibrated, TrainError> {
+        let rule = &stage.temperature;
+        let mut temperature = rule.start;
+        let mut entropy = 0.0;
+        for probe in 1..=MOST_PROBES {
+            let rollouts = self.probe(stage, temperature, probe)?;
+            entropy = self.policy.measure(&rollouts, temperature)?.entropy;
+            if rule.confirms(entropy) {
+                return Ok(Calibrated { temperature, entropy, probes: probe });
+            }
+            let measure = |t| self.policy.measure(&rollouts, t).map_err(Solving::Engine);
+            temperature =
+                temperature::solve(temperature, rule.target, measure).map_err(|error| match error {
+                    Solving::Engine(error) => TrainError::Engine(error),
+                    Solving::Unreachable(source) => {
+                        TrainError::Unreachable { stage: stage.name.clone(), source }
+                    }
+                })?;
+        }
+        Err(TrainError::Unconfirmed { stage: stage.name.clone(), probes: MOST_PROBES, temperature, entropy })
+    }
+
+    /// Fresh rollouts of the stage's own mix of prompts, one each; probes of different numbers are independent.
+    pub fn probe(&self, stage: &Stage, temperature: f64, probe: u32) -> Result<Vec<Rollout>, EngineError> {
+        let at = self.state.step * u64::from(MOST_PROBES) + u64::from(probe);
+        let mut rng = stream(self.recipe.seed, "probe prompts", at);
+        let mut problems = Vec::new();
+        while problems.len() < stage.temperature.probe {
+            problems.extend(self.sources.draw(&stage.prompts, &mut rng));
+        }
+        self.policy.sample(&problems, 1, &self.sampling(stage, temperature, "probe", at))
+    }
+
+    fn sampling(&self, stage: &Stage, temperature: f64, purpose: &'static str, step: u64) -> Sampling {
+        let max_completion_length = stage.max_completion_length;
+        Sampling { temperature, max_completion_length, seed: self.recipe.seed, purpose, step }
+    }
+
+    fn watch(&self, stage: &Stage, line: &StepMetrics) {
+        if let Some(drift) = stage.temperature.drift(line.entropy) {
+            let side = match drift {
+                Drift::Low => "below",
+                Drift::High => "above",
+            };
+            let [low, high] = stage.temperature.alarm_band;
+            self.progress.warn_once(&format!(
+                "stage {} step {}: entropy {:.3} is {side} the band {low}..{high}",
+                stage.name, line.step, line.entropy
+            ));
+        }
+    }
+
+    fn save(&self) -> Result<(), TrainError> {
+        Ok(self.policy.save(&self.out.join(CHECKPOINT), &self.state)?)
+    }
+}
+
+/// A temperature that a fresh probe confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Calibrated {
+    /// The temperature.
+    pub temperature: f64,
+    /// The entropy of the probe that confirmed it.
+    pub entropy: f64,
+    /// Probes drawn in all.
+    pub probes: u32,
+}
+
+/// What a step came to.
+enum Done {
+    Step(StepMetrics),
+    /// Nothing was graded, nothing was learned; why.
+    NoRewards(String),
+}
+
+enum Solving {
+    Engine(EngineError),
+    Unreachable(Unreachable),
+}
+
+impl From<Unreachable> for Solving {
+    fn from(error: Unreachable) -> Solving {
+        Solving::Unreachable(error)
+    }
+}
+
+/// The figures of all rollouts of a step, dropped ones included.
+struct Batch {
+    completion_length_mean: f64,
+    truncated_fraction: f64,
+    infra_error_fraction: f64,
+    /// Why the last one without a reward has none.
+    reason: String,
+}
+
+impl Batch {
+    fn of(rollouts: &[Rollout], answers: &[Answer]) -> Batch {
+        let share = |count: usize| count as f64 / rollouts.len().max(1) as f64;
+        let infra = |answer: &&Answer| matches!(answer, Answer::InfraError(_));
+        let reason = answers.iter().rev().find_map(|answer| match answer {
+            Answer::InfraError(reason) | Answer::Unsupported(reason) => Some(reason.clone()),
+            Answer::Graded { .. } => None,
+        });
+        Batch {
+            completion_length_mean: share(rollouts.iter().map(|rollout| rollout.completion_ids.len()).sum()),
+            truncated_fraction: share(rollouts.iter().filter(|rollout| is_truncated(rollout)).count()),
+            infra_error_fraction: share(answers.iter().filter(infra).count()),
+            reason: reason.unwrap_or_default(),
+        }
+    }
+}
+
+fn is_truncated(rollout: &Rollout) -> bool {
+    rollout.finish_reason == FinishReason::Length
+}
+
+/// Rollouts come prompt by prompt, `size` of each.
+fn groups(rollouts: Vec<Rollout>, answers: &[Answer], size: usize) -> Vec<Group> {
+    let rewards: Vec<Option<f64>> = answers.iter().map(Answer::reward).collect();
+    let mut rollouts = rollouts.into_iter();
+    rewards.chunks(size).map(|rewards| Group::new(rollouts.by_ref().take(size).collect(), rewards)).collect()
+}
+
+/// Every rollout that is trained on, with the loss's weight of each of its tokens.
+fn weighted<'g>(groups: &'g [Group], stage: &Stage) -> Vec<(&'g Rollout, f64)> {
+    let rollouts: Vec<&Rollout> = groups.iter().flat_map(|group| group.rollouts()).collect();
+    let advantages: Vec<f64> = groups.iter().flat_map(Group::advantages).collect();
+    let lengths: Vec<usize> = rollouts.iter().map(|rollout| rollout.completion_ids.len()).collect();
+    let masked: Vec<bool> =
+        rollouts.iter().map(|rollout| stage.overlong == Overlong::Mask && is_truncated(rollout)).collect();
+    rollouts.into_iter().zip(grpo::token_weights(&advantages, &lengths, &masked)).collect()
+}

@@ -1,0 +1,140 @@
+//! The loop learns, repeats itself after a cut, and calibrates, on a policy of two layers with a reward function
+//! in this process.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+use std::cell::Cell;
+use std::path::Path;
+
+use assay_learner::metrics::{self, StepMetrics};
+use assay_learner::progress::Progress;
+use assay_learner::recipe::Recipe;
+use assay_learner::reward_client::{Answer, Ask, Grade, RewardError};
+use assay_learner::run::Run;
+use assay_learner::train::{CHECKPOINT, METRICS, State, Trainer};
+
+/// Scores a completion by a function of its text; breaks down at one call if told to.
+struct Local {
+    score: fn(&str) -> f64,
+    calls: Cell<u32>,
+    breaks_at: Option<u32>,
+}
+
+impl Local {
+    fn new(score: fn(&str) -> f64) -> Local {
+        Local { score, calls: Cell::new(0), breaks_at: None }
+    }
+}
+
+impl Grade for Local {
+    fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
+        self.calls.set(self.calls.get() + 1);
+        if self.breaks_at == Some(self.calls.get()) {
+            return Err(RewardError::Setup("broken on purpose".to_owned()));
+        }
+        let answer =
+            |ask: &Ask<'_>| Answer::Graded { reward: (self.score)(ask.completion), verdict: String::new() };
+        Ok(asks.iter().map(answer).collect())
+    }
+}
+
+/// The share of digits: a reward dense enough to be found from random weights.
+fn digits(completion: &str) -> f64 {
+    completion.chars().filter(char::is_ascii_digit).count() as f64 / completion.chars().count().max(1) as f64
+}
+
+fn recipe(steps: u64) -> Recipe {
+    let text = format!(
+        "seed = 3\n[model]\nhidden_size = 32\nintermediate_size = 64\nnum_hidden_layers = 2\n\
+         num_attention_heads = 2\nnum_key_value_heads = 1\nmax_position_embeddings = 32\n\
+         [[rl]]\nname = 'first'\nprompts = {{ arithmetic = 8 }}\nrollouts = 8\nsteps = {steps}\n\
+         max_completion_length = 6\nlearning_rate = 5e-3\nsave_every = 2\ntemperature = {{ mode = 'fixed' }}\n\
+         [[rl]]\nname = 'second'\nprompts = {{ arithmetic = 4 }}\nrollouts = 4\nsteps = 2\n\
+         max_completion_length = 6\nlearning_rate = 5e-3\n\
+         temperature = {{ mode = 'servo', tolerance = 9.0, probe = 8 }}\n"
+    );
+    Recipe::parse("test.toml", &text).unwrap()
+}
+
+fn lines(out: &Path) -> Vec<StepMetrics> {
+    metrics::read(&out.join(METRICS)).unwrap()
+}
+
+#[test]
+fn the_reward_rises() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::start(recipe(40), dir.path(), Progress::quiet()).unwrap();
+    run.rl(&Local::new(digits), dir.path(), false).unwrap();
+    let lines = lines(dir.path());
+    assert_eq!(lines.len(), 42);
+    let reward =
+        |lines: &[StepMetrics]| lines.iter().map(|line| line.reward_mean).sum::<f64>() / lines.len() as f64;
+    let (first, last) = (reward(&lines[..5]), reward(&lines[35..40]));
+    assert!(first < 0.2 && last > 0.6, "reward went from {first} to {last}");
+    assert!(lines.iter().all(|line| line.logprob_gap < 1e-4), "the sampler and the trainer are one model");
+    assert!(lines.iter().all(|line| line.infra_error_fraction == 0.0));
+}
+
+#[test]
+fn a_run_that_was_cut_goes_on_bit_for_bit() {
+    let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let run = |out: &Path, grader: &Local, resume| {
+        Run::start(recipe(5), out, Progress::quiet()).unwrap().rl(grader, out, resume)
+    };
+    run(whole.path(), &Local::new(digits), false).unwrap();
+    // Cut in step 4: the checkpoint is of step 2, metrics.jsonl already has step 3.
+    run(cut.path(), &Local { breaks_at: Some(4), ..Local::new(digits) }, false).unwrap_err();
+    assert_eq!(lines(cut.path()).len(), 3);
+    run(cut.path(), &Local::new(digits), true).unwrap();
+    let without_timings = |out: &Path| -> Vec<StepMetrics> {
+        lines(out).into_iter().map(StepMetrics::without_timings).collect()
+    };
+    assert_eq!(without_timings(whole.path()), without_timings(cut.path()));
+    let weights = |out: &Path| std::fs::read(out.join(CHECKPOINT).join("model.safetensors")).unwrap();
+    assert!(weights(whole.path()) == weights(cut.path()), "the weights differ");
+}
+
+/// A verifier that answers nothing must not turn into zero rewards: the run stops, nothing was learned.
+#[test]
+fn without_rewards_nothing_is_learned() {
+    struct Gone;
+    impl Grade for Gone {
+        fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
+            Ok(asks.iter().map(|_| Answer::InfraError("gone".to_owned())).collect())
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::start(recipe(5), dir.path(), Progress::quiet()).unwrap();
+    let error = run.rl(&Gone, dir.path(), false).unwrap_err().to_string();
+    assert!(error.contains("no rollout got a reward") && error.contains("gone"), "{error}");
+    assert!(lines(dir.path()).is_empty());
+}
+
+#[test]
+fn a_fresh_probe_confirms_the_calibrated_temperature() {
+    let text = "seed = 5\n[model]\nhidden_size = 32\nintermediate_size = 64\nnum_hidden_layers = 2\n\
+        num_attention_heads = 2\nnum_key_value_heads = 1\nmax_position_embeddings = 32\n\
+        [sft]\nrows = { arithmetic = 64 }\nsteps = 150\nlearning_rate = 5e-3\nwarmup = 10\n\
+        [[rl]]\nname = 'math'\nprompts = { arithmetic = 8 }\nrollouts = 8\nsteps = 1\nmax_completion_length = 8\n\
+        learning_rate = 1e-4\n";
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = Recipe::parse("test.toml", text).unwrap();
+    let run = Run::start(recipe, dir.path(), Progress::quiet()).unwrap();
+    let (policy, steps) = run.sft(false).unwrap();
+    assert_eq!(steps, 150);
+    let trainer = Trainer {
+        recipe: &run.recipe,
+        sources: &run.sources,
+        policy,
+        grader: &Local::new(digits),
+        out: dir.path(),
+        state: State::default(),
+        progress: &run.progress,
+    };
+    let found = trainer.calibrate(&run.recipe.rl[0]).unwrap();
+    assert!((found.entropy - 0.3).abs() <= 0.03, "{found:?}");
+    // Another probe, with other prompts and other draws, agrees within the noise of a probe.
+    let rollouts = trainer.probe(&run.recipe.rl[0], found.temperature, 99).unwrap();
+    let entropy = trainer.policy.measure(&rollouts, found.temperature).unwrap().entropy;
+    assert!((entropy - 0.3).abs() <= 0.06, "{entropy} at {found:?}");
+}
