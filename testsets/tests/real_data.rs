@@ -6,15 +6,15 @@ use assay_testsets::{Format, Problem, Task, TestType, load, load_completions};
 use std::path::{Path, PathBuf};
 
 fn data() -> Option<PathBuf> {
-    let folder = match std::env::var_os("ASSAY_EVAL_DATA") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-    };
-    if !folder.exists() {
-        println!("skipped: no measuring data at {}", folder.display());
+    if let Some(named) = std::env::var_os("ASSAY_EVAL_DATA") {
+        return Some(PathBuf::from(named));
+    }
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    if !beside.exists() {
+        println!("skipped: no measuring data at {}; ASSAY_EVAL_DATA may name them", beside.display());
         return None;
     }
-    Some(folder)
+    Some(beside)
 }
 
 fn all(path: &Path, format: Format) -> Vec<Problem> {
