@@ -23,8 +23,9 @@ fn a_broken_sandbox_gives_no_verdict() {
     let judged = judge.judge(&problem, &submission, &options);
     assert!(matches!(&judged, Ok(Judged::Graded(j)) if j.verdict == Verdict::Accepted), "{judged:?}");
 
-    for pid in children_of(std::process::id()) {
-        Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill is installed");
+    for pid in descendants_of(std::process::id()) {
+        // One may have ended with its parent already.
+        Command::new("kill").args(["-KILL", &pid.to_string()]).output().expect("kill is installed");
     }
     for _ in 0..3 {
         let judged = judge.judge(&problem, &submission, &options);
@@ -32,14 +33,19 @@ fn a_broken_sandbox_gives_no_verdict() {
     }
 }
 
-/// The spawner, and whatever else this process started.
-fn children_of(pid: u32) -> Vec<u32> {
+/// Spawner, slots and interpreters: all that this process started and what that started.
+fn descendants_of(pid: u32) -> Vec<u32> {
     let parent = |stat: &str| stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok();
     let pids = fs::read_dir("/proc").expect("procfs").flatten();
-    pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|child| {
-            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-            parent(&stat) == Some(pid)
-        })
-        .collect()
+    let parents: Vec<(u32, u32)> = pids
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter_map(|pid| Some((pid, parent(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?)))
+        .collect();
+    let mut found = vec![pid];
+    let mut at = 0;
+    while let Some(&pid) = found.get(at) {
+        found.extend(parents.iter().filter(|(_, parent)| *parent == pid).map(|(child, _)| *child));
+        at += 1;
+    }
+    found.split_off(1)
 }

@@ -32,7 +32,7 @@ fn check(problem: &Problem, rows: &[(&str, JudgeOptions, Verdict, &str)]) {
         let judgement = judgement(result);
         assert_eq!(judgement.verdict, *verdict, "{completion}: {judgement:?}");
         assert!(judgement.reason.contains(reason), "{completion}: {}", judgement.reason);
-        assert_eq!(judgement.verdict == Verdict::Accepted, judgement.failed_test.is_none());
+        assert!(judgement.verdict != Verdict::Accepted || judgement.failed_test.is_none());
     }
 }
 
