@@ -8,7 +8,7 @@ use std::process::Command;
 
 use assay_sandbox::{Sandbox, SandboxConfig};
 use assay_verifier::{Judge, JudgeError, JudgeOptions, Judged, Mode, Submission, Verdict};
-use common::{sandbox, stdin_problem};
+use common::stdin_problem;
 
 #[test]
 fn a_broken_sandbox_gives_no_verdict() {
@@ -19,10 +19,16 @@ fn a_broken_sandbox_gives_no_verdict() {
     let problem = stdin_problem(&[("1", "1")]);
     let submission = Submission { question_id: "p".into(), completion: "print(input())".into() };
     let options = JudgeOptions { mode: Mode::Code, ..JudgeOptions::default() };
-    let judge = Judge::new(Some(sandbox()));
+    // A spawner that dies is replaced, so the executable it would come from goes too.
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let helper = folder.path().join("assay");
+    fs::copy(env!("CARGO_BIN_EXE_assay"), &helper).expect("a copy of the binary");
+    let config = SandboxConfig { helper: Some(helper.clone()), ..SandboxConfig::default() };
+    let judge = Judge::new(Some(Sandbox::start(&config).expect("the sandbox starts")));
     let judged = judge.judge(&problem, &submission, &options);
     assert!(matches!(&judged, Ok(Judged::Graded(j)) if j.verdict == Verdict::Accepted), "{judged:?}");
 
+    fs::remove_file(&helper).expect("remove the helper");
     for pid in descendants_of(std::process::id()) {
         // One may have ended with its parent already.
         Command::new("kill").args(["-KILL", &pid.to_string()]).output().expect("kill is installed");
