@@ -13,9 +13,9 @@
 //! three fresh slots, and that is a security violation.
 
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use assay_sandbox::{Executable, Language, Limits, Prepared, Program, Sandbox, SandboxError, Termination};
+use assay_sandbox::{Executable, Language, Limits, Prepared, Program, Sandbox, SandboxError, Termination, Usage};
 use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits};
 
 use crate::code::{self, CodeRun};
@@ -334,15 +334,22 @@ fn judge_math(task: &MathTask, completion: &str, options: &JudgeOptions) -> Resu
         Ok(gold) => gold,
         Err(unreadable) => return Ok(Judged::Unsupported { reason: unreadable.to_string() }),
     };
+    let started = Instant::now();
     let result = math::grade(&gold, prediction, &profile);
-    let happened = match result.verdict {
-        MathVerdict::Equal => Happened::AnswerEqual,
-        MathVerdict::Different | MathVerdict::Unsupported | MathVerdict::Limit => Happened::AnswerNotEqual,
-        MathVerdict::NoAnswer => Happened::NothingToGrade,
+    let elapsed = started.elapsed();
+    // A prediction that can't be read or afforded is graded wrong, and the reason keeps the difference.
+    let (happened, prefix) = match result.verdict {
+        MathVerdict::Equal => (Happened::AnswerEqual, ""),
+        MathVerdict::Different => (Happened::AnswerNotEqual, ""),
+        MathVerdict::Unsupported => (Happened::AnswerNotEqual, "unsupported_answer: "),
+        MathVerdict::Limit => (Happened::AnswerNotEqual, "limit: "),
+        MathVerdict::NoAnswer => (Happened::NothingToGrade, ""),
     };
     Ok(Judged::Graded(Judgement {
         passed: usize::from(result.verdict == MathVerdict::Equal),
-        reason: result.reason.into_owned(),
+        reason: format!("{prefix}{}", result.reason),
+        // The checker neither waits nor shares: its wall time is its CPU time.
+        usage: Usage { cpu_time: elapsed, wall_time: elapsed, peak_memory: 0 },
         proof: result.proof.map(|proof| proof.to_string()),
         extraction: Some(result.extraction.as_str().to_owned()),
         ..Judgement::before_tests(happened, 1)

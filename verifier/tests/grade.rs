@@ -223,3 +223,29 @@ fn wrong_input_is_one_clear_line() {
     let output = grade(path, &["problems.jsonl", "missing.json", "--out", "o", "--allow-missing"]);
     assert!(output.status.success(), "{}", stderr(&output));
 }
+
+/// Math and code go through the same command.
+#[test]
+fn math_rows_are_graded_too() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let problems = [
+        json!({"question_id": "half", "problem": "1/2?", "answer": "\\frac{1}{2}"}),
+        json!({"question_id": "two", "problem": "1+1?", "answer": "2"}),
+    ];
+    write_lines(&folder.path().join("problems.jsonl"), &problems);
+    let completion = |id: &str, text: &str| json!({"question_id": id, "completion": text});
+    let completions = [
+        completion("half", "\\boxed{0.5}"),
+        completion("two", "\\boxed{3}"),
+        completion("half", "no box"),
+        completion("two", "\\boxed{2}"),
+    ];
+    write_lines(&folder.path().join("completions.jsonl"), &completions);
+    let output = grade(folder.path(), &["problems.jsonl", "completions.jsonl", "--out", "out", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON value on stdout");
+    assert_eq!(report["pass@k"], json!({"1": 0.5}));
+    assert_eq!(report["samples_per_problem"], json!(2));
+    assert_eq!(report["verdicts"]["no_answer"], json!(1));
+    assert_eq!(rows(&folder.path().join("out/graded.jsonl")).len(), 4);
+}

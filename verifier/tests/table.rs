@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use assay_sandbox::Language;
-use assay_testsets::{Checker, Problem, Task};
+use assay_testsets::{Checker, MathTask, Problem, Task};
 use assay_verifier::{
     Extraction, Judge, JudgeError, JudgeOptions, Judged, LimitOverrides, Mode, Profile, Submission, Verdict,
 };
@@ -180,6 +180,34 @@ fn what_is_not_the_submissions_fault() {
     let whole = JudgeOptions { extraction: Some(Extraction::Lcb), mode: Mode::Completion, ..options() };
     let judged = judge.judge(&functional, &submission("no fence"), &whole);
     assert!(matches!(judged, Ok(Judged::Graded(j)) if j.verdict == Verdict::NoAnswer));
+}
+
+#[test]
+fn math_answers() {
+    use Verdict::*;
+    let problem = |gold: &str| Problem {
+        task: Task::Math(MathTask { ground_truth: gold.to_owned() }),
+        ..stdin_problem(&[])
+    };
+    let rows = [
+        ("12", "so \\boxed{12}", Accepted, ""),
+        ("\\frac{1}{2}", "\\boxed{0.5}", Accepted, ""),
+        ("12", "<think>\\boxed{12}</think> \\boxed{13}", WrongAnswer, ""),
+        ("12", "\\boxed{\\zzz \\yyy{}}", WrongAnswer, "unsupported_answer: "),
+        ("12", "the answer is clear", NoAnswer, ""),
+    ];
+    let judge = Judge::new(None);
+    for (gold, completion, verdict, reason) in rows {
+        let submission = Submission { question_id: "p".into(), completion: completion.into() };
+        let judged = judge.judge(&problem(gold), &submission, &JudgeOptions::default());
+        let judgement = judgement(&judged);
+        assert_eq!(judgement.verdict, verdict, "{gold} {completion}: {judgement:?}");
+        assert!(judgement.reason.starts_with(reason), "{judgement:?}");
+        assert_eq!((judgement.passed, judgement.total), (usize::from(verdict == Accepted), 1));
+    }
+    let submission = Submission { question_id: "p".into(), completion: "\\boxed{1}".into() };
+    let empty = judge.judge(&problem(""), &submission, &JudgeOptions::default());
+    assert!(matches!(empty, Ok(Judged::Unsupported { .. })), "{empty:?}");
 }
 
 /// Checkers decide through the same path.
