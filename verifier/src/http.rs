@@ -372,6 +372,7 @@ impl Service {
     /// A failure of ours, counted and logged; its reason goes to the caller too.
     fn infra_error(&self, reason: &str) {
         self.metrics.infra_error();
+        self.health.doubt();
         self.log.event(LogLevel::Error, "infra_error", &[("reason", reason.into())]);
     }
 

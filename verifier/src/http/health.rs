@@ -1,8 +1,9 @@
 //! Whether the service works (`/readyz`), what it is (`/v1/version`), what it did (`/metrics`).
 //!
 //! Ready means: just now a program really ran in the sandbox and came back right, and a right and a wrong
-//! math answer were told apart. The test is run again when asked and the last one is older than
-//! [`FRESH`]; it goes to the front of the queue, so that a full queue is not taken for a broken judge.
+//! math answer were told apart. The test is run again when asked and the last one is older than [`FRESH`],
+//! or we failed since; it goes to the front of the queue, so that a full queue is not taken for a broken
+//! judge.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,7 @@ pub(super) struct Health {
     // Held while a test runs: whoever asks meanwhile waits for its result.
     last: tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>,
     passed: AtomicBool,
+    doubted: AtomicBool,
 }
 
 impl Health {
@@ -39,12 +41,18 @@ impl Health {
             doctor: sandbox.map(Sandbox::doctor),
             last: tokio::sync::Mutex::new(None),
             passed: AtomicBool::new(false),
+            doubted: AtomicBool::new(false),
         }
     }
 
     /// Whether the last self-test passed.
     pub(super) fn last_passed(&self) -> bool {
         self.passed.load(Ordering::Relaxed)
+    }
+
+    /// After a failure of ours: the last self-test says nothing any more.
+    pub(super) fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
     }
 
     /// The sandbox's tier, or why there is none.
@@ -73,7 +81,9 @@ impl Service {
     /// The last self-test's result if it is fresh, else a new one's.
     pub(super) async fn self_test(self: &Arc<Self>) -> Result<(), String> {
         let mut last = self.health.last.lock().await;
-        if let Some((at, result)) = &*last
+        let doubted = self.health.doubted.swap(false, Ordering::Relaxed);
+        if !doubted
+            && let Some((at, result)) = &*last
             && at.elapsed() < FRESH
         {
             return result.clone();
