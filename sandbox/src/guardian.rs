@@ -72,15 +72,19 @@ pub(crate) fn take_line() -> io::Result<Option<OwnedFd>> {
     Ok(LINE.lock().unwrap_or_else(PoisonError::into_inner).take())
 }
 
-/// The next spawner's socket: the guardian sends one for each spawner it starts.
+/// The newest spawner's socket: the guardian sends one for each spawner it starts, and those of spawners that died
+/// before anybody asked are still in line.
 pub(crate) fn next_spawner(line: &OwnedFd) -> io::Result<OwnedFd> {
-    let mut ready = [PollFd::new(line.as_fd(), PollFlags::POLLIN)];
-    if poll(&mut ready, PollTimeout::from(NEXT_SPAWNER.as_millis() as u16))? == 0 {
-        return Err(io::Error::other("the guardian starts no spawner any more"));
+    let mut newest = None;
+    let mut patience = PollTimeout::from(NEXT_SPAWNER.as_millis() as u16);
+    while poll(&mut [PollFd::new(line.as_fd(), PollFlags::POLLIN)], patience)? > 0 {
+        let Some((_, fds)) = protocol::receive::<()>(line)? else {
+            return Err(io::Error::other("the guardian is gone"));
+        };
+        newest = fds.into_iter().next();
+        patience = PollTimeout::ZERO;
     }
-    protocol::receive::<()>(line)?
-        .and_then(|(_, fds)| fds.into_iter().next())
-        .ok_or_else(|| io::Error::other("the guardian is gone"))
+    newest.ok_or_else(|| io::Error::other("the guardian starts no spawner any more"))
 }
 
 /// The descriptor named in the environment, if our parent is the guardian that named it.
