@@ -73,7 +73,7 @@ fn suite(name: &str, no_false_equal: bool) -> Option<f64> {
     let rows = rows(name)?;
     let profile = MathProfile::STRICT;
     let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();
-    let (mut right, mut labelled, mut wrong_equal) = (0, 0, Vec::new());
+    let (mut right, mut labelled, mut wrong_equal) = (0_u32, 0_u32, Vec::new());
     let start = Instant::now();
     for row in &rows {
         let result = graded(row, &profile);
@@ -82,7 +82,7 @@ fn suite(name: &str, no_false_equal: bool) -> Option<f64> {
         let Some(expected) = row.expected else { continue };
         labelled += 1;
         let fits = if expected { verdict == "equal" } else { matches!(verdict, "different" | "no_answer") };
-        right += usize::from(fits);
+        right += u32::from(fits);
         if !fits && labelled - right <= 20 {
             println!("  {}: expected {expected}, {verdict}: {:?} | {:?}", row.id, row.gold, tail(&row.pred));
         }
@@ -90,7 +90,7 @@ fn suite(name: &str, no_false_equal: bool) -> Option<f64> {
             wrong_equal.push(row.id.clone());
         }
     }
-    let share = f64::from(u32::try_from(right).unwrap()) / f64::from(u32::try_from(labelled).unwrap());
+    let share = f64::from(right) / f64::from(labelled);
     println!(
         "{name:20} pairs {:5}  right {:7.3} %  wrong equal {}  {verdicts:?}  {:.0} pairs/s",
         rows.len(),

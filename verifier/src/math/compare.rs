@@ -9,6 +9,7 @@ use super::ast::{Ast, Function, Interval, ListKind, Relation};
 use super::budget::{Fuel, Stop};
 use super::formal::{Base, Factor, Formal, Frac, Mono, Poly};
 use super::identity::{self, Identity};
+use super::lex::sign;
 use super::numeric::{self, Finding};
 use super::parse::{defined_name, is_infinite};
 use super::profile::MathProfile;
@@ -159,7 +160,7 @@ fn shape(ast: &Ast) -> Result<Shape, Stop> {
         Ast::Relation(terms, relations) => relation_shape(terms, relations)?,
         Ast::List(items, kind) => list_shape(items, *kind)?,
         Ast::Set(items) => unnamed(Ast::Set(items.iter().flat_map(plus_minus_values).collect())),
-        Ast::Symbol(name) if &**name == "ℝ" => unnamed(everything()),
+        Ast::Symbol(name) if **name == *sign::REALS.encode_utf8(&mut [0; 4]) => unnamed(everything()),
         Ast::Text(words) if is_everything(words) => unnamed(everything()),
         Ast::Product(factors) if factors.iter().any(|f| matches!(f, Ast::Matrix(_))) => {
             unnamed(scaled_matrix(factors)?)
@@ -775,10 +776,10 @@ impl Comparison<'_> {
     fn exact(&mut self, gold: &Ast, answer: &Ast) -> Result<Found, Stop> {
         let a = self.formal.value(gold)?;
         let b = self.formal.value(answer)?;
-        if let (Some(a), Some(b)) = (a.as_rational(), b.as_rational()) {
-            if a != b {
-                return Ok(Found::Different("another number"));
-            }
+        if let (Some(a), Some(b)) = (a.as_rational(), b.as_rational())
+            && a != b
+        {
+            return Ok(Found::Different("another number"));
         }
         if a.above.has_log_unit() != b.above.has_log_unit() {
             return Ok(Found::Unsupported("a logarithm without a base"));

@@ -277,6 +277,9 @@ impl Frac {
     }
 }
 
+/// A product in canonical form: its rational part, its atoms, and whole powers of groups still to multiply out.
+type Settled = (RBig, Mono, Vec<(Rc<Poly>, u64)>);
+
 /// Builds canonical forms, with the fuel of one comparison.
 #[derive(Debug)]
 pub(crate) struct Formal<'b> {
@@ -466,7 +469,7 @@ impl<'b> Formal<'b> {
     }
 
     /// The product of two products: its rational part, its atoms, and whole powers of groups to multiply out.
-    fn times_mono(&mut self, a: &Mono, b: &Mono, value: RBig) -> Step<(RBig, Mono, Vec<(Rc<Poly>, u64)>)> {
+    fn times_mono(&mut self, a: &Mono, b: &Mono, value: RBig) -> Step<Settled> {
         if b.is_one() {
             return Ok((value, a.clone(), Vec::new()));
         }
@@ -499,11 +502,7 @@ impl<'b> Formal<'b> {
     /// Brings merged factors to canonical form: no zero powers, i to the first power at most, roots of sums below
     /// the first power, and whole powers of primes either all in the coefficient or, where that would be too long a
     /// number, all (those of the coefficient too) in the factors.
-    fn settle(
-        &mut self,
-        mut value: RBig,
-        mut factors: Vec<Factor>,
-    ) -> Step<(RBig, Mono, Vec<(Rc<Poly>, u64)>)> {
+    fn settle(&mut self, mut value: RBig, mut factors: Vec<Factor>) -> Step<Settled> {
         let mut groups = Vec::new();
         let mut whole_bits = 0.0;
         for factor in &mut factors {
@@ -1206,10 +1205,7 @@ impl<'b> Formal<'b> {
                     }
                     Frac::poly(Poly::term(factor.power.to_rational(), exponent))
                 }
-                (Base::Prime(prime), None) => {
-                    let number = self.logarithm_of_number(&RBig::from(*prime), factor.power)?;
-                    number
-                }
+                (Base::Prime(prime), None) => self.logarithm_of_number(&RBig::from(*prime), factor.power)?,
                 (Base::Prime(prime), Some(over)) => {
                     let number = self.logarithm_of_number(&RBig::from(*prime), factor.power)?;
                     self.times(&number, &Frac::poly(Poly::term(RBig::ONE, (**over).clone())))?
@@ -1321,7 +1317,7 @@ impl<'b> Formal<'b> {
         let n = n.ok_or(Stop::Undefined("a factorial of what is not a whole number"))?;
         let mut powers = BTreeMap::new();
         self.add_factorial(&mut powers, n, 1)?;
-        self.from_primes(powers)
+        self.product_of_primes(powers)
     }
 
     fn binomial(&mut self, above: &Frac, below: &Frac) -> Step<Frac> {
@@ -1338,7 +1334,7 @@ impl<'b> Formal<'b> {
         self.add_factorial(&mut powers, n, 1)?;
         self.add_factorial(&mut powers, k, -1)?;
         self.add_factorial(&mut powers, n - k, -1)?;
-        self.from_primes(powers)
+        self.product_of_primes(powers)
     }
 
     /// Adds the prime exponents of n! (Legendre), `sign` times.
@@ -1367,7 +1363,7 @@ impl<'b> Formal<'b> {
         Ok(())
     }
 
-    fn from_primes(&mut self, powers: BTreeMap<u64, i64>) -> Step<Frac> {
+    fn product_of_primes(&mut self, powers: BTreeMap<u64, i64>) -> Step<Frac> {
         let factors = powers
             .into_iter()
             .map(|(prime, power)| {

@@ -118,9 +118,9 @@ impl Field<'_> {
     }
 
     fn rational(&self, value: &RBig) -> Option<u64> {
-        let reduce = |x: &IBig| u64::try_from(x.clone().unsigned_abs() % self.prime).ok();
-        let above = reduce(value.numerator())?;
-        let below = u64::try_from(value.denominator() % self.prime).ok()?;
+        let reduce = |x: &IBig| x.clone().unsigned_abs() % self.prime;
+        let above = reduce(value.numerator());
+        let below = value.denominator() % self.prime;
         let size = self.times(above, self.inverse(below)?);
         Some(if value.sign() == Sign::Negative { (self.prime - size) % self.prime } else { size })
     }

@@ -6,6 +6,52 @@
 
 use super::budget::{Budget, Step, Stop};
 
+/// The one character each meaning has as a token, however it was written.
+pub(crate) mod sign {
+    /// <=
+    pub(crate) const AT_MOST: char = '\u{2264}';
+    /// >=
+    pub(crate) const AT_LEAST: char = '\u{2265}';
+    /// !=
+    pub(crate) const UNEQUAL: char = '\u{2260}';
+    /// +-
+    pub(crate) const PLUS_MINUS: char = '\u{b1}';
+    /// -+
+    pub(crate) const MINUS_PLUS: char = '\u{2213}';
+    /// Infinity
+    pub(crate) const INFINITY: char = '\u{221e}';
+    /// The radical sign
+    pub(crate) const RADICAL: char = '\u{221a}';
+    /// Degrees
+    pub(crate) const DEGREE: char = '\u{b0}';
+    /// Union of sets
+    pub(crate) const UNION: char = '\u{222a}';
+    /// Intersection of sets
+    pub(crate) const INTERSECTION: char = '\u{2229}';
+    /// Member of
+    pub(crate) const MEMBER: char = '\u{2208}';
+    /// Approximately
+    pub(crate) const ABOUT: char = '\u{2248}';
+    /// And so on
+    pub(crate) const ELLIPSIS: char = '\u{2026}';
+    /// The empty set
+    pub(crate) const EMPTY: char = '\u{2205}';
+    /// Angle bracket
+    pub(crate) const ANGLE_OPEN: char = '\u{27e8}';
+    /// Angle bracket
+    pub(crate) const ANGLE_CLOSE: char = '\u{27e9}';
+    /// Norm
+    pub(crate) const DOUBLE_BAR: char = '\u{2016}';
+    /// Euro
+    pub(crate) const EURO: char = '\u{20ac}';
+    /// Pound sterling
+    pub(crate) const POUND: char = '\u{a3}';
+    /// Yen
+    pub(crate) const YEN: char = '\u{a5}';
+    /// The real numbers
+    pub(crate) const REALS: char = '\u{211d}';
+}
+
 /// One token; slices point into the answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Token<'a> {
@@ -62,9 +108,11 @@ impl<'a> Lexer<'a, '_> {
         &self.text[self.at..]
     }
 
-    fn push(&mut self, token: Token<'a>, length: usize) {
+    /// Adds a token of so many bytes.
+    fn push(&mut self, token: Token<'a>, length: usize) -> Step<()> {
         self.tokens.push(token);
         self.at += length;
+        Ok(())
     }
 
     fn step(&mut self) -> Step<()> {
@@ -77,46 +125,35 @@ impl<'a> Lexer<'a, '_> {
                 let length = bytes.iter().take_while(|c| c.is_ascii_alphabetic()).count();
                 let token =
                     if length == 1 { Token::Letter(bytes[0].into()) } else { Token::Word(&rest[..length]) };
-                self.push(token, length);
-                Ok(())
+                self.push(token, length)
             }
             b'\\' => self.backslash(),
             b' ' | b'\t' | b'\n' | b'\r' | b'~' => {
                 self.at += 1;
                 Ok(())
             }
-            b'*' if bytes.get(1) == Some(&b'*') => {
-                self.push(Token::Sign('^'), 2);
-                Ok(())
-            }
+            b'*' if bytes.get(1) == Some(&b'*') => self.push(Token::Sign('^'), 2),
             b'<' | b'>' | b'!' if bytes.get(1) == Some(&b'=') => {
                 let sign = match bytes[0] {
-                    b'<' => '≤',
-                    b'>' => '≥',
-                    _ => '≠',
+                    b'<' => sign::AT_MOST,
+                    b'>' => sign::AT_LEAST,
+                    _ => sign::UNEQUAL,
                 };
-                self.push(Token::Sign(sign), 2);
-                Ok(())
+                self.push(Token::Sign(sign), 2)
             }
             c @ (b'+' | b'-' | b'*' | b'/' | b'^' | b'_' | b'!' | b'{' | b'}' | b',' | b';' | b':' | b'|'
-            | b'=' | b'<' | b'>' | b'&' | b'%' | b'\'' | b'.') => {
-                self.push(Token::Sign(c.into()), 1);
-                Ok(())
-            }
+            | b'=' | b'<' | b'>' | b'&' | b'%' | b'\'' | b'.') => self.push(Token::Sign(c.into()), 1),
             c @ (b'(' | b'[') => {
                 self.brackets += 1;
-                self.push(Token::Sign(c.into()), 1);
-                Ok(())
+                self.push(Token::Sign(c.into()), 1)
             }
             c @ (b')' | b']') => {
                 self.brackets = self.brackets.saturating_sub(1);
-                self.push(Token::Sign(c.into()), 1);
-                Ok(())
+                self.push(Token::Sign(c.into()), 1)
             }
             b'$' => {
                 // A lone dollar before a number is money; pairs of them were removed before.
-                self.push(Token::Sign('$'), 1);
-                Ok(())
+                self.push(Token::Sign('$'), 1)
             }
             0..=127 => Err(Stop::Unsupported("a character that is not mathematics")),
             _ => self.unicode(),
@@ -139,26 +176,40 @@ impl<'a> Lexer<'a, '_> {
                 return self.hidden(length);
             }
             '\u{ff10}'..='\u{ff19}' => return Err(Stop::Unsupported("full-width digits")),
-            '−' | '–' | '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{ff0d}' | '\u{fe63}' => '-',
-            '＋' => '+',
-            '＝' => '=',
-            '×' | '·' | '⋅' | '∙' | '∗' | '•' => '*',
-            '÷' | '∕' | '⁄' => '/',
-            '≤' | '⩽' => '≤',
-            '≥' | '⩾' => '≥',
-            '≠' | '±' | '∓' | '∞' | '√' | '°' | '∪' | '∩' | '∈' | '≈' | '…' | '∅' => c,
-            '′' | '’' => '\'',
-            '€' | '£' | '¥' => c,
-            '½' | '⅓' | '⅔' | '¼' | '¾' | '⅕' | '⅖' | '⅗' | '⅘' | '⅙' | '⅚' | '⅛' | '⅜' | '⅝' | '⅞' => {
-                c
+            '\u{2212}' | '\u{2013}' | '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{ff0d}' | '\u{fe63}' => '-',
+            '\u{ff0b}' => '+',
+            '\u{ff1d}' => '=',
+            '\u{d7}' | '\u{b7}' | '\u{22c5}' | '\u{2219}' | '\u{2217}' | '\u{2022}' => '*',
+            '\u{f7}' | '\u{2215}' | '\u{2044}' => '/',
+            sign::AT_MOST | '\u{2a7d}' => sign::AT_MOST,
+            sign::AT_LEAST | '\u{2a7e}' => sign::AT_LEAST,
+            sign::UNEQUAL
+            | sign::PLUS_MINUS
+            | sign::MINUS_PLUS
+            | sign::INFINITY
+            | sign::RADICAL
+            | sign::DEGREE
+            | sign::UNION
+            | sign::INTERSECTION
+            | sign::MEMBER
+            | sign::ABOUT
+            | sign::ELLIPSIS
+            | sign::EMPTY => c,
+            '\u{2032}' | '\u{2019}' => '\'',
+            sign::EURO | sign::POUND | sign::YEN => c,
+            '\u{bd}' | '\u{2153}' | '\u{2154}' | '\u{bc}' | '\u{be}' | '\u{2155}' | '\u{2156}'
+            | '\u{2157}' | '\u{2158}' | '\u{2159}' | '\u{215a}' | '\u{215b}' | '\u{215c}' | '\u{215d}'
+            | '\u{215e}' => c,
+            '\u{2070}' | '\u{b9}' | '\u{b2}' | '\u{b3}' | '\u{2074}'..='\u{2079}' | '\u{207b}' => {
+                return self.superscript();
             }
-            '⁰' | '¹' | '²' | '³' | '⁴'..='⁹' | '⁻' => return self.superscript(),
-            'ℝ' | 'ℤ' | 'ℚ' | 'ℕ' | 'ℂ' => return Ok(self.push(Token::Letter(c), length)),
-            _ if c.is_alphabetic() => return Ok(self.push(Token::Letter(c), length)),
+            sign::REALS | '\u{2124}' | '\u{211a}' | '\u{2115}' | '\u{2102}' => {
+                return self.push(Token::Letter(c), length);
+            }
+            _ if c.is_alphabetic() => return self.push(Token::Letter(c), length),
             _ => return Err(Stop::Unsupported("a character that is not mathematics")),
         };
-        self.push(Token::Sign(sign), length);
-        Ok(())
+        self.push(Token::Sign(sign), length)
     }
 
     /// A control character that shows nothing is dropped between tokens and refused inside one.
@@ -173,13 +224,14 @@ impl<'a> Lexer<'a, '_> {
         Ok(())
     }
 
-    /// `x²` and `x⁻¹`: the digits stay where they are, the parser reads them as an exponent.
+    /// `x` with superscript digits: the digits stay where they are, the parser reads them as an exponent.
     fn superscript(&mut self) -> Step<()> {
-        let is_superscript = |c: char| matches!(c, '⁰' | '¹' | '²' | '³' | '⁴'..='⁹' | '⁻');
+        let is_superscript = |c: char| {
+            matches!(c, '\u{2070}' | '\u{b9}' | '\u{b2}' | '\u{b3}' | '\u{2074}'..='\u{2079}' | '\u{207b}')
+        };
         let length = self.rest().chars().take_while(|&c| is_superscript(c)).map(char::len_utf8).sum();
         self.tokens.push(Token::Sign('^'));
-        self.push(Token::Number(&self.rest()[..length]), length);
-        Ok(())
+        self.push(Token::Number(&self.rest()[..length]), length)
     }
 
     fn number(&mut self) -> Step<()> {
@@ -187,8 +239,7 @@ impl<'a> Lexer<'a, '_> {
         if length > self.budget.digits {
             return Err(Stop::Limit("digits"));
         }
-        self.push(Token::Number(&self.rest()[..length]), length);
-        Ok(())
+        self.push(Token::Number(&self.rest()[..length]), length)
     }
 
     fn backslash(&mut self) -> Step<()> {
@@ -202,26 +253,15 @@ impl<'a> Lexer<'a, '_> {
             b'a'..=b'z' | b'A'..=b'Z' => self.command(),
             b'{' => {
                 self.brackets += 1;
-                self.push(Token::SetOpen, 2);
-                Ok(())
+                self.push(Token::SetOpen, 2)
             }
             b'}' => {
                 self.brackets = self.brackets.saturating_sub(1);
-                self.push(Token::SetClose, 2);
-                Ok(())
+                self.push(Token::SetClose, 2)
             }
-            b'%' | b'$' | b'&' | b'_' => {
-                self.push(Token::Sign(next.into()), 2);
-                Ok(())
-            }
-            b'|' => {
-                self.push(Token::Sign('‖'), 2);
-                Ok(())
-            }
-            b'\\' if self.environments > 0 => {
-                self.push(Token::Row, 2);
-                Ok(())
-            }
+            b'%' | b'$' | b'&' | b'_' => self.push(Token::Sign(next.into()), 2),
+            b'|' => self.push(Token::Sign(sign::DOUBLE_BAR), 2),
+            b'\\' if self.environments > 0 => self.push(Token::Row, 2),
             // Outside an environment a doubled backslash is one that was escaped once too often.
             b'\\' => {
                 self.at += 1;
@@ -258,50 +298,49 @@ impl<'a> Lexer<'a, '_> {
             | "mathit" | "mathsf" | "mathcal" | "mathbb" | "operatorname" | "textsf" | "emph" | "vec"
             | "overrightarrow" | "hat" | "widehat" => return self.styled(name),
             "begin" | "end" => return self.environment(name),
-            "dfrac" | "tfrac" | "cfrac" | "frac" => return Ok(self.push(Token::Command("frac"), 0)),
+            "dfrac" | "tfrac" | "cfrac" | "frac" => return self.push(Token::Command("frac"), 0),
             "cdot" | "times" | "ast" | "cdotp" => '*',
             "bullet" => return Err(Stop::Unsupported("a dot product")),
             "div" => '/',
-            "le" | "leq" | "leqslant" => '≤',
-            "ge" | "geq" | "geqslant" => '≥',
+            "le" | "leq" | "leqslant" => sign::AT_MOST,
+            "ge" | "geq" | "geqslant" => sign::AT_LEAST,
             "lt" => '<',
             "gt" => '>',
-            "ne" | "neq" => '≠',
-            "pm" => '±',
-            "mp" => '∓',
-            "cup" => '∪',
-            "cap" => '∩',
-            "in" => '∈',
-            "infty" => '∞',
-            "approx" | "simeq" | "doteq" => '≈',
-            "degree" => '°',
+            "ne" | "neq" => sign::UNEQUAL,
+            "pm" => sign::PLUS_MINUS,
+            "mp" => sign::MINUS_PLUS,
+            "cup" => sign::UNION,
+            "cap" => sign::INTERSECTION,
+            "in" => sign::MEMBER,
+            "infty" => sign::INFINITY,
+            "approx" | "simeq" | "doteq" => sign::ABOUT,
+            "degree" => sign::DEGREE,
             "lbrace" => {
                 self.brackets += 1;
-                return Ok(self.push(Token::SetOpen, 0));
+                return self.push(Token::SetOpen, 0);
             }
             "rbrace" => {
                 self.brackets = self.brackets.saturating_sub(1);
-                return Ok(self.push(Token::SetClose, 0));
+                return self.push(Token::SetClose, 0);
             }
             "lbrack" => '[',
             "rbrack" => ']',
             "lparen" => '(',
             "rparen" => ')',
             "mid" | "vert" | "lvert" | "rvert" => '|',
-            "langle" => '⟨',
-            "rangle" => '⟩',
+            "langle" => sign::ANGLE_OPEN,
+            "rangle" => sign::ANGLE_CLOSE,
             "colon" => ':',
-            "ldots" | "dots" | "cdots" | "dotsc" | "dotsb" => '…',
-            "emptyset" | "varnothing" => '∅',
+            "ldots" | "dots" | "cdots" | "dotsc" | "dotsb" => sign::ELLIPSIS,
+            "emptyset" | "varnothing" => sign::EMPTY,
             "percent" => '%',
             "prime" => '\'',
-            "surd" => '√',
-            "lor" | "vee" => return Ok(self.push(Token::Word("or"), 0)),
-            "land" | "wedge" => return Ok(self.push(Token::Word("and"), 0)),
-            _ => return Ok(self.push(Token::Command(name), 0)),
+            "surd" => sign::RADICAL,
+            "lor" | "vee" => return self.push(Token::Word("or"), 0),
+            "land" | "wedge" => return self.push(Token::Word("and"), 0),
+            _ => return self.push(Token::Command(name), 0),
         };
-        self.push(Token::Sign(sign), 0);
-        Ok(())
+        self.push(Token::Sign(sign), 0)
     }
 
     /// `\text{..}`, `\mathbf{..}`: one letter is a letter, a known function name is that function, all else is text.
@@ -371,11 +410,11 @@ impl<'a> Lexer<'a, '_> {
 /// The letter of a set of numbers.
 fn blackboard(letter: char) -> char {
     match letter {
-        'R' => 'ℝ',
-        'Z' => 'ℤ',
-        'Q' => 'ℚ',
-        'N' => 'ℕ',
-        _ => 'ℂ',
+        'R' => sign::REALS,
+        'Z' => '\u{2124}',
+        'Q' => '\u{211a}',
+        'N' => '\u{2115}',
+        _ => '\u{2102}',
     }
 }
 
@@ -472,7 +511,7 @@ fn number_length(rest: &str, commas: bool) -> usize {
         |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|c| c.is_ascii_digit()).count();
     let first = digits(0);
     let mut end = first;
-    if (1..=3).contains(&first) && !(bytes[0] == b'0') {
+    if (1..=3).contains(&first) && bytes[0] != b'0' {
         while let Some(gap) = thousands_gap(&rest[end..], commas) {
             if digits(end + gap) != 3 {
                 break;

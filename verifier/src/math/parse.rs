@@ -17,7 +17,7 @@
 
 use super::ast::{Ast, Function, Interval, ListKind, Number, Relation};
 use super::budget::{Budget, Step, Stop};
-use super::lex::{self, Token};
+use super::lex::{self, Token, sign};
 use super::units::{Unit, UnitPart};
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
@@ -322,8 +322,8 @@ impl<'a> Parser<'a, '_> {
             return Err(match self.peek() {
                 Some(Token::Text(_) | Token::Word(_)) => Stop::Unsupported("words around the value"),
                 Some(Token::Number(_)) => Stop::Unsupported("two numbers side by side"),
-                Some(Token::Sign('…')) => Stop::Unsupported("a list that is not written out"),
-                Some(Token::Sign('≈')) => Stop::Unsupported("an approximation"),
+                Some(Token::Sign(sign::ELLIPSIS)) => Stop::Unsupported("a list that is not written out"),
+                Some(Token::Sign(sign::ABOUT)) => Stop::Unsupported("an approximation"),
                 _ => STRAY,
             });
         }
@@ -365,13 +365,13 @@ impl<'a> Parser<'a, '_> {
         while let Some(Token::Sign(sign)) = self.peek() {
             let relation = match sign {
                 '=' => Relation::Equal,
-                '≠' => Relation::NotEqual,
+                sign::UNEQUAL => Relation::NotEqual,
                 '<' => Relation::Less,
-                '≤' => Relation::LessEqual,
+                sign::AT_MOST => Relation::LessEqual,
                 '>' => Relation::Greater,
-                '≥' => Relation::GreaterEqual,
-                '∈' => Relation::Member,
-                '≈' => Relation::Approximately,
+                sign::AT_LEAST => Relation::GreaterEqual,
+                sign::MEMBER => Relation::Member,
+                sign::ABOUT => Relation::Approximately,
                 _ => break,
             };
             self.at += 1;
@@ -386,14 +386,14 @@ impl<'a> Parser<'a, '_> {
 
     fn union(&mut self) -> Step<Ast> {
         let first = self.ratio()?;
-        if self.peek() == Some(Token::Sign('∩')) {
+        if self.peek() == Some(Token::Sign(sign::INTERSECTION)) {
             return Err(Stop::Unsupported("an intersection"));
         }
-        if self.peek() != Some(Token::Sign('∪')) {
+        if self.peek() != Some(Token::Sign(sign::UNION)) {
             return Ok(first);
         }
         let mut parts = vec![first];
-        while self.eat('∪') {
+        while self.eat(sign::UNION) {
             parts.push(self.ratio()?);
             if parts.len() > self.budget.items {
                 return Err(Stop::Limit("parts of a union"));
@@ -422,13 +422,13 @@ impl<'a> Parser<'a, '_> {
     /// A value with the sign or unit that may stand around it.
     fn quantity(&mut self) -> Step<Ast> {
         let negative = self.peek() == Some(Token::Sign('-'))
-            && matches!(self.peek_after(), Some(Token::Sign('$' | '€' | '£' | '¥')));
+            && matches!(self.peek_after(), Some(Token::Sign('$' | sign::EURO | sign::POUND | sign::YEN)));
         if negative {
             self.at += 1;
         }
         let currency = match self.peek() {
             Some(Token::Sign('$')) => Some(Unit::dollars()),
-            Some(Token::Sign(c @ ('€' | '£' | '¥'))) => Some(Unit::Label(c.to_string())),
+            Some(Token::Sign(c @ (sign::EURO | sign::POUND | sign::YEN))) => Some(Unit::Label(c.to_string())),
             _ => None,
         };
         if currency.is_some() {
@@ -504,11 +504,13 @@ impl<'a> Parser<'a, '_> {
             let mut negative = false;
             let mut plus_minus = None;
             let mut signs = 0;
-            while let Some(Token::Sign(sign @ ('+' | '-' | '±' | '∓'))) = self.peek() {
+            while let Some(Token::Sign(sign @ ('+' | '-' | sign::PLUS_MINUS | sign::MINUS_PLUS))) =
+                self.peek()
+            {
                 match sign {
                     '-' => negative = !negative,
-                    '±' => plus_minus = Some(false),
-                    '∓' => plus_minus = Some(true),
+                    sign::PLUS_MINUS => plus_minus = Some(false),
+                    sign::MINUS_PLUS => plus_minus = Some(true),
                     _ => {}
                 }
                 signs += 1;
@@ -640,7 +642,7 @@ impl<'a> Parser<'a, '_> {
                 "pmod" | "bmod" | "mod" | "to" | "Rightarrow" | "implies" | "rfloor" | "rceil"
             ),
             Some(Token::Sign(sign)) => {
-                matches!(sign, '(' | '{' | '∞' | '√' | '⟨' | '½'..='¾' | '⅓'..='⅞')
+                matches!(sign, '(' | '{' | sign::INFINITY | sign::RADICAL | sign::ANGLE_OPEN | '\u{bd}'..='\u{be}' | '\u{2153}'..='\u{215e}')
                     || (sign == '|' && self.bars == 0)
             }
             _ => false,
@@ -668,7 +670,7 @@ impl<'a> Parser<'a, '_> {
                     self.at += 1;
                     base = self.wrapped(base, |x| Ast::Percent(Box::new(x)))?;
                 }
-                Some(Token::Sign('°')) => {
+                Some(Token::Sign(sign::DEGREE)) => {
                     self.at += 1;
                     base = self.wrapped(base, |x| Ast::Degrees(Box::new(x)))?;
                 }
@@ -698,7 +700,7 @@ impl<'a> Parser<'a, '_> {
     fn is_degree_sign(&mut self) -> bool {
         let braced = self.peek() == Some(Token::Sign('{'));
         let at = self.at + usize::from(braced);
-        let found = matches!(self.tokens.get(at), Some(Token::Command("circ") | Token::Sign('°')));
+        let found = matches!(self.tokens.get(at), Some(Token::Command("circ") | Token::Sign(sign::DEGREE)));
         if found && (!braced || self.tokens.get(at + 1) == Some(&Token::Sign('}'))) {
             self.at = at + 1 + usize::from(braced);
             return true;
@@ -792,7 +794,7 @@ impl<'a> Parser<'a, '_> {
             return Ok(match letter {
                 'e' => Ast::Euler,
                 'i' => Ast::Imaginary,
-                'π' => Ast::Pi,
+                '\u{3c0}' => Ast::Pi,
                 _ => Ast::Symbol(greek_letter(letter).map_or_else(|| letter.to_string().into(), Into::into)),
             });
         }
@@ -979,20 +981,20 @@ impl<'a> Parser<'a, '_> {
                 self.expect('|')?;
                 Ok(Ast::Call(Function::Abs, vec![inner]))
             }
-            '⟨' => {
+            sign::ANGLE_OPEN => {
                 let inner = self.list()?;
-                self.expect('⟩')?;
+                self.expect(sign::ANGLE_CLOSE)?;
                 Ok(match inner {
                     Ast::List(items, ListKind::Comma) => Ast::Tuple(items),
                     one => Ast::Tuple(vec![one]),
                 })
             }
-            '√' => {
+            sign::RADICAL => {
                 let inner = self.primary()?;
                 Ok(Ast::Root(Box::new(Ast::integer(2)), Box::new(inner)))
             }
-            '∞' => Ok(Ast::Infinity),
-            '∅' => Ok(Ast::Set(Vec::new())),
+            sign::INFINITY => Ok(Ast::Infinity),
+            sign::EMPTY => Ok(Ast::Set(Vec::new())),
             '+' | '-' => Err(STRAY),
             _ => match vulgar_fraction(open) {
                 Some((above, below)) => {
@@ -1202,7 +1204,7 @@ impl<'a> Parser<'a, '_> {
                 self.expect('}')?;
                 inner
             }
-            Token::Sign('(' | '√') | Token::Letter(_) | Token::Command("pi" | "frac" | "sqrt") => {
+            Token::Sign('(' | sign::RADICAL) | Token::Letter(_) | Token::Command("pi" | "frac" | "sqrt") => {
                 self.primary()?
             }
             _ => return Err(Stop::Unsupported("a root without braces")),
@@ -1402,27 +1404,27 @@ fn greek_letter(letter: char) -> Option<&'static str> {
         "mu", "nu", "xi", "omicron", "pi", "rho", "sigma", "sigma", "tau", "upsilon", "phi", "chi", "psi",
         "omega",
     ];
-    let index = (letter as u32).checked_sub('α' as u32)?;
+    let index = (letter as u32).checked_sub('\u{3b1}' as u32)?;
     LOWER.get(index as usize).copied()
 }
 
 fn vulgar_fraction(sign: char) -> Option<(i64, i64)> {
     Some(match sign {
-        '½' => (1, 2),
-        '⅓' => (1, 3),
-        '⅔' => (2, 3),
-        '¼' => (1, 4),
-        '¾' => (3, 4),
-        '⅕' => (1, 5),
-        '⅖' => (2, 5),
-        '⅗' => (3, 5),
-        '⅘' => (4, 5),
-        '⅙' => (1, 6),
-        '⅚' => (5, 6),
-        '⅛' => (1, 8),
-        '⅜' => (3, 8),
-        '⅝' => (5, 8),
-        '⅞' => (7, 8),
+        '\u{bd}' => (1, 2),
+        '\u{2153}' => (1, 3),
+        '\u{2154}' => (2, 3),
+        '\u{bc}' => (1, 4),
+        '\u{be}' => (3, 4),
+        '\u{2155}' => (1, 5),
+        '\u{2156}' => (2, 5),
+        '\u{2157}' => (3, 5),
+        '\u{2158}' => (4, 5),
+        '\u{2159}' => (1, 6),
+        '\u{215a}' => (5, 6),
+        '\u{215b}' => (1, 8),
+        '\u{215c}' => (3, 8),
+        '\u{215d}' => (5, 8),
+        '\u{215e}' => (7, 8),
         _ => return None,
     })
 }
@@ -1433,14 +1435,14 @@ fn superscript_value<T: TryFrom<i64>>(text: &str) -> Option<T> {
     let mut negative = false;
     for c in text.chars() {
         let digit = match c {
-            '⁻' => {
+            '\u{207b}' => {
                 negative = true;
                 continue;
             }
-            '¹' => 1,
-            '²' => 2,
-            '³' => 3,
-            '⁰' | '⁴'..='⁹' => c as i64 - '⁰' as i64,
+            '\u{b9}' => 1,
+            '\u{b2}' => 2,
+            '\u{b3}' => 3,
+            '\u{2070}' | '\u{2074}'..='\u{2079}' => c as i64 - '\u{2070}' as i64,
             '0'..='9' => c as i64 - '0' as i64,
             _ => return None,
         };
