@@ -888,6 +888,9 @@ impl<'b> Formal<'b> {
     }
 
     fn term_root(&mut self, mono: &Mono, value: &RBig, power: Exponent) -> Step<Frac> {
+        if power.above < 0 {
+            self.note_divisor(&Poly::term(value.clone(), mono.clone()));
+        }
         let even = power.below % 2 == 0;
         let mut known = Vec::new();
         let mut unknown = Vec::new();
@@ -970,6 +973,7 @@ impl<'b> Formal<'b> {
 
     /// `base ^ (power * over)`.
     fn symbolic_power(&mut self, base: &Poly, over: &Mono, power: Exponent) -> Step<Frac> {
+        self.note_divisor(base);
         let over = Rc::new(over.clone());
         let Some((mono, value)) = base.single() else {
             let group = Base::Group(Rc::new(base.clone()));

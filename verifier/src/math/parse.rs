@@ -779,10 +779,13 @@ impl<'a> Parser<'a, '_> {
         if self.peek() == Some(Token::Sign('(')) && matches!(letter, 'f' | 'g' | 'h' | 'F' | 'G' | 'H') {
             return self.application(letter);
         }
-        // `I(0)` is the value of I at 0 and not I times 0.
+        // `I(0)` is the value of I at 0 and not I times 0; `x(2)` may be either.
         if let [Some(Token::Sign('(')), Some(Token::Number(_)), Some(Token::Sign(')'))] =
             [self.peek(), self.peek_after(), self.tokens.get(self.at + 2).copied()]
         {
+            if letter.is_lowercase() {
+                return Err(Stop::Unsupported("a letter before a number in brackets: a product or a value?"));
+            }
             return self.application(letter);
         }
         let primed = matches!(self.peek(), Some(Token::Sign('^')))
