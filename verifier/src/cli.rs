@@ -109,13 +109,14 @@ impl CliError {
 
     /// A file that cannot be read; `what` says which part it plays ("the program", "the problem file").
     pub(crate) fn read(what: &str, path: &Path, error: &io::Error) -> CliError {
+        let message = format!("cannot read {what} {}: {}", path.display(), reason(error));
         let advice = match error.kind() {
-            io::ErrorKind::NotFound => "check the path",
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "check the path",
             io::ErrorKind::PermissionDenied => "make it readable for this user",
             io::ErrorKind::IsADirectory => "give a file",
-            _ => return CliError::failure(format!("cannot read {what} {}: {error}", path.display())),
+            _ => return CliError::failure(message),
         };
-        CliError::usage(format!("cannot read {what} {}: {}; {advice}", path.display(), reason(error)))
+        CliError::usage(format!("{message}; {advice}"))
     }
 
     /// A file or directory that cannot be written; `what` as for [`CliError::read`].
@@ -159,7 +160,8 @@ pub(crate) fn main() -> ExitCode {
         Ok(Status::Fine) => ExitCode::SUCCESS,
         Ok(Status::CheckFailed) => ExitCode::from(1),
         Err(error) => {
-            output::log(&format!("error: {}", error.message.trim_end().replace('\n', " ")));
+            let line = without_error_numbers(error.message.trim_end()).replace('\n', " ");
+            output::log(&format!("error: {line}"));
             ExitCode::from(error.code)
         }
     }
@@ -204,7 +206,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Parsed, CliError> {
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Parsed::Text(error.to_string())),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                output::log_raw(&error.to_string());
+                output::log_raw(error.to_string());
                 Err(CliError::usage("no command given; choose one of those above"))
             }
             _ => Err(usage_error(&error, &arguments, file.as_ref())),
@@ -239,10 +241,19 @@ fn usage_error(error: &clap::Error, arguments: &[OsString], file: Option<&settin
     CliError::usage(format!("{line}; see `assay{command} --help`"))
 }
 
-/// The kernel's word for an error, without Rust's "(os error 2)".
+/// The kernel's word for an error, in the middle of a sentence.
 fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = without_error_numbers(&error.to_string());
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}
+
+/// Takes out the " (os error 2)" that Rust puts behind the kernel's words: people read them, not numbers.
+fn without_error_numbers(text: &str) -> String {
+    let mut pieces = text.split(" (os error ");
+    let mut clean = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        clean.push_str(piece.split_once(')').map_or(piece, |(_, after)| after));
+    }
+    clean
 }

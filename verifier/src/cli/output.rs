@@ -28,7 +28,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), CliError> {
 
 /// One line on stderr, with the program's name before it. Nothing can be done when stderr is gone.
 pub(crate) fn log(line: &str) {
-    log_raw(&format!("assay: {line}\n"));
+    log_raw(format!("assay: {line}\n"));
 }
 
 /// Bytes of a program, or text of several lines, on stderr as they are.

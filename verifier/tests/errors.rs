@@ -1,0 +1,207 @@
+//! What a person sees when something is wrong: one line, `assay: error: what, where, what to do`, the exit code
+//! of the command line's conventions (2 wrong usage or bad input, 3 failure of assay or of the machine), and
+//! nothing on stdout. One row per mistake, on the real binary.
+
+use std::fs::{self, OpenOptions};
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A mistake: the command line, the exit code, and what the line must say (what, where, what to do).
+type Row = (&'static str, i32, &'static [&'static str]);
+
+/// Files every row finds in its working directory.
+const FILES: [(&str, &str); 10] = [
+    ("a.py", "print(1)\n"),
+    ("a.txt", "print(1)\n"),
+    ("unknown_key.toml", "[run]\ncpu-time = \"1s\"\ncpu-tme = \"2s\"\n"),
+    ("unknown_table.toml", "[rum]\ncpu-time = \"1s\"\n"),
+    ("bad_value.toml", "[run]\ncpu-time = \"soon\"\n"),
+    ("broken.toml", "[run]\ncpu-time =\n"),
+    ("text.wasm", "(module)"),
+    ("math.jsonl", "{\"question_id\": \"m1\", \"question\": \"1+1?\", \"answer\": \"2\"}\n"),
+    ("done.jsonl", "{\"question_id\": \"m1\", \"completion\": \"\\\\boxed{2}\"}\n"),
+    (
+        "broken.jsonl",
+        "{\"question_id\": \"m1\", \"question\": \"1+1?\", \"answer\": \"2\"}\n{\"question_id\": \n",
+    ),
+];
+
+const FRAME: [Row; 16] = [
+    ("", 2, &["no command given", "choose one"]),
+    ("rum a.py", 2, &["'rum'", "similar subcommand exists: 'run'", "assay --help"]),
+    ("run", 2, &["<FILE>", "assay run --help"]),
+    ("run a.py --langg py", 2, &["'--langg'", "similar argument exists: '--lang'"]),
+    ("run a.py --cpu-time soon", 2, &["'soon'", "--cpu-time", "such as 2s", "assay run --help"]),
+    ("run a.py --cpu-time 0s", 2, &["'0s'", "--cpu-time", "above zero"]),
+    ("run a.py --wall-time 99h", 2, &["'99h'", "--wall-time", "at most 24h"]),
+    ("run a.py --memory 5M", 2, &["'5M'", "--memory", "such as 256MiB"]),
+    ("run a.py --output -5", 2, &["'-5'"]),
+    ("run a.py --config nowhere.toml", 2, &["settings file nowhere.toml", "no such file", "check the path"]),
+    (
+        "run a.py --config unknown_key.toml",
+        2,
+        &["unknown_key.toml, line 3", "`cpu-tme`", "it knows", "cpu-time"],
+    ),
+    ("run a.py --config unknown_table.toml", 2, &["unknown_table.toml, line 2", "[rum]", "the tables are"]),
+    ("run a.py --config bad_value.toml", 2, &["'soon'", "bad_value.toml, line 2", "such as 2s"]),
+    ("run a.py --config broken.toml", 2, &["broken.toml, line 2", "TOML"]),
+    ("doctor --tier Z", 2, &["'Z'", "--tier", "A, B and C"]),
+    ("doctor a.py", 2, &["'a.py'", "assay doctor --help"]),
+];
+
+const RUN: [Row; 7] = [
+    ("run nowhere.py", 2, &["the program nowhere.py", "no such file", "check the path"]),
+    ("run .", 2, &["the language of .", "--lang"]),
+    ("run . --lang py", 2, &["the program .", "is a directory", "give a file"]),
+    ("run a.txt", 2, &["the language of a.txt", "--lang python3"]),
+    ("run a.py --lang ruby", 2, &["'ruby'", "--lang", "python3, cpp17, wasm"]),
+    (
+        "run a.py --stdin nowhere.txt",
+        2,
+        &["the program's input nowhere.txt", "no such file", "check the path"],
+    ),
+    ("run a.py/b.py", 2, &["the program a.py/b.py", "not a directory", "check the path"]),
+];
+
+const GRADE: [Row; 7] = [
+    ("grade math.jsonl done.jsonl", 2, &["--out <DIR>", "assay grade --help"]),
+    ("grade nowhere.jsonl done.jsonl --out out", 2, &["nowhere.jsonl", "No such file", "check the path"]),
+    ("grade math.jsonl nowhere.jsonl --out out", 2, &["nowhere.jsonl", "No such file", "check the path"]),
+    ("grade broken.jsonl done.jsonl --out out", 2, &["broken.jsonl", "line 2"]),
+    ("grade math.jsonl math.jsonl --out out", 2, &["math.jsonl", "line 1", "`completion`"]),
+    ("grade math.jsonl done.jsonl --out a.py", 2, &["a.py", "choose"]),
+    ("grade math.jsonl done.jsonl --out out --profile lbc", 2, &["'lbc'", "--profile", "judge", "lcb"]),
+];
+
+const SERVE: [Row; 5] = [
+    ("serve --math-only --listen nowhere", 2, &["'nowhere'", "--listen", "127.0.0.1:8080"]),
+    (
+        "serve --math-only --listen 127.0.0.1:{port}",
+        2,
+        &["127.0.0.1:{port}", "another process", "another port"],
+    ),
+    ("serve --math-only --listen 0.0.0.0:0", 2, &["0.0.0.0", "--token-file"]),
+    (
+        "serve --math-only --token-file nowhere",
+        2,
+        &["the token file nowhere", "no such file", "check the path"],
+    ),
+    ("serve --math-only --queue many", 2, &["'many'", "--queue"]),
+];
+
+#[test]
+fn wrong_usage_is_one_clear_line() {
+    check(&FRAME);
+}
+
+#[test]
+fn run_says_what_is_wrong() {
+    check(&RUN);
+}
+
+#[test]
+fn grade_says_what_is_wrong() {
+    check(&GRADE);
+}
+
+#[test]
+fn serve_says_what_is_wrong() {
+    check(&SERVE);
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let place = place();
+    let mut command = assay(place.path(), "run a.py");
+    command.env("ASSAY_CPU_TIME", "soon");
+    complain("ASSAY_CPU_TIME=soon", &end(command), 2, &["'soon'", "ASSAY_CPU_TIME", "such as 2s"]);
+}
+
+#[test]
+fn a_full_disk_is_the_machines_failure() {
+    let place = place();
+    for line in ["--help", "run --help", "--version"] {
+        let mut command = assay(place.path(), line);
+        command.stdout(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        complain(line, &end(command), 3, &["standard output", "no space left", "free some space"]);
+    }
+    let out = place.path().join("out");
+    fs::create_dir(&out).unwrap();
+    symlink("/dev/full", out.join("details.jsonl")).unwrap();
+    let output = end(assay(place.path(), "grade math.jsonl done.jsonl --out out"));
+    complain("grade", &output, 3, &["out/details.jsonl", "no space left", "free some space"]);
+}
+
+/// `assay ... | head` closes the pipe early: no panic, no complaint.
+#[test]
+fn a_reader_that_left_is_no_error() {
+    let place = place();
+    let mut command = assay(place.path(), "--help");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    command.stdout(writer);
+    let output = end(command);
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+}
+
+fn check(rows: &[Row]) {
+    let place = place();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (line, code, says) in rows {
+        let line = line.replace("{port}", &port);
+        let says: Vec<String> = says.iter().map(|says| says.replace("{port}", &port)).collect();
+        let says: Vec<&str> = says.iter().map(String::as_str).collect();
+        complain(&line, &end(assay(place.path(), &line)), *code, &says);
+    }
+}
+
+fn complain(line: &str, output: &Output, code: i32, says: &[&str]) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let last = stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("assay: error: "), "assay {line}: {stderr}");
+    // Without a command the help comes first.
+    assert!(stderr.lines().count() == 1 || line.is_empty(), "assay {line}: more than one line: {stderr}");
+    assert_eq!(output.status.code(), Some(code), "assay {line}: {stderr}");
+    for says in says {
+        assert!(last.contains(says), "assay {line}: {says:?} is missing in: {last}");
+    }
+    assert!(!last.contains("os error"), "assay {line}: {last}");
+    assert!(output.stdout.is_empty(), "assay {line}: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn place() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    for (name, text) in FILES {
+        fs::write(place.path().join(name), text).unwrap();
+    }
+    place
+}
+
+fn assay(place: &Path, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
+    command.args(line.split_whitespace()).current_dir(place).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ASSAY_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs to the end; a command that does not end (a server that started after all) is killed and fails its row.
+fn end(mut command: Command) -> Output {
+    let mut child = command.spawn().unwrap();
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if started.elapsed() > Duration::from_secs(120) {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
