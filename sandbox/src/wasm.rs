@@ -100,6 +100,18 @@ pub(crate) fn run(
     on_own_stack(|| runtime.run(&prepared, args, stdin, limits, backstop))?
 }
 
+/// Whether the engine works on this machine, by running the smallest program; the error says why not.
+pub(crate) fn examine() -> Result<(), String> {
+    // (module (func (export "_start")))
+    const SMALLEST: &[u8] =
+        b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+    match run(SMALLEST, &[], b"", &Limits::DEFAULT) {
+        Ok(Outcome { termination: Termination::Exited(0), .. }) => Ok(()),
+        Ok(outcome) => Err(format!("the smallest program ended with {:?}", outcome.termination)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// What a store carries: the limiter and the guest's view of the world.
 #[derive(Debug)]
 pub(crate) struct Host {

@@ -287,9 +287,8 @@ fn prepare_wasm(program: &Program) -> Prepared {
     }
 }
 
-/// The empty module is the smallest program.
 fn examine_wasm() -> LanguageState {
-    let hint = wasm::validate(b"\0asm\x01\0\0\0").err().unwrap_or_default();
+    let hint = wasm::examine().err().unwrap_or_default();
     LanguageState {
         language: Language::Wasm,
         version: if hint.is_empty() { "wasmtime 48".into() } else { String::new() },

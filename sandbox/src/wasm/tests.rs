@@ -96,6 +96,12 @@ fn every_end_has_its_termination() {
     }
 }
 
+/// The doctor once showed a machine without WebAssembly: its probe was the empty module, which no run accepts.
+#[test]
+fn the_engine_examines_itself() {
+    super::examine().unwrap();
+}
+
 #[test]
 fn a_memory_too_large_from_the_start_is_the_memory_limit() {
     let rows = [
