@@ -1,10 +1,10 @@
 //! `assay doctor`: what this machine offers, wall by wall and language by language, and what to install.
 
-use assay_sandbox::{Doctor, Tier};
+use assay_sandbox::{Doctor, Sandbox, SandboxConfig, SandboxError, Tier, Wall, WallState};
 use serde_json::{Map, Value, json};
 
 use super::output::{print, print_json, table};
-use super::{CliError, Status, guard, sandbox};
+use super::{CliError, Status, guard};
 
 /// Show what this machine offers the sandbox, and what is missing
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ Exit code 0 if there is a tier (at least the one asked for) and every language r
 With --json: {ok, tier, walls: {name: state}, languages: {name: {version, ok}}}.";
 
 pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
-    let doctor = sandbox(guard(), 1)?.doctor();
+    let doctor = examine()?;
     let enough = match (doctor.tier, args.tier) {
         (found, None) => found.is_some(),
         // The best tier is the smallest.
@@ -41,6 +41,23 @@ pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
         print(report(&doctor, args.tier.filter(|_| !enough)).as_bytes())?;
     }
     Ok(if ok { Status::Fine } else { Status::CheckFailed })
+}
+
+/// A machine that can hold nothing is a finding here, not a failure.
+fn examine() -> Result<Doctor, CliError> {
+    let config = SandboxConfig { slots: 1, ..SandboxConfig::default() };
+    let sandbox = guard().and_then(|()| Sandbox::connect(&config));
+    match sandbox {
+        Ok(Some(sandbox)) => Ok(sandbox.doctor()),
+        Ok(None) => {
+            Err(CliError::failure("the guardian started this process without a spawner; start it again"))
+        }
+        Err(SandboxError::Unavailable(why)) => {
+            let wall = Wall { name: "sandbox".into(), state: WallState::Missing(why) };
+            Ok(Doctor { tier: None, walls: vec![wall], languages: Vec::new() })
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn tier(name: &str) -> Result<Tier, String> {
