@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 type Row = (&'static str, i32, &'static [&'static str]);
 
 /// Files every row finds in its working directory.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 12] = [
     ("a.py", "print(1)\n"),
     ("a.txt", "print(1)\n"),
     ("unknown_key.toml", "[run]\ncpu-time = \"1s\"\ncpu-tme = \"2s\"\n"),
@@ -21,6 +21,8 @@ const FILES: [(&str, &str); 10] = [
     ("bad_value.toml", "[run]\ncpu-time = \"soon\"\n"),
     ("broken.toml", "[run]\ncpu-time =\n"),
     ("text.wasm", "(module)"),
+    ("pairs.jsonl", "{\"id\": 1, \"gold\": \"1\", \"pred\": \"1\"}\n"),
+    ("half.jsonl", "{\"id\": 1, \"gold\": \"1\", \"pred\": \"1\"}\n{\"id\": 2, \"gold\": \"1\"}\n"),
     ("math.jsonl", "{\"question_id\": \"m1\", \"question\": \"1+1?\", \"answer\": \"2\"}\n"),
     ("done.jsonl", "{\"question_id\": \"m1\", \"completion\": \"\\\\boxed{2}\"}\n"),
     (
@@ -76,6 +78,15 @@ const GRADE: [Row; 7] = [
     ("grade math.jsonl done.jsonl --out out --profile lbc", 2, &["'lbc'", "--profile", "judge", "lcb"]),
 ];
 
+const MATH: [Row; 6] = [
+    ("math 1", 2, &["<ANSWER>", "assay math --help"]),
+    ("math 1 2 --profile lax", 2, &["'lax'", "--profile", "strict"]),
+    ("math 1 2 --tolerance a+", 2, &["'a+'", "--tolerance", "such as"]),
+    ("math --pairs nowhere.jsonl", 2, &["nowhere.jsonl", "no such file", "check the path"]),
+    ("math --pairs broken.jsonl", 2, &["broken.jsonl:1", "gold", "expected"]),
+    ("math 1 2 --pairs pairs.jsonl", 2, &["--pairs", "cannot be used with"]),
+];
+
 const SERVE: [Row; 5] = [
     ("serve --math-only --listen nowhere", 2, &["'nowhere'", "--listen", "127.0.0.1:8080"]),
     (
@@ -108,6 +119,21 @@ fn grade_says_what_is_wrong() {
 }
 
 #[test]
+fn math_says_what_is_wrong() {
+    check(&MATH);
+}
+
+/// The pairs before the bad one have been graded and written when it is met.
+#[test]
+fn math_names_the_line_after_what_it_could_grade() {
+    let place = place();
+    let mut output = end(assay(place.path(), "math --pairs half.jsonl"));
+    assert_eq!(output.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1);
+    output.stdout.clear();
+    complain("math --pairs half.jsonl", &output, 2, &["half.jsonl:2", "`pred`", "expected"]);
+}
+
+#[test]
 fn serve_says_what_is_wrong() {
     check(&SERVE);
 }
@@ -124,6 +150,11 @@ fn a_bad_variable_is_named() {
 fn a_full_disk_is_the_machines_failure() {
     let place = place();
     for line in ["--help", "run --help", "--version"] {
+        let mut command = assay(place.path(), line);
+        command.stdout(OpenOptions::new().write(true).open("/dev/full").unwrap());
+        complain(line, &end(command), 3, &["standard output", "no space left", "free some space"]);
+    }
+    for line in ["math 1 1", "math --pairs pairs.jsonl"] {
         let mut command = assay(place.path(), line);
         command.stdout(OpenOptions::new().write(true).open("/dev/full").unwrap());
         complain(line, &end(command), 3, &["standard output", "no space left", "free some space"]);

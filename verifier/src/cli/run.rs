@@ -1,6 +1,6 @@
 //! `assay run`: one program in the sandbox, and what became of it.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,6 +67,9 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     } else {
         output::log_raw(&outcome.stderr);
         output::print(&outcome.stdout)?;
+        if !outcome.stdout.is_empty() && !outcome.stdout.ends_with(b"\n") && io::stdout().is_terminal() {
+            output::log_raw("\n");
+        }
         output::log(&summary(&outcome, compiled));
     }
     let fine = compiled && outcome.termination == Termination::Exited(0);
