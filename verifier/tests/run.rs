@@ -120,5 +120,5 @@ fn the_doctor_reports_walls_and_languages() {
 fn assay(place: &std::path::Path, line: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
     command.args(line.split_whitespace()).current_dir(place).stdin(Stdio::null());
-    command.output().unwrap()
+    command.output().expect("the binary starts")
 }
