@@ -15,7 +15,9 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use assay_sandbox::{Executable, Language, Limits, Prepared, Program, Sandbox, SandboxError, Termination, Usage};
+use assay_sandbox::{
+    Executable, Language, Limits, Prepared, Program, Sandbox, SandboxError, Termination, Usage,
+};
 use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits};
 
 use crate::code::{self, CodeRun};
