@@ -5,7 +5,7 @@
 //! in the lengths whatever the program prints.
 //!
 //! The `lcb` rule is LiveCodeBench's, which is Python's: its idea of white space ([`is_python_space`]), and its
-//! `decimal` module's idea of a number ([`Decimal`]): underscores anywhere, digits of any script, `inf`,
+//! `decimal` module's idea of a number (`Decimal`): underscores anywhere, digits of any script, `inf`,
 //! exponents up to 10^18 either way, compared exactly (`1e1 == 10.0`, `-0 == 0`, `nan` never equal as a number).
 
 use assay_testsets::Checker;

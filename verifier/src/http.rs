@@ -1,7 +1,7 @@
 //! The service: HTTP in, rewards out.
 //!
-//! A request's way: connection -> [`observe`] (request id, token, panic net, log line, metrics) -> a handler
-//! (reads the body, reads it as `wire` types, asks for a place in the queue) -> [`queue`] -> a judge thread
+//! A request's way: connection -> `observe` (request id, token, panic net, log line, metrics) -> a handler
+//! (reads the body, reads it as `wire` types, asks for a place in the queue) -> `queue` -> a judge thread
 //! (blocking; the judge knows nothing of HTTP) -> `wire` -> answer. Async code lives in this module and
 //! nowhere else, and it never blocks: whatever takes time runs on a judge thread, of which there are as
 //! many as sandbox slots.
