@@ -158,10 +158,12 @@ impl Policy {
             .iter()
             .flat_map(|(rollout, weight)| std::iter::repeat_n(*weight as f32, rollout.completion_ids.len()))
             .collect();
-        let (mut stats, grad_norm) =
+        // Before the update: afterwards it would be another policy's entropy.
+        let mut stats = self.score(&batch_of(&measured)?, temperature)?;
+        let (of_trained, grad_norm) =
             self.descend(&batch_of(&trained)?, &weights, temperature, learning_rate, max_grad_norm)?;
-        stats.extend(self.score(&batch_of(&measured)?, temperature)?);
-        let sampled = trained.iter().chain(&measured).flat_map(|(rollout, _)| &rollout.logprobs);
+        stats.extend(of_trained);
+        let sampled = measured.iter().chain(&trained).flat_map(|(rollout, _)| &rollout.logprobs);
         let gaps: f64 = sampled.zip(&stats.logprob).map(|(a, b)| f64::from((a - b).abs())).sum();
         let Measured { entropy, variance } = Measured::mean(&stats.entropy, &stats.variance);
         Ok(Updated { entropy, variance, logprob_gap: gaps / stats.logprob.len().max(1) as f64, grad_norm })

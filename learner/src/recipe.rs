@@ -115,9 +115,9 @@ pub struct Sft {
     /// Steps until the peak.
     #[serde(default = "default_warmup")]
     pub warmup: u64,
-    /// Stop early once greedy accuracy on the development split of every family reaches this; 1.0 or more: never.
-    #[serde(default = "default_until")]
-    pub until_accuracy: f64,
+    /// Stop early once greedy accuracy on the development split of each family named here reaches its number.
+    #[serde(default)]
+    pub until: BTreeMap<String, f64>,
     /// Steps between two looks at that accuracy.
     #[serde(default = "default_check_every")]
     pub check_every: u64,
@@ -196,9 +196,6 @@ impl Default for Eval {
 
 fn default_warmup() -> u64 {
     50
-}
-fn default_until() -> f64 {
-    1.0
 }
 fn default_check_every() -> u64 {
     25
@@ -291,8 +288,10 @@ impl Recipe {
 
 impl Sft {
     fn mistake(&self) -> Option<String> {
-        if let Some(family) = self.rows.keys().find(|name| Family::named(name).is_none()) {
-            return Some(format!("sft.rows names the family `{family}`; known are arithmetic and programs"));
+        let families = self.rows.keys().map(|name| ("sft.rows", name));
+        let mut families = families.chain(self.until.keys().map(|name| ("sft.until", name)));
+        if let Some((key, family)) = families.find(|(_, name)| Family::named(name).is_none()) {
+            return Some(format!("{key} names the family `{family}`; known are arithmetic and programs"));
         }
         if self.rows.values().sum::<usize>() + self.file_rows == 0 {
             return Some("sft has no rows: give sft.rows, or sft.file with sft.file_rows".to_owned());

@@ -98,7 +98,7 @@ impl Tuner<'_> {
     }
 
     fn looks(&self) -> bool {
-        self.sft.until_accuracy < 1.0 && self.state.step.is_multiple_of(self.sft.check_every.max(1))
+        !self.sft.until.is_empty() && self.state.step.is_multiple_of(self.sft.check_every.max(1))
     }
 
     /// Greedy exact matches on development problems of each family: whether all reached the goal, and the figures.
@@ -107,7 +107,8 @@ impl Tuner<'_> {
         let figures: Vec<(Family, f64)> = families
             .map(|family| Ok((family, self.exact_matches(family)?)))
             .collect::<Result<_, TrainError>>()?;
-        let enough = figures.iter().all(|(_, matches)| *matches >= self.sft.until_accuracy);
+        let goal = |family: Family| self.sft.until.get(family.name());
+        let enough = figures.iter().all(|(family, matches)| goal(*family).is_none_or(|goal| matches >= goal));
         let what: Vec<String> =
             figures.iter().map(|(family, matches)| format!("{family} {matches:.2}")).collect();
         Ok((enough, what.join(" ")))

@@ -102,9 +102,9 @@ impl fmt::Display for Family {
     }
 }
 
-/// Sums of two numbers of three digits. The key is the same for a+b and b+a.
+/// Sums of two numbers of two digits. The key is the same for a+b and b+a.
 fn arithmetic(rng: &mut ChaCha8Rng) -> (String, Question) {
-    let (a, b): (i64, i64) = (rng.random_range(100..1000), rng.random_range(100..1000));
+    let (a, b): (i64, i64) = (rng.random_range(10..100), rng.random_range(10..100));
     let task = Task::Math(MathTask { ground_truth: (a + b).to_string() });
     let problem = problem(Family::Arithmetic, &format!("{a}+{b}="), task);
     (format!("{}+{}", a.min(b), a.max(b)), Question { problem, completion: format!("\\boxed{{{}}}", a + b) })

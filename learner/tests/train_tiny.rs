@@ -71,7 +71,11 @@ fn the_reward_rises() {
         |lines: &[StepMetrics]| lines.iter().map(|line| line.reward_mean).sum::<f64>() / lines.len() as f64;
     let (first, last) = (reward(&lines[..5]), reward(&lines[35..40]));
     assert!(first < 0.2 && last > 0.6, "reward went from {first} to {last}");
-    assert!(lines.iter().all(|line| line.logprob_gap < 1e-4), "the sampler and the trainer are one model");
+    let gap = lines.iter().map(|line| line.logprob_gap).fold(0.0, f64::max);
+    assert!(
+        gap < 1e-4,
+        "the sampler and the trainer are one model, but their log-probabilities differ by {gap}"
+    );
     assert!(lines.iter().all(|line| line.infra_error_fraction == 0.0));
 }
 
@@ -112,16 +116,16 @@ fn without_rewards_nothing_is_learned() {
 
 #[test]
 fn a_fresh_probe_confirms_the_calibrated_temperature() {
-    let text = "seed = 5\n[model]\nhidden_size = 32\nintermediate_size = 64\nnum_hidden_layers = 2\n\
+    let text = "seed = 5\n[model]\nhidden_size = 64\nintermediate_size = 128\nnum_hidden_layers = 2\n\
         num_attention_heads = 2\nnum_key_value_heads = 1\nmax_position_embeddings = 32\n\
-        [sft]\nrows = { arithmetic = 64 }\nsteps = 150\nlearning_rate = 5e-3\nwarmup = 10\n\
+        [sft]\nrows = { arithmetic = 64 }\nsteps = 250\nlearning_rate = 3e-3\nwarmup = 20\n\
         [[rl]]\nname = 'math'\nprompts = { arithmetic = 8 }\nrollouts = 8\nsteps = 1\nmax_completion_length = 8\n\
         learning_rate = 1e-4\n";
     let dir = tempfile::tempdir().unwrap();
     let recipe = Recipe::parse("test.toml", text).unwrap();
     let run = Run::start(recipe, dir.path(), Progress::quiet()).unwrap();
     let (policy, steps) = run.sft(false).unwrap();
-    assert_eq!(steps, 150);
+    assert_eq!(steps, 250);
     let trainer = Trainer {
         recipe: &run.recipe,
         sources: &run.sources,

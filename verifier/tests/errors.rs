@@ -2,6 +2,8 @@
 //! of the command line's conventions (2 wrong usage or bad input, 3 failure of assay or of the machine), and
 //! nothing on stdout. One row per mistake, on the real binary.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::fs::{self, OpenOptions};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;

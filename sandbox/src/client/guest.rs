@@ -4,6 +4,7 @@
 //! that nobody reads nor an input that the guest never reads can block; between events the loop sleeps until the
 //! earliest moment at which a limit could have been passed.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,6 +60,9 @@ pub(super) struct Guest {
     ended_by_us: Option<(Termination, Instant)>,
     end: Option<End>,
     peak_seen: u64,
+    /// Without a group: nanoseconds that each process below the guest was seen to run or to wait for a core, also
+    /// of those that are gone. A compiler's driver sleeps while its stages work, one after the other.
+    below: BTreeMap<i32, u64>,
 }
 
 /// A moment, as the clocks of one run show it.
@@ -146,6 +150,7 @@ impl Guest {
             ended_by_us: None,
             end: None,
             peak_seen: 0,
+            below: BTreeMap::new(),
             lease,
         })
     }
@@ -296,6 +301,7 @@ impl Guest {
         let mut pause = busy.min(self.limits.wall_time - idle);
         if !self.lease.slot()?.knobs.present() {
             self.peak_seen = self.peak_seen.max(resident(self.pid));
+            note_below(self.pid, DEEPEST, &mut self.below);
             if self.peak_seen > self.limits.memory {
                 self.kill(Termination::MemoryLimit)?;
             }
@@ -353,9 +359,10 @@ impl Guest {
         Duration::from_nanos(group.or_else(|| sys::process_cpu_nanos(self.pid).ok()).unwrap_or(0))
     }
 
-    /// Time the guest was ready to run and had no core: that of its most delayed living thread.
+    /// Time the guest was ready to run and had no core: that of its most delayed living thread, or the time of
+    /// all below it where no group counts their CPU time.
     fn delay(&self) -> Duration {
-        Duration::from_nanos(longest_delay(self.pid, DEEPEST))
+        Duration::from_nanos(longest_delay(self.pid, DEEPEST).max(self.below.values().sum()))
     }
 
     /// The most memory charged to the run at once, as far as it is known by now.
@@ -519,6 +526,21 @@ fn longest_delay(pid: i32, depth: usize) -> u64 {
         below.map(|child| longest_delay(child, depth - 1)).fold(own, u64::max)
     };
     tasks.map(of_task).max().unwrap_or(0)
+}
+
+/// Notes for each process below this one how long it ran or waited for a core, in nanoseconds.
+fn note_below(pid: i32, depth: usize, seen: &mut BTreeMap<i32, u64>) {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+        let schedstat = fs::read_to_string(format!("/proc/{child}/schedstat")).unwrap_or_default();
+        let ran_and_waited: u64 =
+            schedstat.split_whitespace().take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+        let entry = seen.entry(child).or_default();
+        *entry = ran_and_waited.max(*entry);
+        if depth > 0 {
+            note_below(child, depth - 1, seen);
+        }
+    }
 }
 
 /// Resident memory of a process, in bytes; 0 when it is gone.
