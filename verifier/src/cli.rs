@@ -189,7 +189,7 @@ pub(crate) fn sandbox(guarded: Result<(), SandboxError>, slots: usize) -> Result
 }
 
 enum Parsed {
-    Command(Command),
+    Command(Box<Command>),
     /// `--help` and `--version`.
     Text(String),
 }
@@ -202,7 +202,7 @@ fn parse(arguments: Vec<OsString>) -> Result<Parsed, CliError> {
         .and_then(|matches| Cli::from_arg_matches(&matches))
         .map(|cli| cli.command);
     match parsed {
-        Ok(command) => Ok(Parsed::Command(command)),
+        Ok(command) => Ok(Parsed::Command(Box::new(command))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Parsed::Text(error.to_string())),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
