@@ -67,9 +67,10 @@ def ours(request: dict) -> dict:
     return json.loads(done.stdout)
 
 
-def sequences(vocabulary: int) -> list[list[int]]:
+def sequences(config) -> list[list[int]]:
     generator = torch.Generator().manual_seed(7)
-    return [torch.randint(vocabulary, (length,), generator=generator).tolist() for length in (1, 5, 48, 200)]
+    lengths = [min(length, config.max_position_embeddings) for length in (1, 5, 48, 200)]
+    return [torch.randint(config.vocab_size, (length,), generator=generator).tolist() for length in lengths]
 
 
 def difference(model, ids: list[list[int]], logits: list) -> tuple[float, float]:
@@ -101,7 +102,7 @@ def compare_texts(tokenizer, answer: dict) -> tuple[str, bool]:
 def written_by_us(directory: str, name: str) -> dict:
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(directory)
-    ids = sequences(model.config.vocab_size)
+    ids = sequences(model.config)
     answer = ours(dict(model=directory, ids=ids, texts=TEXTS))
     return row(name, *difference(model, ids, answer["logits"]), *compare_texts(tokenizer, answer))
 
@@ -115,7 +116,7 @@ def written_by_transformers(scratch: Path, name: str) -> list[dict]:
             torch.nn.init.normal_(parameter, mean=parameter.mean().item(), std=0.1)
     theirs, again = scratch / "theirs", scratch / "ours"
     model.save_pretrained(theirs)
-    ids = sequences(model.config.vocab_size)
+    ids = sequences(model.config)
     training = dict(texts=TEXTS * 3, vocab_size=400)
     answer = ours(dict(model=str(theirs), ids=ids, save=str(again), train_tokenizer=training))
     read = row(f"{name}, theirs read by us", *difference(model, ids, answer["logits"]), "-", True)
