@@ -1,19 +1,22 @@
-//! Is this answer the same as that one? The symbolic checker: sound, total, without a computer algebra system.
+//! Is this answer the same as that one? The symbolic checker: sound, total, without a computer algebra
+//! system.
 //!
 //! An answer goes through tiers, cheapest first, and stops at the first that decides:
 //!
 //! 1. `scan` finds the answer in a completion (the last box after the last thought), one pass over the bytes.
 //! 2. `fast` compares plain integers, decimals and fractions as reduced i128 fractions.
 //! 3. `lex` and `parse` read LaTeX or plain text into a typed answer; what they do not understand they say.
-//! 4. `compare` dispatches on the type of the gold: lists, sets, tuples, intervals, matrices, equations, units, words.
-//! 5. `formal` brings values to an exact canonical form; equal forms are equal values, and for sums of independent
-//!    atoms different forms are different values.
+//! 4. `compare` dispatches on the type of the gold: lists, sets, tuples, intervals, matrices, equations,
+//! units, words.
+//! 5. `formal` brings values to an exact canonical form; equal forms are equal values, and for sums of
+//! independent    atoms different forms are different values.
 //! 6. `identity` tests rational functions too long to multiply out modulo two primes.
 //! 7. `numeric` encloses the difference in intervals of rising precision.
 //!
-//! The statement: `Different` is always proven, by type, by exact arithmetic or by an interval without zero. `Equal`
-//! carries its [`Proof`]. What is not understood is `Unsupported`, what is too much work is `Limit`: [`Budget`] caps
-//! all work in steps and sizes, so a verdict never depends on time. `math/DESIGN.md` has the policies and the gaps.
+//! The statement: `Different` is always proven, by type, by exact arithmetic or by an interval without zero.
+//! `Equal` carries its [`Proof`]. What is not understood is `Unsupported`, what is too much work is `Limit`:
+//! [`Budget`] caps all work in steps and sizes, so a verdict never depends on time. `math/DESIGN.md` has the
+//! policies and the gaps.
 //!
 //! Nothing here keeps state: grading is a function of gold, prediction and profile.
 

@@ -1,4 +1,5 @@
-//! Pairs of answers with the verdict each must get: `data/answers.txt`, one row a pair, every row with its reason.
+//! Pairs of answers with the verdict each must get: `data/answers.txt`, one row a pair, every row with its
+//! reason.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

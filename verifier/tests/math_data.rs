@@ -1,7 +1,7 @@
 //! The checker on the real pairs of `shared/data/math`: no wrong `equal`, and nearly everything right.
 //!
-//! The files are not part of the repository. Where the directory is missing a line says so; where it exists every
-//! file must be readable. `ASSAY_EVAL_DATA` names another place than `../shared/data`.
+//! The files are not part of the repository. Where the directory is missing a line says so; where it exists
+//! every file must be readable. `ASSAY_EVAL_DATA` names another place than `../shared/data`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -160,8 +160,8 @@ fn shuffled_golds_are_not_equal() {
     assert!(wrong_equal.is_empty(), "wrongly equal:\n{}", wrong_equal.join("\n"));
 }
 
-/// An answer without its spacing, units and spelling variants: a comparison of strings only, written without the
-/// checker, to take out pairs that are the same answer.
+/// An answer without its spacing, units and spelling variants: a comparison of strings only, written without
+/// the checker, to take out pairs that are the same answer.
 fn plainest(answer: &str) -> String {
     let mut text = answer.to_owned();
     while let Some(at) = text.find("\\text{").or_else(|| text.find("\\mbox{")) {

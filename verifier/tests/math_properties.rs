@@ -251,8 +251,8 @@ proptest! {
         }
     }
 
-    /// The exact engine against evalexpr's floats: the float, read back exactly and given its rounding error, must
-    /// not contradict the verdict.
+    /// The exact engine against evalexpr's floats: the float, read back exactly and given its rounding
+    /// error, must not contradict the verdict.
     #[test]
     fn arithmetic_agrees_with_floats((latex, plain) in arithmetic()) {
         let Ok(value) = evalexpr::eval_float(&plain) else { return Ok(()) };

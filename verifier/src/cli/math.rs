@@ -48,8 +48,10 @@ Examples:
   assay math --pairs pairs.jsonl > verdicts.jsonl
 
 Verdicts: equal, different, unsupported (the reason says of what: gold or answer), limit, no_answer.
-In a file of pairs, pred is a completion whose last \\boxed{} is graded; with \"mode\": \"answer\" it is the answer itself.
-Each line of output holds {id, outcome, verdict, reason, proof, extraction, micros}; pairs per second go to stderr.
+In a file of pairs, pred is a completion whose last \\boxed{} is graded; with
+\"mode\": \"answer\" it is the answer itself.
+Each line of output holds {id, outcome, verdict, reason, proof, extraction, micros}; pairs per
+second go to stderr.
 Exit code 0 if the two are equal or the whole file was graded, 1 if they are not equal, 2 for bad input.";
 
 pub(crate) fn run(args: Args) -> Result<Status, CliError> {

@@ -4,8 +4,8 @@ use super::units::Unit;
 use dashu_ratio::RBig;
 use std::sync::Arc;
 
-/// A parsed answer or part of one. Lists and sums hold all their members in one node, so depth is real nesting and
-/// recursion over the tree is bounded by `Budget::depth`.
+/// A parsed answer or part of one. Lists and sums hold all their members in one node, so depth is real
+/// nesting and recursion over the tree is bounded by `Budget::depth`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ast {
     Number(Number),

@@ -1,5 +1,5 @@
-//! Caps and fuel. Every loop of the checker is bounded by one of these numbers and by nothing else: no timers, so a
-//! verdict does not depend on the machine or its load.
+//! Caps and fuel. Every loop of the checker is bounded by one of these numbers and by nothing else: no
+//! timers, so a verdict does not depend on the machine or its load.
 
 /// What one comparison may cost. All caps are checked before the work they bound is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,8 @@ pub struct Budget {
     pub digits: usize,
     /// Largest written power of ten, as in `2.5e300`.
     pub decimal_exponent: u32,
-    /// Largest numerator or denominator that is held as an exact number, in bits; larger powers stay symbolic.
+    /// Largest numerator or denominator that is held as an exact number, in bits; larger powers stay
+    /// symbolic.
     pub bits: usize,
     /// Largest argument of a factorial or a binomial coefficient.
     pub factorial: u64,

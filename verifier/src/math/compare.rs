@@ -1,8 +1,9 @@
 //! Typed comparison: the type of the gold decides what is compared with what.
 //!
-//! What is proven here is structure: a list is never a number, `[a, b)` is never `(a, b)`, an equation equals another
-//! exactly where one is the other times a constant that is not zero. Values go down to `formal`, `identity` and
-//! `numeric`. Where two kinds may mean the same and the checker cannot tell, it says `Unsupported`.
+//! What is proven here is structure: a list is never a number, `[a, b)` is never `(a, b)`, an equation
+//! equals another exactly where one is the other times a constant that is not zero. Values go down to
+//! `formal`, `identity` and `numeric`. Where two kinds may mean the same and the checker cannot tell, it
+//! says `Unsupported`.
 
 use super::Proof;
 use super::ast::{Ast, Function, Interval, ListKind, Relation};
@@ -154,7 +155,8 @@ fn unnamed(body: Ast) -> Shape {
     Shape { name: None, body, equation: None }
 }
 
-/// Normalises the outermost structure: definitions, plus-minus, inequalities in one variable, scaled matrices.
+/// Normalises the outermost structure: definitions, plus-minus, inequalities in one variable, scaled
+/// matrices.
 fn shape(ast: &Ast) -> Result<Shape, Stop> {
     Ok(match ast {
         Ast::Relation(terms, relations) => relation_shape(terms, relations)?,

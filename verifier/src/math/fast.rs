@@ -1,6 +1,7 @@
-//! The fast path: about two thirds of all golds are an integer, a decimal or a fraction of integers. They are read
-//! straight from the bytes into a reduced i128 fraction. What is not plainly such a number is left to the parser;
-//! proven: two reduced fractions with positive denominators are equal exactly when their parts are.
+//! The fast path: about two thirds of all golds are an integer, a decimal or a fraction of integers. They
+//! are read straight from the bytes into a reduced i128 fraction. What is not plainly such a number is left
+//! to the parser; proven: two reduced fractions with positive denominators are equal exactly when their
+//! parts are.
 
 /// A reduced fraction, denominator above zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,17 +1,20 @@
 //! Exact canonical forms: the tier that proves most equalities and most differences.
 //!
-//! A value becomes a fraction of two sums of terms; a term is a rational number times powers of *atoms*: primes under
-//! a root, pi, e, i, ln p, variables, and opaque pieces (roots of sums, functions of anything) that are compared by
-//! their own canonical form. Sines and cosines are written with exponentials, so every trigonometric identity is
-//! plain algebra; `e^(i pi r)` is written with roots where the angle is a multiple of 15 degrees.
+//! A value becomes a fraction of two sums of terms; a term is a rational number times powers of *atoms*:
+//! primes under a root, pi, e, i, ln p, variables, and opaque pieces (roots of sums, functions of anything)
+//! that are compared by their own canonical form. Sines and cosines are written with exponentials, so every
+//! trigonometric identity is plain algebra; `e^(i pi r)` is written with roots where the angle is a multiple
+//! of 15 degrees.
 //!
-//! What is proven. Every rewriting used is a true identity for real variables wherever both sides are defined, so
-//! two values whose difference has the canonical form 0 *are* equal, provided the divisors met on the way are not
-//! zero: those that are not obviously so are kept as `divisors`, and the caller has to prove them. The converse holds
-//! only for sums of *independent* atoms (`Poly::is_independent`): products of distinct prime radicals are linearly
-//! independent over Q(i) (Besicovitch 1940), pi and e are each transcendental, variables are free.
+//! What is proven. Every rewriting used is a true identity for real variables wherever both sides are
+//! defined, so two values whose difference has the canonical form 0 *are* equal, provided the divisors met
+//! on the way are not zero: those that are not obviously so are kept as `divisors`, and the caller has to
+//! prove them. The converse holds only for sums of *independent* atoms (`Poly::is_independent`): products of
+//! distinct prime radicals are linearly independent over Q(i) (Besicovitch 1940), pi and e are each
+//! transcendental, variables are free.
 //!
-//! Conventions: odd roots of negative numbers are real; symbolic exponents stand for integers or have positive bases.
+//! Conventions: odd roots of negative numbers are real; symbolic exponents stand for integers or have
+//! positive bases.
 
 use super::ast::{Ast, Function};
 use super::budget::{Budget, Fuel, Step, Stop};
@@ -191,7 +194,8 @@ impl Poly {
         Poly(self.0.iter().map(|(mono, value)| (mono.clone(), value.clone() * by)).collect())
     }
 
-    /// Walks over all factors, also those inside exponents, groups and arguments; stops where `visit` says `false`.
+    /// Walks over all factors, also those inside exponents, groups and arguments; stops where `visit` says
+    /// `false`.
     pub(crate) fn all_factors(&self, visit: &mut dyn FnMut(&Factor) -> bool) -> bool {
         self.0.keys().all(|mono| mono_factors(mono, visit))
     }
@@ -277,7 +281,8 @@ impl Frac {
     }
 }
 
-/// A product in canonical form: its rational part, its atoms, and whole powers of groups still to multiply out.
+/// A product in canonical form: its rational part, its atoms, and whole powers of groups still to multiply
+/// out.
 type Settled = (RBig, Mono, Vec<(Rc<Poly>, u64)>);
 
 /// Builds canonical forms, with the fuel of one comparison.
@@ -499,9 +504,9 @@ impl<'b> Formal<'b> {
         self.settle(value, factors)
     }
 
-    /// Brings merged factors to canonical form: no zero powers, i to the first power at most, roots of sums below
-    /// the first power, and whole powers of primes either all in the coefficient or, where that would be too long a
-    /// number, all (those of the coefficient too) in the factors.
+    /// Brings merged factors to canonical form: no zero powers, i to the first power at most, roots of sums
+    /// below the first power, and whole powers of primes either all in the coefficient or, where that would
+    /// be too long a number, all (those of the coefficient too) in the factors.
     fn settle(&mut self, mut value: RBig, mut factors: Vec<Factor>) -> Step<Settled> {
         let mut groups = Vec::new();
         let mut whole_bits = 0.0;
@@ -578,8 +583,8 @@ impl<'b> Formal<'b> {
         self.ratio(above, below)
     }
 
-    /// `above / below` with a one-term divisor moved into the dividend and the leading coefficient of a longer one
-    /// made 1.
+    /// `above / below` with a one-term divisor moved into the dividend and the leading coefficient of a
+    /// longer one made 1.
     fn ratio(&mut self, above: Poly, below: Option<Poly>) -> Step<Frac> {
         let Some(below) = below else { return Ok(Frac::poly(above)) };
         if above.is_zero() {

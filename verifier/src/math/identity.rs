@@ -1,10 +1,10 @@
 //! Identity test modulo two primes of 61 bits, for rational functions that are too long to multiply out.
 //!
-//! Both sides are evaluated at fixed pseudo-random points modulo 2^61 - 1 and 2^61 - 31. What is proven: if they
-//! differ at a point where every divisor is invertible, they are different functions (only where neither pi nor e
-//! occurs, which are given values of their own here). If they agree at all points they are equal but for an error of
-//! at most (2 d / p)^4, d bounding the degrees (Schwartz-Zippel); pi and e count as variables, which can only
-//! make the test miss an equality, not invent one.
+//! Both sides are evaluated at fixed pseudo-random points modulo 2^61 - 1 and 2^61 - 31. What is proven: if
+//! they differ at a point where every divisor is invertible, they are different functions (only where
+//! neither pi nor e occurs, which are given values of their own here). If they agree at all points they are
+//! equal but for an error of at most (2 d / p)^4, d bounding the degrees (Schwartz-Zippel); pi and e count
+//! as variables, which can only make the test miss an equality, not invent one.
 
 use super::ast::Ast;
 use super::budget::Fuel;

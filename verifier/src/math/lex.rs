@@ -1,8 +1,9 @@
 //! Bytes to tokens, for LaTeX and plain text alike.
 //!
-//! Spacing, `\left`, `\big` and other signs of typesetting vanish here; look-alike characters with one mathematical
-//! meaning (U+2212, full-width digits, superscripts) are folded; letters of other scripts are *not* (a Cyrillic "a"
-//! is its own symbol). A zero-width or bidirectional control inside a number or a word is refused.
+//! Spacing, `\left`, `\big` and other signs of typesetting vanish here; look-alike characters with one
+//! mathematical meaning (U+2212, full-width digits, superscripts) are folded; letters of other scripts are
+//! *not* (a Cyrillic "a" is its own symbol). A zero-width or bidirectional control inside a number or a word
+//! is refused.
 
 use super::budget::{Budget, Step, Stop};
 
@@ -343,7 +344,8 @@ impl<'a> Lexer<'a, '_> {
         self.push(Token::Sign(sign), 0)
     }
 
-    /// `\text{..}`, `\mathbf{..}`: one letter is a letter, a known function name is that function, all else is text.
+    /// `\text{..}`, `\mathbf{..}`: one letter is a letter, a known function name is that function, all else
+    /// is text.
     fn styled(&mut self, name: &str) -> Step<()> {
         let rest = self.rest().trim_start();
         self.at = self.text.len() - rest.len();
@@ -418,7 +420,8 @@ fn blackboard(letter: char) -> char {
     }
 }
 
-/// Functions that are meant also where they are set like text (`\mathrm{ln}`, but not `\mathrm{min}`, minutes).
+/// Functions that are meant also where they are set like text (`\mathrm{ln}`, but not `\mathrm{min}`,
+/// minutes).
 fn is_elementary(name: &str) -> bool {
     is_function(name)
         && !matches!(
@@ -503,8 +506,9 @@ pub(crate) fn balanced(inner: &str) -> Option<usize> {
 
 /// The length of the number at the start of `rest`.
 ///
-/// Thousands may be separated by `,`, `{,}`, `,\!`, `\,`, `\!`, `\ `, a space or a thin space, always by groups of
-/// exactly three digits after a first group of one to three; the plain comma only where `commas` is set.
+/// Thousands may be separated by `,`, `{,}`, `,\!`, `\,`, `\!`, `\ `, a space or a thin space, always by
+/// groups of exactly three digits after a first group of one to three; the plain comma only where `commas`
+/// is set.
 fn number_length(rest: &str, commas: bool) -> usize {
     let bytes = rest.as_bytes();
     let digits =
@@ -575,8 +579,9 @@ fn thousands_gap(rest: &str, commas: bool) -> Option<usize> {
     Some(at)
 }
 
-/// `1.5e-7` is a power of ten, `2e+1` may well be twice Euler's number plus one. Read as a power of ten where the
-/// exponent has no sign, or the mantissa is 1 or has a decimal point, or the exponent has two digits.
+/// `1.5e-7` is a power of ten, `2e+1` may well be twice Euler's number plus one. Read as a power of ten
+/// where the exponent has no sign, or the mantissa is 1 or has a decimal point, or the exponent has two
+/// digits.
 fn exponent_length(mantissa: &str, after: &[u8]) -> usize {
     if !matches!(after.first(), Some(b'e' | b'E')) {
         return 0;

@@ -1,11 +1,13 @@
-//! Interval evaluation of canonical forms: outward-rounded f64 first, then exact-rounded big floats of 128 and 512 bits.
+//! Interval evaluation of canonical forms: outward-rounded f64 first, then exact-rounded big floats of 128
+//! and 512 bits.
 //!
-//! What is proven. An interval holds the true value, so an interval without zero proves that a sum is not zero, that
-//! is, `Different`, at one point where everything is defined. The four f64 operations are rounded outward by one unit;
-//! the elementary functions of the standard library are trusted to 64 units (they are accurate to about one). The big
-//! floats round each operation the right way. Agreement is never proof: `Vanishes` says that at 512 bits nothing
-//! distinguished the value from zero, at several points where there are variables, and that no part of it was so
-//! large or small that 512 bits could not have seen a difference.
+//! What is proven. An interval holds the true value, so an interval without zero proves that a sum is not
+//! zero, that is, `Different`, at one point where everything is defined. The four f64 operations are rounded
+//! outward by one unit; the elementary functions of the standard library are trusted to 64 units (they are
+//! accurate to about one). The big floats round each operation the right way. Agreement is never proof:
+//! `Vanishes` says that at 512 bits nothing distinguished the value from zero, at several points where there
+//! are variables, and that no part of it was so large or small that 512 bits could not have seen a
+//! difference.
 
 use super::ast::Function;
 use super::budget::{Fuel, Step, Stop};
@@ -276,7 +278,8 @@ impl<'f, R: Real> Evaluator<'f, R> {
         self.fuel.take(2 * R::cost(self.bits))?;
         match &factor.base {
             Base::Euler => {}
-            Base::MinusOne => return Ok(None), // the exponent stands for a whole number, which a sample is not
+            // The exponent stands for a whole number, which a sample is not.
+            Base::MinusOne => return Ok(None),
             base => {
                 let Some(base) = self.base(base)? else { return Ok(None) };
                 if base.im.is_some() {
@@ -369,8 +372,9 @@ impl<'f, R: Real> Evaluator<'f, R> {
     }
 }
 
-/// The value of a variable at a point: small positive fractions, larger ones, then negative ones. Fixed for ever, so
-/// a verdict can be repeated; odd denominators, so that no value makes a usual expression degenerate.
+/// The value of a variable at a point: small positive fractions, larger ones, then negative ones. Fixed for
+/// ever, so a verdict can be repeated; odd denominators, so that no value makes a usual expression
+/// degenerate.
 fn sample(name: &str, point: u64) -> RBig {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ point.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for byte in name.bytes() {

@@ -642,7 +642,8 @@ impl<'a> Parser<'a, '_> {
                 "pmod" | "bmod" | "mod" | "to" | "Rightarrow" | "implies" | "rfloor" | "rceil"
             ),
             Some(Token::Sign(sign)) => {
-                matches!(sign, '(' | '{' | sign::INFINITY | sign::RADICAL | sign::ANGLE_OPEN | '\u{bd}'..='\u{be}' | '\u{2153}'..='\u{215e}')
+                matches!(sign, '(' | '{' | sign::INFINITY | sign::RADICAL | sign::ANGLE_OPEN)
+                    || vulgar_fraction(sign).is_some()
                     || (sign == '|' && self.bars == 0)
             }
             _ => false,
@@ -1281,7 +1282,8 @@ impl<'a> Parser<'a, '_> {
                 if self.peek() == Some(Token::Sign('/'))
                     && matches!(self.peek_after(), Some(Token::Number(_)))
                 {
-                    // `\sin \pi/6`: readers take it as sin(pi/6), a strict left-to-right parser as (sin pi)/6.
+                    // `\sin \pi/6`: readers take it as sin(pi/6), a strict left-to-right parser as (sin
+                    // pi)/6.
                     return Err(Stop::Unsupported("an ambiguous function argument: write brackets"));
                 }
                 argument
@@ -1537,7 +1539,8 @@ pub(crate) fn defined_name(ast: &Ast) -> Option<Arc<str>> {
         {
             Some(name.clone())
         }
-        // `P(x) = ..` reads as a product of a capital letter and one symbol; on the left of `=` it is a definition.
+        // `P(x) = ..` reads as a product of a capital letter and one symbol; on the left of `=` it is a
+        // definition.
         Ast::Product(factors) => match factors.as_slice() {
             [Ast::Symbol(name), Ast::Symbol(_)] if name.chars().all(char::is_uppercase) => Some(name.clone()),
             _ => None,

@@ -9,7 +9,8 @@ pub struct MathProfile {
     pub name: &'static str,
     /// Without a box, look for "answer is", the last `$...$`, the last number; off for rewards.
     pub fallbacks: bool,
-    /// In a bare comma list of numbers the order counts. Points, assignments and lists with "or" never have one.
+    /// In a bare comma list of numbers the order counts. Points, assignments and lists with "or" never have
+    /// one.
     pub ordered_lists: bool,
     /// A bare number also equals the same number of percent, whichever side carries the sign.
     pub loose_percent: bool,

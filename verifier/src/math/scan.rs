@@ -1,8 +1,9 @@
-//! Where the answer stands in a completion. One pass over the bytes, no backtracking: a megabyte of `\boxed{` costs
-//! the same as a megabyte of prose.
+//! Where the answer stands in a completion. One pass over the bytes, no backtracking: a megabyte of
+//! `\boxed{` costs the same as a megabyte of prose.
 //!
-//! Thinking is not answering: only the text after the last `</think>` counts, and a `<think>` that is never closed
-//! leaves nothing to grade. Of several boxes the last complete one counts, the outer one where they are nested.
+//! Thinking is not answering: only the text after the last `</think>` counts, and a `<think>` that is never
+//! closed leaves nothing to grade. Of several boxes the last complete one counts, the outer one where they
+//! are nested.
 
 use super::Extraction;
 
@@ -31,12 +32,14 @@ pub(crate) fn after_thinking(completion: &str) -> Option<&str> {
     if text.contains("<think>") { None } else { Some(text) }
 }
 
-/// The content of the last balanced `\boxed{...}` or `\fbox{...}`, or the bare number after a brace-less `\boxed`.
+/// The content of the last balanced `\boxed{...}` or `\fbox{...}`, or the bare number after a brace-less
+/// `\boxed`.
 pub(crate) fn last_boxed(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
     let mut at = text.find("\\boxed").into_iter().chain(text.find("\\fbox")).min()?;
     let mut depth = 0_usize;
-    let mut open: Vec<(usize, usize)> = Vec::new(); // (first byte inside, depth outside) of boxes not yet closed
+    // (first byte inside, depth outside) of boxes not yet closed.
+    let mut open: Vec<(usize, usize)> = Vec::new();
     let mut found = None;
     while at < bytes.len() {
         match bytes[at] {
@@ -54,7 +57,8 @@ pub(crate) fn last_boxed(text: &str) -> Option<&str> {
                     at = inside;
                     continue;
                 }
-                // `\{` and `\}` are signs, not braces; `\\boxed` is a box whose backslash was escaped once too often.
+                // `\{` and `\}` are signs, not braces; `\\boxed` is a box whose backslash was escaped once
+                // too often.
                 at += if bytes.get(at + 1) == Some(&b'\\') && box_opening(text, at + 1).is_some() {
                     1
                 } else {

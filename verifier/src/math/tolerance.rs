@@ -1,9 +1,9 @@
 //! Tolerance rules the user writes, such as `math::abs(pred - gold) <= 0.01 * math::abs(gold)`.
 //!
-//! This is the one place where evalexpr runs: on a rule from the command line or a configuration, never on what a
-//! model wrote. The rule sees two floats, `gold` and `pred`, and is asked only where both answers are real numbers
-//! that were not found equal. evalexpr recurses over brackets and is slow on long runs of signs, so length and
-//! nesting are capped before it sees a rule.
+//! This is the one place where evalexpr runs: on a rule from the command line or a configuration, never on
+//! what a model wrote. The rule sees two floats, `gold` and `pred`, and is asked only where both answers are
+//! real numbers that were not found equal. evalexpr recurses over brackets and is slow on long runs of
+//! signs, so length and nesting are capped before it sees a rule.
 
 use evalexpr::{
     ContextWithMutableVariables, EvalexprError, HashMapContext, Node, Value, build_operator_tree,
@@ -38,7 +38,8 @@ impl ToleranceRule {
     /// Compiles a rule and tries it once.
     ///
     /// # Errors
-    /// [`InvalidRule`] where it is too long, too deep, not an expression of `gold` and `pred`, or not a condition.
+    /// [`InvalidRule`] where it is too long, too deep, not an expression of `gold` and `pred`, or not a
+    /// condition.
     pub fn new(rule: &str) -> Result<ToleranceRule, InvalidRule> {
         let refuse = |what: String| InvalidRule { rule: rule.chars().take(LONGEST).collect(), what };
         if rule.len() > LONGEST {

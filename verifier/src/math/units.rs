@@ -1,6 +1,6 @@
-//! Units after a value. A unit that is known has a dimension and an exact factor; any other short run of words
-//! ("ways", "apples") is a label without influence on the value. Words that change the meaning of what they stand
-//! beside ("or", "not", "less") are never a label.
+//! Units after a value. A unit that is known has a dimension and an exact factor; any other short run of
+//! words ("ways", "apples") is a label without influence on the value. Words that change the meaning of what
+//! they stand beside ("or", "not", "less") are never a label.
 
 use dashu_ratio::RBig;
 
@@ -25,7 +25,8 @@ const TEMPERATURE: usize = 5;
 const CURRENT: usize = 6;
 const AMOUNT: usize = 7;
 
-/// `(names, dimension, numerator, denominator)` of the factor to the base unit (m, kg, s, dollar, degree, K, A, mol).
+/// `(names, dimension, numerator, denominator)` of the factor to the base unit (m, kg, s, dollar, degree, K,
+/// A, mol).
 type Row = (&'static [&'static str], &'static [(usize, i8)], u64, u64);
 
 #[rustfmt::skip]
