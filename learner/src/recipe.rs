@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::reward_client::Rewards;
-use crate::tasks::Family;
+use crate::tasks::{Family, Split};
 use crate::temperature::Temperature;
 
 /// A whole recipe.
@@ -276,7 +276,17 @@ impl Recipe {
                 format!("{at} names the source `{source}`; known are arithmetic, programs and the names of [problems]")
             })
         };
-        let eval = self.eval.problems.keys().filter_map(|source| unknown("eval.problems", source));
+        let too_many = |source: &String, n: usize| {
+            let size = Family::named(source)?.size(Split::HeldOut);
+            (n > size).then(|| {
+                format!("eval.problems asks for {n} of {source}, whose held-out split has {size}: ask for at most that")
+            })
+        };
+        let eval = self
+            .eval
+            .problems
+            .iter()
+            .filter_map(|(source, n)| unknown("eval.problems", source).or_else(|| too_many(source, *n)));
         let stages = self.rl.iter().flat_map(|stage| {
             let at = format!("stage `{}`", stage.name);
             let sources = stage.prompts.keys().filter_map(|source| unknown(&at, source)).collect::<Vec<_>>();
@@ -372,6 +382,7 @@ mod tests {
             (&format!("{STAGE}top_p = 0.95\n"), "stage `m`", "top_p is refused"),
             (&STAGE.replace("arithmetic", "algebra"), "stage `m`", "algebra"),
             (&STAGE.replace("rollouts = 4", "rollouts = 1"), "stage `m`", "not 1"),
+            ("[model]\n[eval]\nproblems = { arithmetic = 1000 }\n", "eval.problems", "has 5"),
             (&STAGE.replace("1e-4", "0.0"), "stage `m`", "learning_rate must be above 0, not 0"),
         ];
         for (text, place, key) in rows {

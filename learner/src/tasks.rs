@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 use assay_testsets::{Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType};
 use rand::Rng;
@@ -71,28 +72,48 @@ impl Family {
 
     /// A random question of a split.
     pub fn question(self, split: Split, rng: &mut ChaCha8Rng) -> Question {
+        self.draw(split, rng).1
+    }
+
+    /// How many questions a split has, twins counted once.
+    pub fn size(self, split: Split) -> usize {
+        let keys: Vec<String> = match self {
+            Family::Arithmetic => {
+                OPERANDS.flat_map(|a| (a..OPERANDS.end).map(move |b| sum_key(a, b))).collect()
+            }
+            Family::Programs => {
+                let signed = |range: Range<i64>| range.clone().map(|n| -n).chain(range);
+                let forms = FACTORS.flat_map(|p| signed(FACTORS).map(move |q| (p, q)));
+                forms.flat_map(|(p, q)| signed(SUMMANDS).map(move |c| program_prompt(p, q, c))).collect()
+            }
+        };
+        keys.iter().filter(|key| split_of(key) == split).count()
+    }
+
+    /// `n` questions of a split, no two of them the same or twins; `n` is at most its [`Self::size`].
+    pub fn distinct(self, split: Split, n: usize, rng: &mut ChaCha8Rng) -> Vec<Question> {
+        let mut seen = HashSet::new();
+        let mut questions = Vec::with_capacity(n);
+        while questions.len() < n {
+            let (key, question) = self.draw(split, rng);
+            if seen.insert(key) {
+                questions.push(question);
+            }
+        }
+        questions
+    }
+
+    /// A random question of a split, with the key that it shares with its twin alone.
+    fn draw(self, split: Split, rng: &mut ChaCha8Rng) -> (String, Question) {
         loop {
             let (key, question) = match self {
                 Family::Arithmetic => arithmetic(rng),
                 Family::Programs => program(rng),
             };
             if split_of(&key) == split {
-                return question;
+                return (key, question);
             }
         }
-    }
-
-    /// `n` different questions of a split.
-    pub fn distinct(self, split: Split, n: usize, rng: &mut ChaCha8Rng) -> Vec<Question> {
-        let mut seen = HashSet::new();
-        let mut questions = Vec::with_capacity(n);
-        while questions.len() < n {
-            let question = self.question(split, rng);
-            if seen.insert(question.problem.question_id.clone()) {
-                questions.push(question);
-            }
-        }
-        questions
     }
 }
 
@@ -102,20 +123,36 @@ impl fmt::Display for Family {
     }
 }
 
+/// What the generated questions are made of: the terms of a sum; the factors and the constant of a program.
+const OPERANDS: Range<i64> = 10..100;
+const FACTORS: Range<i64> = 2..10;
+const SUMMANDS: Range<i64> = 1..100;
+
+fn sum_key(smaller: i64, larger: i64) -> String {
+    format!("{smaller}+{larger}")
+}
+
+fn program_prompt(p: i64, q: i64, c: i64) -> String {
+    format!("f(a,b)={p}a{q:+}b{c:+}\n")
+}
+
 /// Sums of two numbers of two digits. The key is the same for a+b and b+a.
 fn arithmetic(rng: &mut ChaCha8Rng) -> (String, Question) {
-    let (a, b): (i64, i64) = (rng.random_range(10..100), rng.random_range(10..100));
+    let (a, b) = (rng.random_range(OPERANDS), rng.random_range(OPERANDS));
     let task = Task::Math(MathTask { ground_truth: (a + b).to_string() });
     let problem = problem(Family::Arithmetic, &format!("{a}+{b}="), task);
-    (format!("{}+{}", a.min(b), a.max(b)), Question { problem, completion: format!("\\boxed{{{}}}", a + b) })
+    (sum_key(a.min(b), a.max(b)), Question { problem, completion: format!("\\boxed{{{}}}", a + b) })
 }
 
 /// Programs that read two integers and print a linear form of them.
 fn program(rng: &mut ChaCha8Rng) -> (String, Question) {
     let sign = |rng: &mut ChaCha8Rng| if rng.random_bool(0.5) { 1 } else { -1 };
-    let (p, q, c): (i64, i64, i64) =
-        (rng.random_range(2..10), sign(rng) * rng.random_range(2..10), sign(rng) * rng.random_range(1..100));
-    let prompt = format!("f(a,b)={p}a{q:+}b{c:+}\n");
+    let (p, q, c) = (
+        rng.random_range(FACTORS),
+        sign(rng) * rng.random_range(FACTORS),
+        sign(rng) * rng.random_range(SUMMANDS),
+    );
+    let prompt = program_prompt(p, q, c);
     let completion = format!("{PROGRAM_HEAD}{p}*a{q:+}*b{c:+})\n```");
     // The inputs follow from the problem, so that a question is the same wherever it is drawn.
     let bytes = hash(&prompt);
@@ -205,16 +242,18 @@ mod tests {
     use super::*;
     use crate::data::stream;
 
+    /// The prompt, a sum's with its larger number first.
+    fn twin(question: &Question) -> String {
+        let prompt = question.problem.prompt.trim_end_matches(['=', '\n']).to_owned();
+        match prompt.split_once('+').filter(|_| !prompt.starts_with("f(")) {
+            Some((a, b)) if a < b => format!("{b}+{a}"),
+            _ => prompt,
+        }
+    }
+
     #[test]
     fn splits_never_share_a_problem_nor_its_twin() {
         for family in Family::ALL {
-            let twin = |question: &Question| {
-                let prompt = question.problem.prompt.trim_end_matches(['=', '\n']).to_owned();
-                match prompt.split_once('+').filter(|_| family == Family::Arithmetic) {
-                    Some((a, b)) if a < b => format!("{b}+{a}"),
-                    _ => prompt,
-                }
-            };
             let drawn = |split, seed| -> HashSet<String> {
                 let mut rng = stream(seed, "test", 0);
                 (0..20_000).map(|_| twin(&family.question(split, &mut rng))).collect()
@@ -225,7 +264,17 @@ mod tests {
                 train.is_disjoint(&dev) && train.is_disjoint(&held_out) && dev.is_disjoint(&held_out),
                 "{family}"
             );
-            assert!(held_out.len() > 1_000, "{family}: only {} held out", held_out.len());
+            assert!(held_out.len() <= family.size(Split::HeldOut), "{family}: {} drawn", held_out.len());
+        }
+    }
+
+    #[test]
+    fn what_is_measured_on_holds_no_twins() {
+        for family in Family::ALL {
+            let n = family.size(Split::HeldOut);
+            assert!(n > 500, "{family}: only {n} held out");
+            let all = family.distinct(Split::HeldOut, n, &mut stream(1, "test", 0));
+            assert_eq!(all.iter().map(twin).collect::<HashSet<_>>().len(), n, "{family}");
         }
     }
 
