@@ -208,6 +208,29 @@ fn readme_names_every_design_page() {
     }
 }
 
+/// The README once named a file that had been split long before.
+#[test]
+fn pages_link_to_what_is_there() {
+    let rooms = ["learner", "sandbox", "testsets", "verifier"];
+    let mut pages = vec![root().join("README.md")];
+    rooms.iter().for_each(|room| walk(&root().join(room), "md", &mut pages));
+    let mut broken = Vec::new();
+    for page in &pages {
+        let text = fs::read_to_string(page).expect("pages are UTF-8");
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let folder = page.parent().expect("a page lies in a folder");
+        let is_path = |target: &&str| !target.is_empty() && !target.contains(":") && !target.contains(' ');
+        broken.extend(
+            targets
+                .filter(is_path)
+                .filter(|target| !folder.join(target).exists())
+                .map(|target| format!("{} -> {target}", relative(page))),
+        );
+    }
+    assert!(pages.len() > 4, "where are the pages?");
+    assert!(broken.is_empty(), "links that lead nowhere: {broken:?}");
+}
+
 /// True if the SPDX expression can be satisfied with permissive licences alone. `/` is the old `OR`.
 fn permissive(expression: &str) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
@@ -275,18 +298,19 @@ fn workspace_packages(metadata: &Value) -> Vec<&Value> {
 fn sources() -> Vec<PathBuf> {
     let mut files = Vec::new();
     for room in ["learner", "sandbox", "tests", "testsets", "verifier"] {
-        walk(&root().join(room), &mut files);
+        walk(&root().join(room), "rs", &mut files);
     }
     assert!(files.len() > 5, "no sources found under {}", root().display());
     files
 }
 
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
+/// The files below a folder with this ending.
+fn walk(folder: &Path, ending: &str, files: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.map(|entry| entry.expect("entry").path()) {
         if entry.is_dir() && entry.file_name().is_some_and(|name| name != "target") {
-            walk(&entry, files);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            walk(&entry, ending, files);
+        } else if entry.extension().is_some_and(|extension| extension == ending) {
             files.push(entry);
         }
     }
