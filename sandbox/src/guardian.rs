@@ -157,15 +157,19 @@ fn start_spawner(line: &OwnedFd) -> io::Result<Child> {
         Ok(SigSet::empty().thread_set_mask()?)
     });
     let mut child = command.spawn()?;
-    if let Err(error) = protocol::send(line, &(), &[to_worker.as_fd()]) {
-        // The worker is gone; the loop will see that next.
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(error);
-        }
-    }
+    hand_over(line, to_worker).inspect_err(|_| {
+        let _ = child.kill();
+        let _ = child.wait();
+    })?;
     Ok(child)
+}
+
+/// Sends a spawner's other end to the worker. A worker that is gone is no error: the loop will see that next.
+fn hand_over(line: &OwnedFd, to_worker: OwnedFd) -> io::Result<()> {
+    match protocol::send(line, &(), &[to_worker.as_fd()]) {
+        Err(error) if protocol::is_gone(&error) => Ok(()),
+        other => other,
+    }
 }
 
 fn start_worker(options: &GuardOptions, line: &OwnedFd) -> io::Result<Child> {
@@ -198,4 +202,27 @@ fn see_off(spawner: &mut Child) {
     }
     let _ = spawner.kill();
     let _ = spawner.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker that ended without taking its spawner's socket leaves an unread message in the line, so the next
+    /// one meets a connection that was reset, not a broken pipe. The guardian took that for a failure of its own
+    /// and went on as if it were the worker: what the worker had said on stderr was said twice.
+    #[test]
+    fn a_worker_that_is_gone_is_no_failure() {
+        for unread in [0, 1] {
+            let pair = || {
+                socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap()
+            };
+            let (line, worker) = pair();
+            for _ in 0..unread {
+                hand_over(&line, pair().0).unwrap();
+            }
+            drop(worker);
+            hand_over(&line, pair().0).unwrap();
+        }
+    }
 }

@@ -169,7 +169,7 @@ impl Link {
 
     fn try_ask(&self, order: &Order) -> io::Result<Option<(Answer, Vec<OwnedFd>)>> {
         match protocol::send(&self.socket, order, &[]) {
-            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) if protocol::is_gone(&error) => return Ok(None),
             other => other?,
         }
         protocol::receive(&self.socket)
@@ -249,10 +249,6 @@ fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
         command.env(toolchain::COMPILER_VARIABLE, compiler);
     }
     Ok((ours, command.spawn()?))
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 fn unexpected() -> SandboxError {
