@@ -31,6 +31,10 @@ const VARIABLE: &str = "ASSAY_GUARDIAN";
 const FILE_ACCESS: u32 = 1;
 /// How long the spawner may take to remove its slots and groups at the end.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// The pause before something that failed is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// The exit code of a guardian that lost sight of its worker.
+const OUR_FAILURE: i32 = 3;
 /// How long the worker waits for the next spawner.
 const NEXT_SPAWNER: Duration = Duration::from_secs(30);
 
@@ -108,7 +112,7 @@ fn guard(options: &GuardOptions) -> io::Result<ExitStatus> {
     let (line, workers_end) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let mut spawner = start_spawner(&line)?;
-    let mut worker = match start_worker(options, &workers_end) {
+    let worker = match start_worker(options, &workers_end) {
         Ok(worker) => worker,
         Err(error) => {
             let _ = spawner.kill();
@@ -117,19 +121,39 @@ fn guard(options: &GuardOptions) -> io::Result<ExitStatus> {
         }
     };
     drop(workers_end);
-    let mut restarts = if options.restarts == 0 { 100 } else { options.restarts };
+    let restarts = if options.restarts == 0 { 100 } else { options.restarts };
+    Ok(watch(worker, spawner, line, &incoming, restarts))
+}
+
+/// Until the worker ends, and never less: whoever returned earlier would go on as a second worker.
+fn watch(
+    mut worker: Child,
+    mut spawner: Child,
+    line: OwnedFd,
+    incoming: &SignalFd,
+    mut restarts: u32,
+) -> ExitStatus {
     loop {
-        if let Some(status) = worker.try_wait()? {
-            drop(line);
-            see_off(&mut spawner);
-            return Ok(status);
+        match worker.try_wait() {
+            Ok(None) => {}
+            ended => {
+                drop(line);
+                see_off(&mut spawner);
+                return ended.ok().flatten().unwrap_or_else(|| ExitStatus::from_raw(OUR_FAILURE << 8));
+            }
         }
-        if spawner.try_wait()?.is_some() && restarts > 0 {
+        if !matches!(spawner.try_wait(), Ok(None)) && restarts > 0 {
             restarts -= 1;
-            spawner = start_spawner(&line)?;
+            match start_spawner(&line) {
+                Ok(next) => spawner = next,
+                // Without one the worker's runs fail as ours; it may work again in a while.
+                Err(_) => std::thread::sleep(RETRY),
+            }
         }
-        if let Some(signal) = incoming.read_signal()? {
-            forward(&signal, &worker);
+        match incoming.read_signal() {
+            Ok(Some(signal)) => forward(&signal, &worker),
+            Ok(None) => {}
+            Err(_) => std::thread::sleep(RETRY),
         }
     }
 }
