@@ -28,6 +28,7 @@ mod toolchain;
 mod walls;
 mod wasi;
 mod wasm;
+mod zygote;
 
 pub use client::{Exchange, Executable, Prepared, Sandbox, SandboxConfig, Session};
 pub use doctor::{Doctor, LanguageState, Wall, WallState};

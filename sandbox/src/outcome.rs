@@ -13,6 +13,9 @@ pub struct Outcome {
     pub stderr: Vec<u8>,
     /// What the run used.
     pub usage: Usage,
+    /// The compiler or interpreter refused the source, or a limit ended it before the source was compiled: nothing of
+    /// the program ran, and `stderr` is the compiler's message.
+    pub refused: bool,
 }
 
 /// Why a run ended; exactly one reason per run.

@@ -99,10 +99,21 @@ pub(crate) enum Handle {
 /// Client to slot-init.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// Start; the descriptors are the image and, for a session, the write end of the value pipe.
+    /// Start an interpreter to fork from, so that its memory is charged before a run's is counted.
+    Warm(Flavour),
+    /// Start; the descriptors are the image, then those that [`Run`] says are there, in its order.
     Run(Run),
     /// End what runs now.
     Kill,
+}
+
+/// What a warm interpreter has imported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Flavour {
+    /// The modules that programs usually import.
+    Plain,
+    /// numpy too.
+    Numpy,
 }
 
 /// One run.
@@ -110,8 +121,16 @@ pub(crate) enum Command {
 pub(crate) struct Run {
     pub(crate) action: Action,
     pub(crate) args: Vec<String>,
-    /// The guest gets fd 3.
+    /// Python: the warm interpreter to fork from; none means a cold start.
+    pub(crate) warm: Option<Flavour>,
+    /// Python: what `random` and numpy start from.
+    pub(crate) seed: u64,
+    /// The guest gets fd 3: the write end of the value pipe is among the descriptors.
     pub(crate) values: bool,
+    /// Python: the compiled code is among the descriptors.
+    pub(crate) compiled: bool,
+    /// Python: a pipe to write the compiled code to is among the descriptors.
+    pub(crate) export: bool,
     /// Backstops behind the control group.
     pub(crate) cpu_seconds: u64,
     pub(crate) address_space: u64,
@@ -125,14 +144,10 @@ pub(crate) struct Run {
 pub(crate) enum Action {
     /// The interpreter on the source.
     Python,
-    /// The interpreter compiles the source and runs nothing of it.
-    PythonCheck,
     /// A native binary, executed from its sealed memfd.
     Native,
     /// The C++ compiler on the source; the binary comes back with [`Event::Ended`].
     Compile,
-    /// The interpreter says its version.
-    PythonVersion,
     /// The compiler says its version.
     CompilerVersion,
 }
@@ -140,13 +155,26 @@ pub(crate) enum Action {
 /// Slot-init to client.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
-    /// The guest is past exec; `pid` is its number outside, for /proc; descriptors are stdin to write, stdout and
-    /// stderr to read.
+    /// To [`Command::Warm`]: the interpreter waits, or why none does.
+    Warm(Result<(), Failure>),
+    /// The guest's process is there; `pid` is its number outside, for /proc; descriptors are stdin to write, stdout
+    /// and stderr to read.
     Started { pid: i32 },
     /// A wall could not be finished; nothing of the guest ran.
     Failed(Failure),
     /// The guest and everything it started is gone. A compiled binary is the one descriptor.
-    Ended { status: i32, cpu_nanos: u64, peak_resident: u64 },
+    Ended { status: i32, cpu_nanos: u64, peak_resident: u64, stage: Stage },
+}
+
+/// How far a guest came, by what trusted code reported before the guest's own began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stage {
+    /// It was ended before its walls stood.
+    Entering,
+    /// Its walls stood; its source was not compiled.
+    Compiling,
+    /// It ran.
+    Running,
 }
 
 /// Spawner to slot-init, the first message on its socket.

@@ -3,19 +3,21 @@
 //!
 //! 1. open the guest's pipes, put the source where the guest can read but not write it;
 //! 2. start an *anchor*, process 1 of a fresh pid namespace, which only waits to be killed;
-//! 3. enter that namespace for children, fork the guest, come back; the guest is the slot-init's own child,
-//!    so its status is first-hand, and it is no namespace's process 1, so signals work as everywhere;
+//! 3. enter that namespace for children, fork the guest, come back; or have a warm interpreter do that
+//!    (`zygote.rs`). Either way the guest is the slot-init's own child, so its status is first-hand, and it is no
+//!    namespace's process 1, so signals work as everywhere;
 //! 4. when the guest ended or the client says so, kill the anchor: everything in the namespace dies with it;
 //! 5. report.
 //!
 //! A slot-init never reads a byte that a guest wrote, except the binary the compiler left, copied as bytes after
 //! every process of the compiler is dead.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -23,13 +25,15 @@ use ::landlock::RulesetCreated;
 use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
 use nix::unistd::{execve, execveat, pipe2, sethostname, setsid};
 
 use crate::image;
-use crate::protocol::{self, Action, Class, Command, Event, Failure, Plan, Run};
+use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Run, Stage};
 use crate::sys::{self, Child, Reaped};
 use crate::walls::{credentials, landlock, mounts, rlimits, seccomp, step};
+use crate::zygote::{self, Setting, Start, Zygote};
 
 /// `argv[0]` of a slot-init.
 pub(crate) const NAME: &str = "assay: slot";
@@ -49,6 +53,25 @@ struct Slot {
     own_pidfd: OwnedFd,
     rules: Option<RulesetCreated>,
     filters: seccomp::Filters,
+    warm_filters: seccomp::WarmFilters,
+    warm: HashMap<Flavour, Zygote>,
+}
+
+/// What a guest is started with.
+struct Entry<'a> {
+    image: OwnedFd,
+    pipes: &'a [OwnedFd; 3],
+    report: OwnedFd,
+    values: Option<OwnedFd>,
+    compiled: Option<OwnedFd>,
+    export: Option<OwnedFd>,
+}
+
+/// What is known of a guest when everything it started is gone.
+struct Finished {
+    reaped: Reaped,
+    stage: Stage,
+    binary: Option<OwnedFd>,
 }
 
 /// Plays slot-init on the socket at fd 0. Returns only to exit.
@@ -67,6 +90,7 @@ pub(crate) fn main() -> i32 {
             // The client going away is the end of the slot; so is a failure to talk to it.
             while let Ok(Some((command, fds))) = protocol::receive(&slot.client) {
                 let done = match command {
+                    Command::Warm(flavour) => slot.warm_up(flavour),
                     Command::Run(run) => slot.run(&run, fds),
                     Command::Kill => Ok(()),
                 };
@@ -83,12 +107,12 @@ pub(crate) fn main() -> i32 {
     }
 }
 
-/// Moves the socket away from fd 0 and fills 0, 1 and 3, so that nothing of ours ever gets a number that a
-/// guest's streams will take.
+/// Moves the socket away from fd 0 and fills all numbers that a guest's descriptors will take, so that nothing of
+/// ours ever gets one of them.
 fn settle_descriptors() -> io::Result<OwnedFd> {
     let socket = sys::duplicate_above(sys::inherit(0)?.as_fd(), 16)?;
     let null = sys::duplicate_above(File::options().read(true).write(true).open("/dev/null")?.as_fd(), 16)?;
-    for number in [0, 1, 3] {
+    for number in [0, 1, zygote::VALUES, zygote::REPORT, zygote::CODE, zygote::EXPORT] {
         sys::duplicate_to(null.as_fd(), number)?;
     }
     Ok(socket)
@@ -122,10 +146,12 @@ fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
         }
         landlock::rules(plan.class).map(Some)
     })?;
-    let filters =
-        step("seccomp", || seccomp::Filters::compile(plan.may_fork || plan.class == Class::Compile))?;
+    let may_fork = plan.may_fork || plan.class == Class::Compile;
+    let filters = step("seccomp", || seccomp::Filters::compile(may_fork))?;
+    let warm_filters = step("seccomp", || seccomp::WarmFilters::compile(may_fork))?;
     let (client, own_pidfd) = step("slot", || Ok((receive_client(socket)?, sys::own_pidfd()?)))?;
-    Ok(Slot { plan, client, source_directory, proc, own_pidfd, rules, filters })
+    let warm = HashMap::new();
+    Ok(Slot { plan, client, source_directory, proc, own_pidfd, rules, filters, warm_filters, warm })
 }
 
 /// The socket to the client is the one descriptor of the spawner's second message.
@@ -150,17 +176,46 @@ impl Slot {
             mounts::drop_tmp()?;
         }
         match report {
-            Ok((reaped, binary)) => {
+            Ok(Finished { reaped, stage, binary }) => {
                 let event = Event::Ended {
                     status: reaped.status,
                     cpu_nanos: reaped.cpu_nanos,
                     peak_resident: reaped.peak_resident,
+                    stage,
                 };
                 let fds: Vec<BorrowedFd<'_>> = binary.iter().map(AsFd::as_fd).collect();
                 self.say(&event, &fds)
             }
             Err(failure) => self.say(&Event::Failed(failure), &[]),
         }
+    }
+
+    /// Starts an interpreter to fork from, if it is not there.
+    fn warm_up(&mut self, flavour: Flavour) -> io::Result<()> {
+        let result = match self.warm.contains_key(&flavour) {
+            true => Ok(()),
+            false => self.start_interpreter(flavour).map(|zygote| _ = self.warm.insert(flavour, zygote)),
+        };
+        self.say(&Event::Warm(result), &[])
+    }
+
+    fn start_interpreter(&self, flavour: Flavour) -> Result<Zygote, Failure> {
+        let rules = self.rules.as_ref().map(|rules| step("landlock", || landlock::descriptor(rules)));
+        let rules = rules.transpose()?;
+        let setting = Setting {
+            program: step("interpreter", || self.interpreter())?,
+            environment: step("interpreter", environment)?,
+            user: self.plan.user,
+            filters: &self.warm_filters,
+            rules: rules.as_ref().map(AsFd::as_fd),
+            proc: self.proc.as_fd(),
+        };
+        Zygote::start(&setting, flavour)
+    }
+
+    fn interpreter(&self) -> io::Result<CString> {
+        let path = self.plan.python.as_deref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(CString::new(path.as_os_str().as_bytes())?)
     }
 
     fn say(&self, event: &Event, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -173,25 +228,29 @@ impl Slot {
         run: &Run,
         fds: Vec<OwnedFd>,
         tmp: Option<&OwnedFd>,
-    ) -> Result<(Reaped, Option<OwnedFd>), Failure> {
-        let mut fds = fds.into_iter();
-        let image = step("source", || fds.next().ok_or(io::ErrorKind::InvalidInput.into()))?;
-        if run.action != Action::Native {
-            step("source", || self.put_source(&image, run.action))?;
-        }
+    ) -> Result<Finished, Failure> {
         let pipes = step("pipes", open_pipes)?;
+        let (report, reporter) = step("pipes", || Ok(pipe2(OFlag::O_CLOEXEC)?))?;
+        let entry = step("source", || entry(run, fds, &pipes.guest, reporter))?;
+        if run.action != Action::Native {
+            step("source", || self.put_source(&entry.image, run.action))?;
+        }
         let anchor = step("process namespace", start_anchor)?;
-        let started = self.start_guest(run, &anchor, &pipes.guest, &image, fds.next().as_ref());
-        drop(fds);
+        let started = match run.warm {
+            Some(flavour) => self.fork_warm(flavour, run, &anchor, &entry),
+            None => self.fork_cold(run, &anchor, &entry),
+        };
+        drop(entry);
         drop(pipes.guest);
-        let (guest, pid) = match started {
-            Ok(started) => started,
+        let guest = match started {
+            Ok(guest) => guest,
             Err(failure) => {
                 end_anchor(&anchor);
                 return Err(failure);
             }
         };
         let [stdin, stdout, stderr] = &pipes.client;
+        let pid = self.number_outside(&guest);
         let told = self.say(&Event::Started { pid }, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
         drop(pipes.client);
         if told.is_ok() {
@@ -200,13 +259,25 @@ impl Slot {
         let _ = sys::signal(anchor.pidfd.as_fd(), libc::SIGKILL);
         let reaped = step("supervision", || sys::reap(guest.pid));
         end_anchor(&anchor);
-        let reaped = reaped?;
+        let (reaped, stage) = (reaped?, read_report(report, run.action)?);
         let compiled = run.action == Action::Compile && reaped.status == 0;
         let binary = match tmp {
             Some(tmp) if compiled => Some(step("binary", || take_binary(tmp.as_fd()))?),
             _ => None,
         };
-        Ok((reaped, binary))
+        Ok(Finished { reaped, stage, binary })
+    }
+
+    /// The guest's process number as the host's /proc says it; 0 when it is gone already.
+    fn number_outside(&self, guest: &Child) -> i32 {
+        let path = format!("self/fdinfo/{}", guest.pidfd.as_raw_fd());
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let mut text = String::new();
+        let read = nix::fcntl::openat(&self.proc, path.as_str(), flags, Mode::empty())
+            .map_err(io::Error::from)
+            .and_then(|file| File::from(file).read_to_string(&mut text));
+        let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+        read.ok().and(number).filter(|number| *number > 0).unwrap_or(0)
     }
 
     /// Until the guest ends, or the client says `Kill` or goes away.
@@ -243,16 +314,36 @@ impl Slot {
         image::copy(image, &mut File::from(target))
     }
 
-    /// Forks the guest inside the anchor's namespace and waits until it is past exec. Its number outside comes too.
-    fn start_guest(
+    /// Has a warm interpreter fork the guest. One that died is replaced once.
+    fn fork_warm(
         &mut self,
+        flavour: Flavour,
         run: &Run,
         anchor: &Child,
-        pipes: &[OwnedFd; 3],
-        image: &OwnedFd,
-        values: Option<&OwnedFd>,
-    ) -> Result<(Child, i32), Failure> {
-        let (report, reporter) = step("pipes", || Ok(pipe2(OFlag::O_CLOEXEC)?))?;
+        entry: &Entry<'_>,
+    ) -> Result<Child, Failure> {
+        let start = Start { rlimits: self.rlimits(run).iter().map(as_numbers).collect(), ..start(run) };
+        let mut descriptors: Vec<BorrowedFd<'_>> = entry.pipes.iter().map(AsFd::as_fd).collect();
+        descriptors.push(entry.report.as_fd());
+        for more in [&entry.values, &entry.compiled, &entry.export] {
+            descriptors.extend(more.as_ref().map(AsFd::as_fd));
+        }
+        let fork = |zygote: &Zygote| zygote.fork(&start, anchor.pidfd.as_fd(), &descriptors);
+        if let Some(zygote) = self.warm.get(&flavour) {
+            match fork(zygote) {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+                other => return step("process namespace", || other),
+            }
+        }
+        self.warm.remove(&flavour);
+        let zygote = self.start_interpreter(flavour)?;
+        let guest = step("process namespace", || fork(&zygote));
+        self.warm.insert(flavour, zygote);
+        guest
+    }
+
+    /// Forks the guest inside the anchor's namespace; it finishes its walls and executes the program.
+    fn fork_cold(&mut self, run: &Run, anchor: &Child, entry: &Entry<'_>) -> Result<Child, Failure> {
         let guest = step("process namespace", || {
             setns(&anchor.pidfd, CloneFlags::CLONE_NEWPID)?;
             let flags =
@@ -264,58 +355,49 @@ impl Slot {
             guest
         })?;
         let Some(guest) = guest else {
-            // A number, a line end, then the failure if there is one.
-            let outside = nix::fcntl::readlinkat(&self.proc, "self").unwrap_or_default();
-            let mut text = outside.into_encoded_bytes();
-            text.push(b'\n');
-            let _ = nix::unistd::write(&reporter, &text);
-            let Err(failure) = self.enter(run, pipes, image, values);
-            let _ = nix::unistd::write(&reporter, &serde_json::to_vec(&failure).unwrap_or_default());
+            let Err(failure) = self.enter(run, entry);
+            let text = serde_json::to_vec(&failure).unwrap_or_default();
+            let _ = nix::unistd::write(&entry.report, &[b"!", &text[..]].concat());
             sys::exit_now(125);
         };
-        drop(reporter);
-        let mut text = String::new();
-        step("supervision", || File::from(report).read_to_string(&mut text))?;
-        match text.split_once('\n') {
-            Some((pid, "")) => Ok((guest, pid.parse().unwrap_or(0))),
-            other => {
-                let _ = sys::reap(guest.pid);
-                let failure = other.map(|(_, failure)| serde_json::from_str(failure));
-                Err(failure.and_then(Result::ok).unwrap_or_else(|| {
-                    Failure::new("supervision", &io::Error::other("the guest ended before its walls stood"))
-                }))
-            }
-        }
+        Ok(guest)
+    }
+
+    /// The limits of a guest. Beside it the slot's user has slot-init, the anchor and the warm interpreters.
+    fn rlimits(&self, run: &Run) -> Vec<(Resource, u64)> {
+        rlimits::of(run, self.plan.class, self.plan.may_fork, 2 + self.warm.len() as u64)
     }
 
     /// The guest's own side: the rest of the walls, in order, then exec.
-    fn enter(
-        &mut self,
-        run: &Run,
-        pipes: &[OwnedFd; 3],
-        image: &OwnedFd,
-        values: Option<&OwnedFd>,
-    ) -> Result<Infallible, Failure> {
-        let image = step("descriptors", || {
-            let image = sys::duplicate_above(image.as_fd(), 64)?;
-            let values = values.map(|values| sys::duplicate_above(values.as_fd(), 64)).transpose()?;
-            for (number, pipe) in pipes.iter().enumerate() {
-                sys::duplicate_to(pipe.as_fd(), number as i32)?;
+    fn enter(&mut self, run: &Run, entry: &Entry<'_>) -> Result<Infallible, Failure> {
+        let (image, report) = step("descriptors", || {
+            let high = |fd: &OwnedFd| sys::duplicate_above(fd.as_fd(), 64);
+            let (image, report) = (high(&entry.image)?, high(&entry.report)?);
+            let python = (run.action == Action::Python).then_some(());
+            let streams = entry.pipes.iter().zip(0..);
+            let more = [
+                (entry.values.as_ref(), zygote::VALUES),
+                (python.map(|()| &report), zygote::REPORT),
+                (entry.compiled.as_ref(), zygote::CODE),
+                (entry.export.as_ref(), zygote::EXPORT),
+            ];
+            let more = more.iter().filter_map(|(fd, number)| Some((*fd.as_ref()?, *number)));
+            let wanted: Vec<(OwnedFd, i32)> =
+                streams.chain(more).map(|(fd, number)| Ok((high(fd)?, number))).collect::<io::Result<_>>()?;
+            sys::seal_descriptors(3)?;
+            for (fd, number) in &wanted {
+                sys::duplicate_to(fd.as_fd(), *number)?;
             }
-            if let Some(values) = values.filter(|_| run.values) {
-                sys::duplicate_to(values.as_fd(), 3)?;
-            }
-            sys::seal_descriptors(if run.values { 4 } else { 3 })?;
             sys::default_signals()?;
             setsid()?;
             nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
             std::env::set_current_dir(mounts::BOX)?;
-            Ok(image)
+            Ok((image, report))
         })?;
         if self.plan.user.is_some() {
             step("oom score", || self.die_first())?;
         }
-        step("rlimits", || rlimits::set(run, self.plan.class, self.plan.may_fork))?;
+        step("rlimits", || rlimits::set(&self.rlimits(run)))?;
         step("credentials", || credentials::drop_all(self.plan.user))?;
         if let Some(rules) = &self.rules {
             step("landlock", || landlock::restrict(rules))?;
@@ -324,7 +406,10 @@ impl Slot {
         }
         let launch = step("exec", || self.launch(run))?;
         step("seccomp", || self.filters.install())?;
-        step("exec", || launch.exec(&image))
+        step("exec", || {
+            nix::unistd::write(&report, b"w")?;
+            launch.exec(&image)
+        })
     }
 
     /// Out of memory in the group, the kernel shall choose the guest and never the slot-init.
@@ -342,21 +427,77 @@ impl Slot {
             Ok(CString::new(path.as_os_str().as_bytes())?)
         };
         let (program, fixed): (Option<CString>, &[&str]) = match run.action {
-            Action::Python => (Some(program(&self.plan.python)?), &["-s", "-B", "main.py"]),
-            Action::PythonCheck => (Some(program(&self.plan.python)?), &["-I", "-S", "-B", "-c", CHECK]),
-            Action::PythonVersion => (Some(program(&self.plan.python)?), &["-I", "-S", "-B", "-c", VERSION]),
+            Action::Python => (Some(self.interpreter()?), &["-s", "-B", "-c", zygote::DRIVER]),
             Action::Native => (None, &[]),
             Action::Compile if self.plan.link_static => (Some(program(&self.plan.compiler)?), COMPILE_STATIC),
             Action::Compile => (Some(program(&self.plan.compiler)?), COMPILE_DYNAMIC),
             Action::CompilerVersion => (Some(program(&self.plan.compiler)?), &["-dumpfullversion"]),
         };
         let mut arguments = vec![program.clone().map_or_else(|| text("./main"), Ok)?];
-        for argument in fixed.iter().copied().chain(run.args.iter().map(String::as_str)) {
-            arguments.push(text(argument)?);
+        arguments.extend(fixed.iter().copied().map(text).collect::<io::Result<Vec<_>>>()?);
+        if run.action == Action::Python {
+            arguments.push(text(&serde_json::to_string(&start(run))?)?);
+        } else {
+            arguments.extend(run.args.iter().map(|arg| text(arg)).collect::<io::Result<Vec<_>>>()?);
         }
-        let environment = ENVIRONMENT.iter().copied().map(text).collect::<io::Result<_>>()?;
-        Ok(Launch { program, arguments, environment })
+        Ok(Launch { program, arguments, environment: environment()? })
     }
+}
+
+/// The descriptors that came with a run, by what they are.
+fn entry<'a>(
+    run: &Run,
+    fds: Vec<OwnedFd>,
+    pipes: &'a [OwnedFd; 3],
+    report: OwnedFd,
+) -> io::Result<Entry<'a>> {
+    let mut fds = fds.into_iter();
+    let mut next = || fds.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
+    Ok(Entry {
+        image: next()?,
+        pipes,
+        report,
+        values: run.values.then(&mut next).transpose()?,
+        compiled: run.compiled.then(&mut next).transpose()?,
+        export: run.export.then(&mut next).transpose()?,
+    })
+}
+
+/// A run as the interpreter reads it.
+fn start(run: &Run) -> Start<'_> {
+    Start {
+        args: &run.args,
+        seed: run.seed,
+        values: run.values,
+        compiled: run.compiled,
+        export: run.export,
+        rlimits: Vec::new(),
+    }
+}
+
+/// A limit as the interpreter takes it.
+fn as_numbers((resource, value): &(Resource, u64)) -> (u32, i64) {
+    (*resource as u32, i64::try_from(*value).unwrap_or(-1))
+}
+
+fn environment() -> io::Result<Vec<CString>> {
+    ENVIRONMENT.iter().map(|variable| Ok(CString::new(*variable)?)).collect()
+}
+
+/// What the guest's side reported before the guest's own code began; see `zygote.py`. All who could write are dead.
+fn read_report(report: OwnedFd, action: Action) -> Result<Stage, Failure> {
+    let mut text = Vec::new();
+    step("supervision", || File::from(report).read_to_end(&mut text))?;
+    if let Some(at) = text.iter().position(|byte| *byte == b'!') {
+        return Err(serde_json::from_slice(&text[at + 1..]).unwrap_or_else(|_| {
+            Failure::new("supervision", &io::Error::other("the guest's walls failed without a word"))
+        }));
+    }
+    Ok(match text.as_slice() {
+        b"" => Stage::Entering,
+        b"w" if action == Action::Python => Stage::Compiling,
+        _ => Stage::Running,
+    })
 }
 
 /// An exec call, put together before the system-call list is on.
@@ -389,17 +530,6 @@ const ENVIRONMENT: &[&str] = &[
     "OPENBLAS_NUM_THREADS=1",
     "MKL_NUM_THREADS=1",
 ];
-
-/// Compiles the source and runs nothing of it. The message is what the interpreter itself would print.
-const CHECK: &str = "import sys
-with open('main.py', 'rb') as f: source = f.read()
-try: compile(source, 'main.py', 'exec', dont_inherit=True)
-except BaseException as error:
-    import traceback
-    traceback.print_exception(type(error), error, None)
-    sys.exit(1)";
-
-const VERSION: &str = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
 
 const COMPILE_STATIC: &[&str] =
     &["-std=gnu++17", "-O2", "-pipe", "-static", "-s", "-x", "c++", "main.cpp", "-o", "/tmp/main"];

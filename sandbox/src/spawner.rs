@@ -10,7 +10,6 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{getegid, geteuid};
 
 use crate::protocol::{self, Answer, Class, Failure, Handle, HostReport, Order, Plan, Root};
@@ -256,8 +255,8 @@ fn end(slot: &Slot) {
 
 /// Clones a slot-init and waits until its walls stand.
 fn start(plan: &Plan, user_namespace: bool) -> Result<(Child, OwnedFd), Failure> {
-    let (ours, theirs) = step("slot", seqpacket)?;
-    let (client, guest_side) = step("slot", seqpacket)?;
+    let (ours, theirs) = step("slot", sys::seqpacket)?;
+    let (client, guest_side) = step("slot", sys::seqpacket)?;
     let child = step("namespaces", || sys::fork(namespaces::slot_flags(user_namespace)))?;
     let Some(child) = child else {
         let failure = become_slot(plan, theirs.as_fd());
@@ -296,10 +295,6 @@ fn become_slot(plan: &Plan, socket: BorrowedFd<'_>) -> Failure {
         .try_clone_to_owned()
         .map(|socket| Command::new("/proc/self/exe").arg0(slot::NAME).env_clear().stdin(socket).exec());
     Failure::new("slot", &result.unwrap_or_else(|error| error))
-}
-
-fn seqpacket() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
 }
 
 /// The modes to try, best first, and why better ones are not among them.

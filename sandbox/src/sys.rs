@@ -10,7 +10,10 @@ use std::process::Command;
 
 use nix::NixPath;
 use nix::sched::CloneFlags;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
+    socketpair,
+};
 use nix::unistd::Pid;
 
 /// Most descriptors in one message.
@@ -220,10 +223,20 @@ pub(crate) fn open_beneath(directory: BorrowedFd<'_>, path: &CStr) -> io::Result
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// A pair of connected sockets that keep messages apart.
+pub(crate) fn seqpacket() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?)
+}
+
 /// A descriptor for this very process.
 pub(crate) fn own_pidfd() -> io::Result<OwnedFd> {
+    open_process(Pid::this())
+}
+
+/// A descriptor for a process. Of a child that nobody has reaped the number cannot mean another one.
+pub(crate) fn open_process(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers only.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as i32 };
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) as i32 };
     check(fd)?;
     // SAFETY: a fresh descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })

@@ -263,7 +263,7 @@ impl Runtime {
             wall_time: started.elapsed().saturating_add(wasi.slept),
             peak_memory: memory.used,
         };
-        Ok(Outcome { termination, stdout, stderr, usage })
+        Ok(Outcome { termination, stdout, stderr, usage, refused: false })
     }
 }
 

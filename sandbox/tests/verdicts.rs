@@ -70,6 +70,7 @@ fn judge(sandbox: &Sandbox, row: &Row, tests: &[Test]) -> (&'static str, String)
     for test in tests {
         let outcome = sandbox.run(&executable, test.input.as_bytes(), &Limits::DEFAULT).expect("run");
         let verdict = match outcome.termination {
+            _ if outcome.refused => "CE",
             Termination::Exited(0) if outcome.stdout.trim_ascii() == test.output.trim().as_bytes() => {
                 continue;
             }

@@ -15,7 +15,7 @@ use assay_sandbox::Termination::{
 };
 use assay_sandbox::{
     Exchange, Executable, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, SandboxError,
-    Session, Termination, Tier,
+    Session, Termination, Tier, WallState,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -284,12 +284,24 @@ fn compiler_messages(sandbox: &Sandbox) {
         (Python3, "print((1\n", "SyntaxError: '(' was never closed"),
         (Cpp17, "int main() { return undeclared; }", "'undeclared' was not declared"),
     ] {
-        let prepared = sandbox.prepare(&Program::new(language, source), &Limits::COMPILE).expect("prepare");
-        let Prepared::Refused(outcome) = prepared else { panic!("accepted {source}") };
+        // An interpreter compiles in the first run.
+        let outcome =
+            match sandbox.prepare(&Program::new(language, source), &Limits::COMPILE).expect("prepare") {
+                Prepared::Refused(outcome) => outcome,
+                Prepared::Ready(executable) => sandbox.run(&executable, b"", &Limits::DEFAULT).expect("run"),
+            };
         let stderr = String::from_utf8_lossy(&outcome.stderr).replace(['\u{2018}', '\u{2019}'], "'");
+        assert!(outcome.refused, "accepted {source}");
         assert_eq!(outcome.termination, Exited(1));
         assert!(stderr.contains(message), "{stderr}");
     }
+    // A source that only costs: what ends the interpreter before it has compiled it is a refusal too.
+    let bomb = format!("x = [{}]", "1,[],".repeat(200_000));
+    let by_cpu = Limits { cpu_time: Duration::from_millis(50), ..Limits::DEFAULT };
+    let outcome = run(sandbox, Python3, &bomb, b"", &by_cpu);
+    assert_eq!((outcome.refused, outcome.termination), (true, CpuTimeLimit));
+    let outcome = run(sandbox, Python3, &bomb, b"", &Limits { memory: 32 << 20, ..Limits::DEFAULT });
+    assert!(outcome.refused, "{:?}", outcome.termination);
     let tight = Limits { cpu_time: Duration::from_millis(50), ..Limits::COMPILE };
     let program = Program::new(Cpp17, "#include <bits/stdc++.h>\nint main() {}");
     let Prepared::Refused(outcome) = sandbox.prepare(&program, &tight).expect("prepare") else {
@@ -359,10 +371,17 @@ fn session_values(sandbox: &Sandbox) {
         };
         assert_eq!(bytes, input.iter().rev().copied().collect::<Vec<u8>>());
         assert!(usage.cpu_time < Duration::from_secs(1));
+        assert!(usage.peak_memory > 0 || !grouped(sandbox), "known before the session ends: {usage:?}");
     }
     let outcome = session.close().expect("close");
     assert_eq!(printed(&outcome), "got 3\ngot 0\ngot 2\ngot 3145728\n");
     assert!(outcome.usage.cpu_time > Duration::from_millis(1));
+}
+
+/// Whether a control group counts the memory of runs.
+fn grouped(sandbox: &Sandbox) -> bool {
+    let doctor = sandbox.doctor();
+    doctor.walls.iter().any(|wall| wall.name == "cgroup" && matches!(wall.state, WallState::Up(_)))
 }
 
 fn session_ends(sandbox: &Sandbox) {

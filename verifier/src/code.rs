@@ -79,17 +79,17 @@ impl CodeRun<'_> {
         let executable = match self.sandbox.prepare(&program, &Limits::COMPILE)? {
             Prepared::Ready(executable) => executable,
             Prepared::Refused(outcome) => {
-                tally.compile_time = outcome.usage.cpu_time;
-                tally.fail_all(
-                    Happened::CompilerRefused,
-                    Some(outcome.termination),
-                    compiler_message(&outcome),
-                );
+                tally.refuse(&outcome);
                 return Ok(());
             }
         };
         for test in &self.task.test_cases {
             let outcome = self.sandbox.run(&executable, test.input.as_bytes(), &self.limits)?;
+            // An interpreter compiles in the first run.
+            if outcome.refused {
+                tally.refuse(&outcome);
+                return Ok(());
+            }
             self.take_outcome(test, &outcome, tally);
             if tally.failed() && !self.options.all_tests {
                 break;
@@ -324,6 +324,12 @@ impl Tally {
         self.usage.cpu_time += usage.cpu_time;
         self.usage.wall_time += usage.wall_time;
         self.usage.peak_memory = self.usage.peak_memory.max(usage.peak_memory);
+    }
+
+    /// The compiler refused the program: no test can pass.
+    fn refuse(&mut self, outcome: &Outcome) {
+        self.compile_time = outcome.usage.cpu_time;
+        self.fail_all(Happened::CompilerRefused, Some(outcome.termination), compiler_message(outcome));
     }
 
     /// Counts one test.

@@ -17,7 +17,7 @@ use nix::unistd::pipe2;
 use super::knobs::Counters;
 use super::pool::Lease;
 use super::step_error;
-use crate::protocol::{self, Command, Event, Run};
+use crate::protocol::{self, Command, Event, Run, Stage};
 use crate::walls::step_name;
 use crate::{Limits, Outcome, SandboxError, Termination, Usage, sys};
 
@@ -29,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(2);
 const TICK: Duration = Duration::from_millis(1);
 /// How many generations of processes are asked how long they waited for a core.
 const DEEPEST: usize = 4;
+/// Longest compiled code that is kept, in bytes; longer code is compiled again for every run.
+const MAX_CODE: usize = 16 << 20;
 /// How much is read from a pipe at once.
 const CHUNK: usize = 256 << 10;
 
@@ -38,6 +40,8 @@ pub(super) struct Done {
     pub(super) outcome: Outcome,
     /// What the compiler made.
     pub(super) binary: Option<OwnedFd>,
+    /// The source as the interpreter compiled it, if that was asked for and came to its end.
+    pub(super) code: Option<Vec<u8>>,
 }
 
 /// A running guest.
@@ -51,6 +55,8 @@ pub(super) struct Guest {
     stdout: Stream,
     stderr: Stream,
     pub(super) values: Option<Stream>,
+    /// The source as the interpreter compiles it, to be run again without compiling.
+    code: Option<Stream>,
     before: Counters,
     cpu_before: u64,
     started: Instant,
@@ -82,6 +88,7 @@ struct End {
     wall: Duration,
     counters: Counters,
     group_cpu: Option<u64>,
+    stage: Stage,
     binary: Option<OwnedFd>,
 }
 
@@ -95,36 +102,33 @@ pub(super) struct Stream {
 }
 
 impl Guest {
-    /// Starts a program on a leased slot and waits until it is past exec.
+    /// Starts a program on a leased slot and waits until its process is there. `run` says whether there is
+    /// compiled code to pass, and whether to take some back.
     pub(super) fn start(
         mut lease: Lease,
-        run: Run,
+        mut run: Run,
         image: &OwnedFd,
+        compiled: Option<&OwnedFd>,
         limits: &Limits,
     ) -> Result<Guest, SandboxError> {
         let supervision = step_error("supervision");
+        run.warm = lease.warm(run.warm)?;
         let slot = lease.slot()?;
         let before = slot.knobs.arm(limits).map_err(step_error("cgroup"))?;
-        let mut values = None;
-        let mut writer = None;
-        if run.values {
-            let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(step_error("pipes"))?;
-            (values, writer) = (Some(read), Some(write));
-        }
+        let open =
+            |wanted: bool| wanted.then(|| pipe2(OFlag::O_CLOEXEC).map_err(step_error("pipes"))).transpose();
+        let (values, code) = (open(run.values)?, open(run.export)?);
         let mut fds = vec![image.as_fd()];
-        fds.extend(writer.iter().map(AsFd::as_fd));
+        fds.extend(values.iter().map(|(_, write)| write.as_fd()));
+        fds.extend(compiled.filter(|_| run.compiled).map(AsFd::as_fd));
+        fds.extend(code.iter().map(|(_, write)| write.as_fd()));
         protocol::send(&slot.socket, &Command::Run(run), &fds).map_err(&supervision)?;
-        drop(writer);
+        let [values, code] = [values, code].map(|pipe| pipe.map(|(read, _)| read));
         let (event, fds) = next_event(slot.socket.as_fd())?;
         let pid = match event {
             Event::Started { pid } => pid,
-            Event::Failed(failure) => {
-                return Err(SandboxError::Step {
-                    step: step_name(&failure.step),
-                    source: io::Error::other(failure.text),
-                });
-            }
-            Event::Ended { .. } => return Err(supervision(io::Error::other("ended before it started"))),
+            Event::Failed(failure) => return Err(failed(failure)),
+            event => return Err(supervision(io::Error::other(format!("{event:?} out of turn")))),
         };
         let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else {
             return Err(supervision(io::Error::other("descriptors are missing")));
@@ -143,6 +147,7 @@ impl Guest {
                 .map(|pipe| Stream::new(pipe, cap.saturating_add(4)))
                 .transpose()
                 .map_err(&supervision)?,
+            code: code.map(|pipe| Stream::new(pipe, MAX_CODE)).transpose().map_err(&supervision)?,
             before,
             cpu_before,
             started,
@@ -236,7 +241,8 @@ impl Guest {
             if ready.stdin {
                 input = self.feed(input);
             }
-            for stream in [&mut self.stdout, &mut self.stderr].into_iter().chain(&mut self.values) {
+            let more = self.values.iter_mut().chain(&mut self.code);
+            for stream in [&mut self.stdout, &mut self.stderr].into_iter().chain(more) {
                 stream.drain().map_err(&supervision)?;
             }
             if self.stdout.overflown() || self.stderr.overflown() {
@@ -256,7 +262,7 @@ impl Guest {
             fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
             fds.len() - 1
         });
-        for stream in [&self.stdout, &self.stderr].into_iter().chain(&self.values) {
+        for stream in self.streams() {
             fds.extend(stream.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         }
         let timeout = look.saturating_duration_since(Instant::now());
@@ -313,8 +319,14 @@ impl Guest {
     fn take_event(&mut self) -> Result<(), SandboxError> {
         let slot = self.lease.slot()?;
         let (event, fds) = next_event(slot.socket.as_fd())?;
-        let Event::Ended { status, cpu_nanos, peak_resident } = event else {
-            return Err(step_error("supervision")(io::Error::other(format!("{event:?} out of turn"))));
+        let (status, cpu_nanos, peak_resident, stage) = match event {
+            Event::Ended { status, cpu_nanos, peak_resident, stage } => {
+                (status, cpu_nanos, peak_resident, stage)
+            }
+            Event::Failed(failure) => return Err(failed(failure)),
+            event => {
+                return Err(step_error("supervision")(io::Error::other(format!("{event:?} out of turn"))));
+            }
         };
         self.end = Some(End {
             status,
@@ -323,6 +335,7 @@ impl Guest {
             wall: self.started.elapsed(),
             counters: slot.knobs.counters(),
             group_cpu: slot.knobs.cpu_nanos(),
+            stage,
             binary: fds.into_iter().next(),
         });
         Ok(())
@@ -344,7 +357,11 @@ impl Guest {
     }
 
     fn drained(&self) -> bool {
-        [&self.stdout, &self.stderr].into_iter().chain(&self.values).all(Stream::ended)
+        self.streams().all(Stream::ended)
+    }
+
+    fn streams(&self) -> impl Iterator<Item = &Stream> {
+        [&self.stdout, &self.stderr].into_iter().chain(&self.values).chain(&self.code)
     }
 
     /// CPU time since the start.
@@ -372,7 +389,10 @@ impl Guest {
                 end.counters.memory_peak.saturating_sub(self.before.memory_usage)
             }
             Some(end) => self.peak_seen.max(end.peak_resident),
-            None => self.peak_seen,
+            None => {
+                let group = self.lease.group_peak().unwrap_or(0).saturating_sub(self.before.memory_usage);
+                self.peak_seen.max(group)
+            }
         }
     }
 
@@ -387,13 +407,26 @@ impl Guest {
         let Some(end) = &mut self.end else {
             return Err(step_error("supervision")(io::Error::other("finished before its end")));
         };
-        let binary = end.binary.take();
+        // Only a limit may end a guest whose walls do not stand yet.
+        if end.stage == Stage::Entering
+            && matches!(termination, Termination::Exited(_) | Termination::Signaled(_))
+        {
+            return Err(step_error("supervision")(io::Error::other(format!(
+                "the guest ended ({termination:?}) before its walls stood"
+            ))));
+        }
+        let (binary, stage) = (end.binary.take(), end.stage);
         let keep = usize::try_from(self.limits.output).unwrap_or(usize::MAX);
         let (mut stdout, mut stderr) = (self.stdout.bytes, self.stderr.bytes);
         stdout.truncate(keep);
         stderr.truncate(keep);
         self.lease.give_back();
-        Ok(Done { outcome: Outcome { termination, stdout, stderr, usage }, binary })
+        let code = self.code.filter(|code| stage == Stage::Running && !code.overflown());
+        Ok(Done {
+            outcome: Outcome { termination, stdout, stderr, usage, refused: stage == Stage::Compiling },
+            binary,
+            code: code.map(|code| code.bytes).filter(|code| !code.is_empty()),
+        })
     }
 
     /// Why it ended, from facts alone.
@@ -496,8 +529,13 @@ impl Stream {
     }
 }
 
+/// A failure that travelled, as an error.
+pub(super) fn failed(failure: protocol::Failure) -> SandboxError {
+    SandboxError::Step { step: step_name(&failure.step), source: io::Error::other(failure.text) }
+}
+
 /// The next message of a slot-init; none within its patience, or none at all, means that the slot is broken.
-fn next_event(socket: BorrowedFd<'_>) -> Result<(Event, Vec<OwnedFd>), SandboxError> {
+pub(super) fn next_event(socket: BorrowedFd<'_>) -> Result<(Event, Vec<OwnedFd>), SandboxError> {
     let supervision = step_error("supervision");
     let mut ready = [PollFd::new(socket, PollFlags::POLLIN)];
     let deadline = Instant::now() + SLOT_PATIENCE;

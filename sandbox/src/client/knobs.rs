@@ -10,10 +10,12 @@ use std::os::unix::fs::FileExt;
 use crate::Limits;
 use crate::protocol::Handle;
 
-/// What the slot-init, the anchor and the source file may hold beside the guest, in bytes.
+/// What a run may make the slot's own processes and the source file hold in addition, in bytes.
 const OWN_MEMORY: u64 = 6 << 20;
 /// slot-init and anchor.
 const OWN_PROCESSES: u64 = 2;
+/// What an interpreter may take to start, in bytes.
+const INTERPRETER_MEMORY: u64 = 4 << 30;
 /// Charges left after a run beyond which the group is emptied, or the slot thrown away.
 const LEFTOVER: u64 = 8 << 20;
 
@@ -22,8 +24,9 @@ pub(super) struct Knobs {
     files: HashMap<Handle, File>,
     memory: Option<u64>,
     processes: Option<u64>,
-    /// Charged before the first run.
-    first_usage: u64,
+    /// Charged before the first run, file cache aside: slot-init and the warm interpreters.
+    own_memory: u64,
+    own_processes: u64,
 }
 
 /// The counters at one moment; a run's share is the difference of two.
@@ -38,9 +41,29 @@ pub(super) struct Counters {
 impl Knobs {
     pub(super) fn new(handles: Vec<Handle>, fds: impl Iterator<Item = OwnedFd>) -> Knobs {
         let files = handles.into_iter().zip(fds.map(File::from)).collect();
-        let mut knobs = Knobs { files, memory: None, processes: None, first_usage: 0 };
-        knobs.first_usage = knobs.number(Handle::MemoryUsage).unwrap_or(0);
+        let mut knobs = Knobs { files, memory: None, processes: None, own_memory: 0, own_processes: 0 };
+        knobs.settle(0);
         knobs
+    }
+
+    /// Takes what is charged now as the slot's own; `interpreters` of them are warm.
+    pub(super) fn settle(&mut self, interpreters: u64) {
+        let usage = self.number(Handle::MemoryUsage).unwrap_or(0);
+        self.own_memory = usage.saturating_sub(self.file_cache());
+        self.own_processes = OWN_PROCESSES + interpreters;
+    }
+
+    /// Lifts the limits of the run before, so that an interpreter can be started.
+    pub(super) fn release(&mut self) -> io::Result<()> {
+        if self.memory.is_some() {
+            self.set_memory(INTERPRETER_MEMORY)?;
+            self.memory = Some(INTERPRETER_MEMORY);
+        }
+        if self.processes.is_some() {
+            self.write(Handle::ProcessLimit, "64")?;
+            self.processes = Some(64);
+        }
+        Ok(())
     }
 
     /// Whether memory, processes and CPU time are the kernel's to count.
@@ -53,12 +76,12 @@ impl Knobs {
         if !self.present() {
             return Ok(Counters::default());
         }
-        let memory = limits.memory + OWN_MEMORY;
+        let memory = limits.memory + self.own_memory + OWN_MEMORY;
         if self.memory != Some(memory) {
             self.set_memory(memory)?;
             self.memory = Some(memory);
         }
-        let processes = u64::from(limits.processes) + OWN_PROCESSES;
+        let processes = u64::from(limits.processes) + self.own_processes;
         if self.processes != Some(processes) {
             self.write(Handle::ProcessLimit, &processes.to_string())?;
             self.processes = Some(processes);
@@ -71,10 +94,15 @@ impl Knobs {
     pub(super) fn counters(&self) -> Counters {
         Counters {
             memory_usage: self.number(Handle::MemoryUsage).unwrap_or(0),
-            memory_peak: self.number(Handle::MemoryPeak).unwrap_or(0),
+            memory_peak: self.memory_peak().unwrap_or(0),
             memory_kills: self.line(Handle::MemoryEvents, "oom_kill").unwrap_or(0),
             process_refusals: self.line(Handle::ProcessEvents, "max").unwrap_or(0),
         }
+    }
+
+    /// The most memory charged to the group at once since [`Self::arm`].
+    pub(super) fn memory_peak(&self) -> Option<u64> {
+        self.number(Handle::MemoryPeak)
     }
 
     /// CPU time charged to the group so far, in nanoseconds.
@@ -86,20 +114,20 @@ impl Knobs {
     /// After a run: whether the group is as it was. Page cache of the interpreter's files may stay, for the kernel
     /// gives it up before it would kill; anything else is a leftover.
     pub(super) fn clean(&self) -> bool {
+        let most = self.own_memory + LEFTOVER;
         let Some(usage) = self.number(Handle::MemoryUsage) else { return true };
-        if usage <= self.first_usage + LEFTOVER {
-            return true;
-        }
-        let cache = || {
-            self.line(Handle::MemoryStat, "active_file").unwrap_or(0)
-                + self.line(Handle::MemoryStat, "inactive_file").unwrap_or(0)
-        };
-        if usage.saturating_sub(cache()) <= self.first_usage + LEFTOVER {
+        if usage <= most || usage.saturating_sub(self.file_cache()) <= most {
             return true;
         }
         let _ = self.write(Handle::MemoryEmpty, "0");
         let usage = self.number(Handle::MemoryUsage).unwrap_or(u64::MAX);
-        usage.saturating_sub(cache()) <= self.first_usage + LEFTOVER
+        usage.saturating_sub(self.file_cache()) <= most
+    }
+
+    /// Charged file cache, which the kernel gives up before it would kill.
+    fn file_cache(&self) -> u64 {
+        self.line(Handle::MemoryStat, "active_file").unwrap_or(0)
+            + self.line(Handle::MemoryStat, "inactive_file").unwrap_or(0)
     }
 
     /// v1 keeps memory <= memory + swap at every moment, so the order depends on the direction.

@@ -9,10 +9,11 @@ mod knobs;
 mod pool;
 mod session;
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::protocol::{Action, Class, Run};
+use crate::protocol::{Action, Class, Flavour, Run};
 use crate::{
     Doctor, Language, LanguageState, Limits, Outcome, Program, SandboxError, Termination, Tier, Usage, Wall,
     WallState, image, wasm,
@@ -42,6 +43,9 @@ pub struct SandboxConfig {
     pub python: Option<PathBuf>,
     /// The C++ compiler to use. `None`: `ASSAY_CXX`, then `g++` of `PATH`. Under a guardian as above.
     pub compiler: Option<PathBuf>,
+    /// Start an interpreter anew for every run instead of forking a warm one: the same results, some ten times
+    /// slower.
+    pub cold_start: bool,
 }
 
 /// A pool of slots behind kernel walls. Cheap to clone; clones share the pool; blocking calls from any thread.
@@ -60,10 +64,24 @@ pub struct Executable {
 
 #[derive(Debug, Clone)]
 enum Image {
-    /// A sealed memory file with the source or the binary.
-    File(Arc<std::os::fd::OwnedFd>),
+    /// A source for the interpreter.
+    Script(Arc<Script>),
+    /// A sealed memory file with a native binary.
+    Binary(Arc<OwnedFd>),
     /// A WebAssembly module.
     Module(Arc<[u8]>),
+}
+
+/// A source for the interpreter, in a sealed memory file.
+#[derive(Debug)]
+struct Script {
+    source: OwnedFd,
+    /// As the interpreter compiled it in the program's first run, in the box. It is never read here, and loaded
+    /// only by this program's own processes behind their walls.
+    compiled: OnceLock<OwnedFd>,
+    flavour: Flavour,
+    /// A hash of source and arguments.
+    seed: u64,
 }
 
 impl Executable {
@@ -78,7 +96,7 @@ impl Executable {
 pub enum Prepared {
     /// It can run.
     Ready(Executable),
-    /// The compiler refused it or ran into its own limits; the outcome is the compiler's, stderr its message.
+    /// The compiler refused it or ran into its own limits; the outcome is the compiler's, `stderr` its message.
     Refused(Outcome),
 }
 
@@ -99,8 +117,9 @@ impl Sandbox {
         Ok(Pool::connect(config)?.map(|pool| Sandbox { pool: Arc::new(pool) }))
     }
 
-    /// Compiles behind the walls: C++ by g++, Python by a syntax check, WebAssembly by validation. `limits`
-    /// bound the *compiler*, not the program: pass [`Limits::COMPILE`] unless there is a reason.
+    /// Compiles behind the walls: C++ by g++, WebAssembly by validation. `limits` bound the *compiler*, not the
+    /// program: pass [`Limits::COMPILE`] unless there is a reason. A Python source is always ready: its first run
+    /// compiles it, in its own process and under its own limits, and says so if it is [refused](Outcome::refused).
     ///
     /// # Errors
     /// [`SandboxError::Invalid`] for a source over its cap or absurd limits; `Unavailable` when the host has no
@@ -113,23 +132,24 @@ impl Sandbox {
         };
         let action = match program.language {
             Language::Wasm => return Ok(prepare_wasm(program)),
-            Language::Python3 => Action::PythonCheck,
+            Language::Python3 => Action::Python,
             Language::Cpp17 => Action::Compile,
         };
         self.pool.need(action)?;
         let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
-        let done = self.repeat(action, &[], &source, &[], limits)?;
-        if done.outcome.termination != Termination::Exited(0) {
-            return Ok(Prepared::Refused(done.outcome));
+        if action == Action::Python {
+            return Ok(ready(Image::Script(Arc::new(Script::new(program, source)))));
         }
-        let image = match action {
-            Action::Compile => done.binary.ok_or_else(|| SandboxError::Step {
-                step: "binary",
-                source: std::io::Error::other("the compiler succeeded and left nothing"),
-            })?,
-            _ => source,
-        };
-        Ok(ready(Image::File(Arc::new(image))))
+        let done =
+            self.repeat(&Job { action, args: &[], image: &source, script: None, seed: 0 }, &[], limits)?;
+        if done.outcome.termination != Termination::Exited(0) {
+            return Ok(Prepared::Refused(Outcome { refused: true, ..done.outcome }));
+        }
+        let binary = done.binary.ok_or_else(|| SandboxError::Step {
+            step: "binary",
+            source: std::io::Error::other("the compiler succeeded and left nothing"),
+        })?;
+        Ok(ready(Image::Binary(Arc::new(binary))))
     }
 
     /// Runs to the end: `stdin` is fed through a pipe, stdout and stderr are drained to their cap. A slot that
@@ -144,30 +164,28 @@ impl Sandbox {
         limits: &Limits,
     ) -> Result<Outcome, SandboxError> {
         check_limits(limits)?;
-        match &executable.image {
-            Image::Module(module) => wasm::run(module, &executable.args, stdin, limits),
-            Image::File(image) => {
-                let action = run_action(executable.language);
-                Ok(self.repeat(action, &executable.args, image, stdin, limits)?.outcome)
-            }
-        }
+        let job = match &executable.image {
+            Image::Module(module) => return wasm::run(module, &executable.args, stdin, limits),
+            image => image.job(&executable.args, stdin)?,
+        };
+        let done = self.repeat(&job, stdin, limits)?;
+        executable.image.keep(done.code)?;
+        Ok(done.outcome)
     }
 
-    /// Starts a program that is fed frames; it holds a slot until the session is closed or dropped.
+    /// Starts a program that is fed frames; it holds a slot until the session is closed or dropped. A source that the
+    /// interpreter refuses ends the session, as one that ends before its first value.
     ///
     /// # Errors
     /// As [`Sandbox::run`]; [`SandboxError::Invalid`] for WebAssembly, which has no sessions.
     pub fn open(&self, executable: &Executable, limits: &Limits) -> Result<Session, SandboxError> {
         check_limits(limits)?;
-        let Image::File(image) = &executable.image else {
-            return Err(SandboxError::Invalid("a WebAssembly program cannot be opened as a session".into()));
-        };
+        let job = executable.image.job(&executable.args, &[])?;
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let run = request(run_action(executable.language), &executable.args, true, limits);
-            match self.pool.lease(Class::Run).and_then(|lease| Guest::start(lease, run, image, limits)) {
-                Ok(guest) => return Ok(Session::new(guest)),
+            match self.launch(&job, true, limits) {
+                Ok(guest) => return Ok(Session::new(guest, executable.clone())),
                 Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
                 Err(error) => return Err(error),
             }
@@ -177,19 +195,25 @@ impl Sandbox {
     /// What the host gives; every language is run inside the box.
     pub fn doctor(&self) -> Doctor {
         let report = self.pool.host();
-        let walls = report.walls.iter().map(|(name, state, text)| Wall {
-            name: name.clone(),
-            state: match state.as_str() {
-                "up" => WallState::Up(text.clone()),
-                "weaker" => WallState::Weaker(text.clone()),
-                _ => WallState::Missing(text.clone()),
-            },
-        });
-        Doctor {
-            tier: report.tier.as_deref().and_then(Tier::from_name),
-            walls: walls.collect(),
-            languages: Language::ALL.map(|language| self.examine(language)).to_vec(),
+        let languages = Language::ALL.map(|language| self.examine(language)).to_vec();
+        let mut walls: Vec<Wall> = report
+            .walls
+            .iter()
+            .map(|(name, state, text)| Wall {
+                name: name.clone(),
+                state: match state.as_str() {
+                    "up" => WallState::Up(text.clone()),
+                    "weaker" => WallState::Weaker(text.clone()),
+                    _ => WallState::Missing(text.clone()),
+                },
+            })
+            .collect();
+        if let Some(why) = self.pool.cold() {
+            let text =
+                format!("every Python run starts an interpreter of its own, some ten times slower: {why}");
+            walls.push(Wall { name: "interpreter".into(), state: WallState::Weaker(text) });
         }
+        Doctor { tier: report.tier.as_deref().and_then(Tier::from_name), walls, languages }
     }
 
     /// One language: its version, as it says itself inside the box.
@@ -200,15 +224,11 @@ impl Sandbox {
             ok: hint.is_empty(),
             hint,
         };
-        let (action, prefix) = match language {
-            Language::Python3 => (Action::PythonVersion, ""),
-            Language::Cpp17 => (Action::CompilerVersion, "g++ "),
+        let (outcome, prefix) = match language {
+            Language::Python3 => (self.ask_interpreter(), ""),
+            Language::Cpp17 => (self.ask_compiler(), "g++ "),
             Language::Wasm => return examine_wasm(),
         };
-        let outcome = self.pool.need(action).and_then(|()| {
-            let nothing = image::sealed(&b""[..]).map_err(step_error("source"))?;
-            Ok(self.repeat(action, &[], &nothing, &[], &Limits::COMPILE)?.outcome)
-        });
         match outcome {
             Err(error) => state("", error.to_string()),
             Ok(outcome) if outcome.termination == Termination::Exited(0) => {
@@ -222,45 +242,113 @@ impl Sandbox {
         }
     }
 
+    fn ask_interpreter(&self) -> Result<Outcome, SandboxError> {
+        const ASK: &str = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
+        match self.prepare(&Program::new(Language::Python3, ASK), &Limits::COMPILE)? {
+            Prepared::Ready(executable) => self.run(&executable, &[], &Limits::COMPILE),
+            Prepared::Refused(outcome) => Ok(outcome),
+        }
+    }
+
+    fn ask_compiler(&self) -> Result<Outcome, SandboxError> {
+        let action = Action::CompilerVersion;
+        self.pool.need(action)?;
+        let nothing = image::sealed(&b""[..]).map_err(step_error("source"))?;
+        let job = Job { action, args: &[], image: &nothing, script: None, seed: 0 };
+        Ok(self.repeat(&job, &[], &Limits::COMPILE)?.outcome)
+    }
+
     /// Runs on one slot after another until one does not break.
-    fn repeat(
-        &self,
-        action: Action,
-        args: &[String],
-        image: &std::os::fd::OwnedFd,
-        stdin: &[u8],
-        limits: &Limits,
-    ) -> Result<guest::Done, SandboxError> {
-        let class = match action {
-            Action::Compile | Action::CompilerVersion => Class::Compile,
-            _ => Class::Run,
-        };
+    fn repeat(&self, job: &Job<'_>, stdin: &[u8], limits: &Limits) -> Result<guest::Done, SandboxError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let run = request(action, args, false, limits);
-            let result = self
-                .pool
-                .lease(class)
-                .and_then(|lease| Guest::start(lease, run, image, limits))
-                .and_then(|guest| guest.run_to_end(stdin));
-            match result {
+            match self.launch(job, false, limits).and_then(|guest| guest.run_to_end(stdin)) {
                 Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
                 other => return other,
             }
         }
     }
+
+    /// Starts it on a leased slot.
+    fn launch(&self, job: &Job<'_>, values: bool, limits: &Limits) -> Result<Guest, SandboxError> {
+        let class = match job.action {
+            Action::Compile | Action::CompilerVersion => Class::Compile,
+            _ => Class::Run,
+        };
+        let compiled = job.script.and_then(|script| script.compiled.get());
+        let run = request(job, compiled.is_some(), values, limits);
+        Guest::start(self.pool.lease(class)?, run, job.image, compiled, limits)
+    }
 }
 
-fn run_action(language: Language) -> Action {
-    if language == Language::Python3 { Action::Python } else { Action::Native }
+/// What to run.
+struct Job<'a> {
+    action: Action,
+    args: &'a [String],
+    image: &'a OwnedFd,
+    script: Option<&'a Script>,
+    seed: u64,
 }
 
-fn request(action: Action, args: &[String], values: bool, limits: &Limits) -> Run {
+impl Image {
+    /// The job of running this image.
+    fn job<'a>(&'a self, args: &'a [String], stdin: &[u8]) -> Result<Job<'a>, SandboxError> {
+        match self {
+            Image::Script(script) => Ok(Job {
+                action: Action::Python,
+                args,
+                image: &script.source,
+                script: Some(script),
+                seed: hash(script.seed, stdin),
+            }),
+            Image::Binary(image) => Ok(Job { action: Action::Native, args, image, script: None, seed: 0 }),
+            Image::Module(_) => {
+                Err(SandboxError::Invalid("a WebAssembly program cannot be opened as a session".into()))
+            }
+        }
+    }
+
+    /// Keeps the code that a first run compiled, for the next.
+    fn keep(&self, code: Option<Vec<u8>>) -> Result<(), SandboxError> {
+        if let (Image::Script(script), Some(code)) = (self, code) {
+            let code = image::sealed(code.as_slice()).map_err(step_error("source"))?;
+            let _ = script.compiled.set(code);
+        }
+        Ok(())
+    }
+}
+
+impl Script {
+    fn new(program: &Program, source: OwnedFd) -> Script {
+        let names = |word: &[u8]| program.source.windows(word.len()).any(|window| window == word);
+        let numpy = [&b"numpy"[..], b"scipy", b"pandas"].into_iter().any(names);
+        Script {
+            source,
+            compiled: OnceLock::new(),
+            flavour: if numpy { Flavour::Numpy } else { Flavour::Plain },
+            seed: program.args.iter().fold(hash(0, &program.source), |seed, arg| hash(seed, arg.as_bytes())),
+        }
+    }
+}
+
+/// FNV-1a over the length and the first 64 KiB: what a program's random numbers start from must be the same for the
+/// same program and input, and differ for most others.
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    let start = 0xcbf2_9ce4_8422_2325 ^ seed.rotate_left(17) ^ bytes.len() as u64;
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().take(64 << 10).fold(start, mix)
+}
+
+fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run {
     Run {
-        action,
-        args: args.to_vec(),
+        action: job.action,
+        args: job.args.to_vec(),
+        warm: job.script.map(|script| script.flavour),
+        seed: job.seed,
         values,
+        compiled,
+        export: job.script.is_some() && !compiled,
         // The supervisor's own watch comes first; this one holds when the supervisor is starved. In a session the
         // limit holds per exchange, so there is no total to set.
         cpu_seconds: if values { u64::MAX } else { limits.cpu_time.as_secs().saturating_add(3) },
@@ -283,6 +371,7 @@ fn prepare_wasm(program: &Program) -> Prepared {
             stdout: Vec::new(),
             stderr: message.into_bytes(),
             usage: Usage::default(),
+            refused: true,
         }),
     }
 }

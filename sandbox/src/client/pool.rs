@@ -7,22 +7,23 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::process::{self, Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-
+use super::guest::{failed, next_event};
 use super::knobs::Knobs;
-use super::{SandboxConfig, step_error};
-use crate::protocol::{self, Action, Answer, Class, HostReport, Order};
-use crate::walls::step_name;
-use crate::{SandboxError, Tier, guardian, spawner, toolchain};
+use super::{ATTEMPTS, SandboxConfig, step_error};
+use crate::protocol::{self, Action, Answer, Class, Command, Event, Flavour, HostReport, Order};
+use crate::{SandboxError, Tier, guardian, spawner, sys, toolchain};
 
 /// One slot as the client holds it.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) socket: OwnedFd,
     pub(super) knobs: Knobs,
+    /// The warm interpreters it has.
+    warm: Vec<Flavour>,
 }
 
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub(super) struct Pool {
     shelf: Mutex<Shelf>,
     freed: Condvar,
     link: Mutex<Link>,
+    /// Why interpreters are started anew for each run, once that is known.
+    cold: OnceLock<String>,
+    /// Warm interpreters that failed to start, one after the other.
+    failures: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -100,17 +105,34 @@ impl Pool {
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let most = if config.slots == 0 { cores } else { config.slots };
-        Ok(Pool { most, host, shelf: Mutex::default(), freed: Condvar::new(), link: Mutex::new(link) })
+        let cold = OnceLock::new();
+        if config.cold_start {
+            let _ = cold.set("asked for".into());
+        }
+        Ok(Pool {
+            most,
+            host,
+            shelf: Mutex::default(),
+            freed: Condvar::new(),
+            link: Mutex::new(link),
+            cold,
+            failures: AtomicUsize::new(0),
+        })
     }
 
     pub(super) fn host(&self) -> &HostReport {
         &self.host
     }
 
+    /// Why interpreters are started cold, if they are.
+    pub(super) fn cold(&self) -> Option<&str> {
+        self.cold.get().map(String::as_str)
+    }
+
     /// Refuses what the host has no interpreter or compiler for.
     pub(super) fn need(&self, action: Action) -> Result<(), SandboxError> {
         let missing = match action {
-            Action::Python | Action::PythonCheck | Action::PythonVersion => &self.host.no_python,
+            Action::Python => &self.host.no_python,
             Action::Compile | Action::CompilerVersion => &self.host.no_compiler,
             Action::Native => &None,
         };
@@ -140,12 +162,9 @@ impl Pool {
             (Answer::Slot { handles }, fds) => {
                 let mut fds = fds.into_iter();
                 let socket = fds.next().ok_or_else(unexpected)?;
-                Ok(Slot { socket, knobs: Knobs::new(handles, fds) })
+                Ok(Slot { socket, knobs: Knobs::new(handles, fds), warm: Vec::new() })
             }
-            (Answer::Failed(failure), _) => Err(SandboxError::Step {
-                step: step_name(&failure.step),
-                source: io::Error::other(failure.text),
-            }),
+            (Answer::Failed(failure), _) => Err(failed(failure)),
             (Answer::Host(_), _) => Err(unexpected()),
         }
     }
@@ -192,9 +211,7 @@ impl Drop for Link {
     fn drop(&mut self) {
         if let Origin::Own { child, .. } = &mut self.origin {
             // Its socket closed is the order to end; it takes the slots with it.
-            if let Ok((_, other)) =
-                socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-            {
+            if let Ok((_, other)) = sys::seqpacket() {
                 self.socket = other;
             }
             let _ = child.wait();
@@ -208,6 +225,35 @@ impl Lease {
         self.slot.as_mut().ok_or_else(unexpected)
     }
 
+    /// Sees to it that the slot has the warm interpreter asked for, and that its memory is not counted as a
+    /// run's. `None` where interpreters of this host can only be started cold.
+    pub(super) fn warm(&mut self, wanted: Option<Flavour>) -> Result<Option<Flavour>, SandboxError> {
+        let Some(flavour) = wanted.filter(|_| self.pool.cold.get().is_none()) else { return Ok(None) };
+        let slot = self.slot()?;
+        if slot.warm.contains(&flavour) {
+            return Ok(wanted);
+        }
+        slot.knobs.release().map_err(step_error("cgroup"))?;
+        protocol::send(&slot.socket, &Command::Warm(flavour), &[]).map_err(step_error("supervision"))?;
+        match next_event(slot.socket.as_fd())? {
+            (Event::Warm(Ok(())), _) => {
+                slot.warm.push(flavour);
+                slot.knobs.settle(slot.warm.len() as u64);
+                self.pool.failures.store(0, Relaxed);
+                Ok(wanted)
+            }
+            // Once may be an accident, in which case another slot will do.
+            (Event::Warm(Err(failure)), _) if self.pool.failures.fetch_add(1, Relaxed) + 1 < ATTEMPTS => {
+                Err(failed(failure))
+            }
+            (Event::Warm(Err(failure)), _) => {
+                let _ = self.pool.cold.set(failure.text);
+                Ok(None)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
     /// The socket to poll.
     pub(super) fn socket(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.slot.as_ref().map(|slot| slot.socket.as_fd())
@@ -216,6 +262,11 @@ impl Lease {
     /// CPU time charged to the slot's group, where there is one.
     pub(super) fn group_cpu(&self) -> Option<u64> {
         self.slot.as_ref()?.knobs.cpu_nanos()
+    }
+
+    /// The most memory charged to the slot's group since the counter was reset, where there is one.
+    pub(super) fn group_peak(&self) -> Option<u64> {
+        self.slot.as_ref()?.knobs.memory_peak()
     }
 
     /// Puts the slot back, if it is as clean as it came.
@@ -237,9 +288,9 @@ impl Drop for Lease {
 
 /// Starts a spawner on one end of a socket pair.
 fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let (ours, theirs) = sys::seqpacket()?;
     let helper = config.helper.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-    let mut command = Command::new(helper);
+    let mut command = process::Command::new(helper);
     // A group of its own: Ctrl-C is for the program that uses the sandbox; the spawner ends when that does.
     command.arg0(spawner::NAME).stdin(theirs).stdout(Stdio::null()).process_group(0);
     if let Some(python) = &config.python {

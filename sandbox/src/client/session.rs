@@ -3,6 +3,7 @@
 
 use crate::{Outcome, SandboxError, Termination, Usage};
 
+use super::Executable;
 use super::guest::Guest;
 
 /// A running program that is fed input frames and answers with value frames (u32 little-endian length, bytes):
@@ -10,6 +11,7 @@ use super::guest::Guest;
 #[derive(Debug)]
 pub struct Session {
     guest: Guest,
+    executable: Executable,
     /// Whether the program has broken the protocol or ended; then it can only be closed.
     spent: bool,
 }
@@ -39,8 +41,8 @@ enum Frame {
 }
 
 impl Session {
-    pub(super) fn new(guest: Guest) -> Session {
-        Session { guest, spent: false }
+    pub(super) fn new(guest: Guest, executable: Executable) -> Session {
+        Session { guest, executable, spent: false }
     }
 
     /// One input frame in, one value frame out. `cpu_time` and `wall_time` of the limits hold for each exchange
@@ -92,7 +94,9 @@ impl Session {
         self.guest.renew();
         self.guest.drop_values();
         self.guest.drive(&[], |_| false)?;
-        Ok(self.guest.finish()?.outcome)
+        let done = self.guest.finish()?;
+        self.executable.image.keep(done.code)?;
+        Ok(done.outcome)
     }
 
     /// Lets it end, within its limits, and says how it did.

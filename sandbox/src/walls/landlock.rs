@@ -3,6 +3,7 @@
 //! to a process outside. What the kernel's version does not know is left out; `doctor` names the version.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreated,
@@ -39,4 +40,9 @@ fn make(writable: &[&str]) -> Result<RulesetCreated, landlock::RulesetError> {
 pub(crate) fn restrict(rules: &RulesetCreated) -> io::Result<()> {
     rules.try_clone()?.restrict_self().map_err(io::Error::other)?;
     Ok(())
+}
+
+/// The rules as a descriptor, for a process that restricts itself without this crate.
+pub(crate) fn descriptor(rules: &RulesetCreated) -> io::Result<OwnedFd> {
+    Option::<OwnedFd>::from(rules.try_clone()?).ok_or_else(|| io::Error::other("the rules hold nothing"))
 }

@@ -11,23 +11,30 @@ use crate::protocol::{Class, Run};
 /// Largest file the compiler may write, in bytes.
 const COMPILED_FILE: u64 = 256 << 20;
 
-/// Sets all limits, soft and hard alike: a guest can only lower them.
-pub(crate) fn set(run: &Run, class: Class, may_fork: bool) -> io::Result<()> {
+/// All limits of a guest, soft and hard alike: it can only lower them. `beside` counts the processes of the
+/// slot that share the guest's user.
+pub(crate) fn of(run: &Run, class: Class, may_fork: bool, beside: u64) -> Vec<(Resource, u64)> {
     let file_size = if class == Class::Compile { COMPILED_FILE } else { 0 };
-    lower(Resource::RLIMIT_CORE, 0)?;
-    lower(Resource::RLIMIT_FSIZE, file_size)?;
-    lower(Resource::RLIMIT_MEMLOCK, 0)?;
-    lower(Resource::RLIMIT_MSGQUEUE, 0)?;
-    lower(Resource::RLIMIT_NOFILE, run.open_files)?;
-    lower(Resource::RLIMIT_STACK, run.stack)?;
-    lower(Resource::RLIMIT_AS, run.address_space)?;
-    lower(Resource::RLIMIT_CPU, run.cpu_seconds)?;
+    let mut limits = vec![
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_FSIZE, file_size),
+        (Resource::RLIMIT_MEMLOCK, 0),
+        (Resource::RLIMIT_MSGQUEUE, 0),
+        (Resource::RLIMIT_NOFILE, run.open_files),
+        (Resource::RLIMIT_STACK, run.stack),
+        (Resource::RLIMIT_AS, run.address_space),
+        (Resource::RLIMIT_CPU, run.cpu_seconds),
+    ];
     if !may_fork {
-        // Threads count too. The kernel counts per user namespace, and there only we are: slot-init, the pid
-        // namespace's first process, the guest.
-        lower(Resource::RLIMIT_NPROC, run.processes + 2)?;
+        // Threads count too. The kernel counts per user namespace, and there only the slot is.
+        limits.push((Resource::RLIMIT_NPROC, run.processes + beside));
     }
-    Ok(())
+    limits
+}
+
+/// Sets them in the calling process.
+pub(crate) fn set(limits: &[(Resource, u64)]) -> io::Result<()> {
+    limits.iter().try_for_each(|(resource, wanted)| lower(*resource, *wanted))
 }
 
 /// Both limits to `wanted`, or to the hard limit where that is lower: raising it is not ours to do.

@@ -19,6 +19,7 @@ use seccompiler::{
 };
 
 /// When a listed call matches.
+#[derive(Debug, Clone, Copy)]
 enum When {
     Always,
     /// 32-bit argument equals one of these.
@@ -147,6 +148,31 @@ const KILL: &[(c_long, When)] = &[
     (SYS_vhangup, Always),
 ];
 
+/// What a child of a warm interpreter still needs between its fork and the guest's first instruction, and what a
+/// guest is answered. The interpreter's own filters let these pass; the child's last filter, a short one, does not.
+const UNTIL_THE_GUEST: &[(c_long, Answer)] = &[
+    (SYS_setns, Answer::Kill),
+    (SYS_setgroups, Answer::Refuse),
+    (SYS_setresgid, Answer::Refuse),
+    (SYS_setresuid, Answer::Refuse),
+    (SYS_capset, Answer::Refuse),
+    (SYS_seccomp, Answer::Unknown),
+    (SYS_landlock_restrict_self, Answer::Unknown),
+    (SYS_recvmsg, Answer::Unknown),
+    (SYS_clone, Answer::OnlyThreadsAndProcesses),
+];
+
+/// What a guest gets for a call that its warm interpreter needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Kill,
+    Refuse,
+    /// As for a call newer than the lists.
+    Unknown,
+    /// As the lists say: killed with the flags of [`NAMESPACES`], else allowed, where processes are.
+    OnlyThreadsAndProcesses,
+}
+
 /// Where no control group counts processes, a guest may start threads only.
 const THREADS_ONLY: &[(c_long, When)] =
     &[(SYS_fork, Always), (SYS_vfork, Always), (SYS_clone, Clear(0, CLONE_THREAD as u64))];
@@ -155,21 +181,28 @@ const THREADS_ONLY: &[(c_long, When)] =
 #[derive(Debug)]
 pub(crate) struct Filters(Vec<BpfProgram>);
 
+/// The same for guests that a warm interpreter forks, in two parts and in the kernel's own bytes.
+#[derive(Debug)]
+pub(crate) struct WarmFilters {
+    /// For the interpreter; inherited by its children.
+    pub(crate) base: Vec<Vec<u8>>,
+    /// For each child, after which it is as restricted as any guest.
+    pub(crate) last: Vec<u8>,
+}
+
+impl WarmFilters {
+    pub(crate) fn compile(may_fork: bool) -> io::Result<WarmFilters> {
+        let needed: Vec<c_long> = UNTIL_THE_GUEST.iter().map(|(number, _)| *number).collect();
+        Ok(WarmFilters {
+            base: stack(true, &needed)?.iter().map(|program| to_bytes(program)).collect(),
+            last: to_bytes(&last_filter(may_fork)),
+        })
+    }
+}
+
 impl Filters {
     pub(crate) fn compile(may_fork: bool) -> io::Result<Filters> {
-        let errno = |number: i32| SeccompAction::Errno(number as u32);
-        let mut filters = vec![
-            no_x32(),
-            filter(&[REFUSE], errno(EPERM), SeccompAction::Allow)?,
-            filter(&[KILL], SeccompAction::KillProcess, SeccompAction::Allow)?,
-        ];
-        if !may_fork {
-            filters.push(filter(&[THREADS_ONLY], errno(EAGAIN), SeccompAction::Allow)?);
-        }
-        // Last, for after it no filter can be installed any more. What the others answer passes here: of two
-        // equally strict answers the kernel takes the younger filter's.
-        filters.push(filter(&[ALLOW, REFUSE, KILL], SeccompAction::Allow, errno(ENOSYS))?);
-        Ok(Filters(filters))
+        Ok(Filters(stack(may_fork, &[])?))
     }
 
     /// Installs all of them in the calling process. Needs `no_new_privs`.
@@ -178,13 +211,35 @@ impl Filters {
     }
 }
 
+/// The filters of the three lists, in the order to install them; the calls in `free` pass all of them.
+fn stack(may_fork: bool, free: &[c_long]) -> io::Result<Vec<BpfProgram>> {
+    let errno = |number: i32| SeccompAction::Errno(number as u32);
+    let bound = |lists: &[&'static [(c_long, When)]]| -> Vec<(c_long, When)> {
+        lists.iter().copied().flatten().copied().filter(|(number, _)| !free.contains(number)).collect()
+    };
+    let mut filters = vec![
+        no_x32(),
+        filter(&bound(&[REFUSE]), errno(EPERM), SeccompAction::Allow)?,
+        filter(&bound(&[KILL]), SeccompAction::KillProcess, SeccompAction::Allow)?,
+    ];
+    if !may_fork {
+        filters.push(filter(&bound(&[THREADS_ONLY]), errno(EAGAIN), SeccompAction::Allow)?);
+    }
+    // Last, for after it no filter can be installed any more. What the others answer passes here: of two
+    // equally strict answers the kernel takes the younger filter's.
+    let mut known = bound(&[ALLOW, REFUSE, KILL]);
+    known.extend(free.iter().map(|number| (*number, Always)));
+    filters.push(filter(&known, SeccompAction::Allow, errno(ENOSYS))?);
+    Ok(filters)
+}
+
 fn filter(
-    lists: &[&[(c_long, When)]],
+    list: &[(c_long, When)],
     listed: SeccompAction,
     otherwise: SeccompAction,
 ) -> io::Result<BpfProgram> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    for (number, when) in lists.iter().copied().flatten() {
+    for (number, when) in list {
         rules.entry(*number).or_default().extend(conditions(when).map_err(io::Error::other)?);
     }
     SeccompFilter::new(rules, otherwise, listed, TargetArch::x86_64)
@@ -209,17 +264,67 @@ fn conditions(when: &When) -> Result<Vec<SeccompRule>, seccompiler::BackendError
     }
 }
 
+// What hand-written filters are made of: instructions of classic BPF.
+const LOAD: u16 = 0x20;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_AT_LEAST: u16 = 0x35;
+const JUMP_ANY_BIT: u16 = 0x45;
+const RETURN: u16 = 0x06;
+/// Where the kernel puts the call's number and the low half of its first argument.
+const NUMBER: u32 = 0;
+const FIRST_ARGUMENT: u32 = 16;
+
+fn op(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code, jt, jf, k }
+}
+
 /// Kills calls by x32 numbers (bit 30, not the sign): same architecture mark, other table.
 fn no_x32() -> BpfProgram {
-    const LOAD_NUMBER: u16 = 0x20;
-    const JUMP_AT_LEAST: u16 = 0x35;
-    const RETURN: u16 = 0x06;
-    let op = |code, jt, jf, k| sock_filter { code, jt, jf, k };
     vec![
-        op(LOAD_NUMBER, 0, 0, 0),
+        op(LOAD, 0, 0, NUMBER),
         op(JUMP_AT_LEAST, 2, 0, 0x8000_0000),
         op(JUMP_AT_LEAST, 0, 1, 0x4000_0000),
         op(RETURN, 0, 0, SECCOMP_RET_KILL_PROCESS),
         op(RETURN, 0, 0, SECCOMP_RET_ALLOW),
     ]
+}
+
+/// The last filter of a warm interpreter's child: short, because the kernel compiles it for every run.
+fn last_filter(may_fork: bool) -> BpfProgram {
+    let errno = |number: i32| SECCOMP_RET_ERRNO | number as u32;
+    let mut answers: Vec<(c_long, u32)> = Vec::new();
+    for (number, answer) in UNTIL_THE_GUEST {
+        match answer {
+            Answer::Kill => answers.push((*number, SECCOMP_RET_KILL_PROCESS)),
+            Answer::Refuse => answers.push((*number, errno(EPERM))),
+            Answer::Unknown => answers.push((*number, errno(ENOSYS))),
+            Answer::OnlyThreadsAndProcesses => {}
+        }
+    }
+    if !may_fork {
+        answers.extend([SYS_fork, SYS_vfork].map(|number| (number, errno(EAGAIN))));
+    }
+    let mut program = vec![op(LOAD, 0, 0, NUMBER)];
+    for (number, answer) in answers {
+        program.extend([op(JUMP_EQUAL, 0, 1, number as u32), op(RETURN, 0, 0, answer)]);
+    }
+    program.extend([
+        op(JUMP_EQUAL, 1, 0, SYS_clone as u32),
+        op(RETURN, 0, 0, SECCOMP_RET_ALLOW),
+        op(LOAD, 0, 0, FIRST_ARGUMENT),
+        op(JUMP_ANY_BIT, 0, 1, NAMESPACES as u32),
+        op(RETURN, 0, 0, SECCOMP_RET_KILL_PROCESS),
+    ]);
+    if !may_fork {
+        program.extend([op(JUMP_ANY_BIT, 1, 0, CLONE_THREAD as u32), op(RETURN, 0, 0, errno(EAGAIN))]);
+    }
+    program.push(op(RETURN, 0, 0, SECCOMP_RET_ALLOW));
+    program
+}
+
+/// The instructions as the kernel reads them: 16 bits, twice 8, 32.
+fn to_bytes(program: &[sock_filter]) -> Vec<u8> {
+    let bytes =
+        |op: &sock_filter| [&op.code.to_ne_bytes()[..], &[op.jt, op.jf], &op.k.to_ne_bytes()[..]].concat();
+    program.iter().flat_map(bytes).collect()
 }

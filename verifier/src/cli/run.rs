@@ -84,7 +84,11 @@ fn execute(
     limits: &Limits,
 ) -> Result<(Outcome, bool), CliError> {
     match sandbox.prepare(program, &Limits::COMPILE)? {
-        Prepared::Ready(executable) => Ok((sandbox.run(&executable, stdin, limits)?, true)),
+        Prepared::Ready(executable) => {
+            let outcome = sandbox.run(&executable, stdin, limits)?;
+            let compiled = !outcome.refused;
+            Ok((outcome, compiled))
+        }
         Prepared::Refused(outcome) => Ok((outcome, false)),
     }
 }

@@ -164,16 +164,12 @@ impl Job {
         let began = Instant::now();
         let (executable, compile) = match sandbox.prepare(&self.program, &self.compile)? {
             Prepared::Ready(executable) => (executable, compiled.then(|| silent_success(began.elapsed()))),
-            // The original compiles no Python: its syntax error is the run's own, on stderr with code 1.
-            Prepared::Refused(outcome) if compiled => {
+            Prepared::Refused(outcome) => {
                 let (part, message) = part(outcome);
                 return Ok(RunCodeResponse::of(Some(refused(part)), None, message));
             }
-            Prepared::Refused(outcome) => {
-                let (part, message) = part(outcome);
-                return Ok(RunCodeResponse::of(None, Some(refused(part)), message));
-            }
         };
+        // The original compiles no Python, so a syntax error is the run's own, on stderr with code 1, as it is here.
         let (part, message) = part(sandbox.run(&executable, &self.stdin, &self.run)?);
         Ok(RunCodeResponse::of(compile, Some(part), message))
     }

@@ -1,0 +1,238 @@
+//! Warm interpreters, as slot-init holds them: started once by exec, forked for each run. The interpreter's own side,
+//! with the walls its children finish, is `zygote.py`; it also runs a program in an interpreter started cold.
+//!
+//! The interpreter keeps slot-init's rights, for it must enter a run's pid namespace and give its child another
+//! user; it never sees a byte of a guest. It is slot-init's child, and so are its children (`CLONE_PARENT`), which
+//! slot-init alone can reap.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sched::CloneFlags;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{execve, pipe2};
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::{self, Failure, Flavour};
+use crate::sys::{self, Child};
+use crate::walls::seccomp::WarmFilters;
+use crate::walls::step;
+
+/// The interpreter's side.
+pub(crate) const DRIVER: &str = include_str!("zygote.py");
+
+/// Numbers of descriptors in the interpreter, as `zygote.py` says them.
+pub(crate) const VALUES: i32 = 3;
+pub(crate) const REPORT: i32 = 4;
+pub(crate) const CODE: i32 = 5;
+pub(crate) const EXPORT: i32 = 6;
+const RULES: i32 = 7;
+const PROC: i32 = 8;
+const SOCKET: i32 = 15;
+
+/// The main thread's stack can grow as far as the kernel planned for at exec; a run's own limit is at most this.
+const LARGEST_STACK: u64 = 1 << 30;
+/// How much of what a failed interpreter printed is passed on, in bytes.
+const EXCERPT: usize = 2000;
+
+/// What programs of contests import. What an interpreter lacks is left out.
+const IMPORTS: &[&str] = &[
+    "abc",
+    "array",
+    "atexit",
+    "bisect",
+    "calendar",
+    "cmath",
+    "collections",
+    "collections.abc",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "enum",
+    "fractions",
+    "functools",
+    "gc",
+    "hashlib",
+    "heapq",
+    "importlib.machinery",
+    "io",
+    "itertools",
+    "json",
+    "linecache",
+    "marshal",
+    "math",
+    "numbers",
+    "operator",
+    "os",
+    "platform",
+    "pprint",
+    "queue",
+    "random",
+    "re",
+    "resource",
+    "signal",
+    "statistics",
+    "string",
+    "struct",
+    "textwrap",
+    "threading",
+    "time",
+    "traceback",
+    "types",
+    "typing",
+    "unicodedata",
+    "warnings",
+];
+
+/// An interpreter that waits for runs.
+#[derive(Debug)]
+pub(crate) struct Zygote {
+    child: Child,
+    socket: OwnedFd,
+}
+
+/// What every run of a slot has in common.
+#[derive(Debug)]
+pub(crate) struct Setting<'a> {
+    /// The interpreter's path.
+    pub(crate) program: CString,
+    pub(crate) environment: Vec<CString>,
+    /// Guest user and group, where the slot has several.
+    pub(crate) user: Option<u32>,
+    pub(crate) filters: &'a WarmFilters,
+    pub(crate) rules: Option<BorrowedFd<'a>>,
+    pub(crate) proc: BorrowedFd<'a>,
+}
+
+/// The first message.
+#[derive(Serialize)]
+struct Plan<'a> {
+    imports: Vec<&'a str>,
+    user: Option<u32>,
+    landlock: bool,
+    base_filters: Vec<String>,
+    final_filter: String,
+}
+
+/// One run, as the child reads it; in an interpreter started cold its only argument.
+#[derive(Debug, Serialize)]
+pub(crate) struct Start<'a> {
+    pub(crate) args: &'a [String],
+    pub(crate) seed: u64,
+    pub(crate) values: bool,
+    pub(crate) compiled: bool,
+    pub(crate) export: bool,
+    /// Number and value of each limit; -1 is none.
+    pub(crate) rlimits: Vec<(u32, i64)>,
+}
+
+/// The answer to every message: the child's number, or the error of the fork.
+#[derive(Deserialize)]
+struct Forked {
+    pid: i32,
+    errno: i32,
+}
+
+impl Zygote {
+    /// Starts an interpreter and waits until it has imported what `flavour` says.
+    pub(crate) fn start(setting: &Setting<'_>, flavour: Flavour) -> Result<Zygote, Failure> {
+        step("interpreter", || {
+            let (ours, theirs) = sys::seqpacket()?;
+            let (messages, printed) = pipe2(OFlag::O_CLOEXEC)?;
+            let Some(child) = sys::fork(CloneFlags::empty())? else {
+                let Err(error) = become_interpreter(setting, &theirs, &printed);
+                let _ = nix::unistd::write(&printed, error.to_string().as_bytes());
+                sys::exit_now(125);
+            };
+            drop((theirs, printed));
+            let zygote = Zygote { child, socket: ours };
+            let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let numpy: &[&str] = if flavour == Flavour::Numpy { &["numpy"] } else { &[] };
+            let plan = Plan {
+                imports: [IMPORTS, numpy].concat(),
+                user: setting.user,
+                landlock: setting.rules.is_some(),
+                base_filters: setting.filters.base.iter().map(|filter| hex(filter)).collect(),
+                final_filter: hex(&setting.filters.last),
+            };
+            let ready = protocol::send(&zygote.socket, &plan, &[]).and_then(|()| zygote.answer());
+            ready.map_err(|error| io::Error::other(format!("{error}; {}", excerpt(messages))))?;
+            Ok(zygote)
+        })
+    }
+
+    /// Forks a child into the pid namespace of `anchor`; it finishes its walls and becomes the program.
+    /// `descriptors`: stdin, stdout, stderr, report, then those that `start` says are there.
+    pub(crate) fn fork(
+        &self,
+        start: &Start<'_>,
+        anchor: BorrowedFd<'_>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> io::Result<Child> {
+        let descriptors = [&[anchor], descriptors].concat();
+        protocol::send(&self.socket, start, &descriptors)?;
+        let pid = self.answer()?;
+        Ok(Child { pid, pidfd: sys::open_process(pid)? })
+    }
+
+    fn answer(&self) -> io::Result<nix::unistd::Pid> {
+        match protocol::receive::<Forked>(&self.socket)? {
+            Some((Forked { pid, errno: 0 }, _)) => Ok(nix::unistd::Pid::from_raw(pid)),
+            Some((Forked { errno, .. }, _)) => Err(io::Error::from_raw_os_error(errno)),
+            None => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the interpreter ended")),
+        }
+    }
+}
+
+impl Drop for Zygote {
+    fn drop(&mut self) {
+        let _ = sys::signal(self.child.pidfd.as_fd(), libc::SIGKILL);
+        let _ = sys::reap(self.child.pid);
+    }
+}
+
+/// The forked child: settles its descriptors and becomes the interpreter. Its standard streams are pipes, as a
+/// guest's are, so that the objects over them are right for every guest.
+fn become_interpreter(setting: &Setting<'_>, socket: &OwnedFd, printed: &OwnedFd) -> io::Result<Infallible> {
+    // All of ours go above the numbers they are given last.
+    let high = |fd: BorrowedFd<'_>| sys::duplicate_above(fd, 2 * SOCKET);
+    let null = high(File::options().read(true).write(true).open("/dev/null")?.as_fd())?;
+    let (nothing, _) = pipe2(OFlag::O_CLOEXEC)?;
+    let (stdin, output) = (high(nothing.as_fd())?, high(printed.as_fd())?);
+    let (socket, proc) = (high(socket.as_fd())?, high(setting.proc)?);
+    let rules = setting.rules.map(high).transpose()?;
+    for number in 0..=SOCKET {
+        let descriptor = match number {
+            0 => &stdin,
+            1 | 2 => &output,
+            RULES => rules.as_ref().unwrap_or(&null),
+            PROC => &proc,
+            SOCKET => &socket,
+            _ => &null,
+        };
+        sys::duplicate_to(descriptor.as_fd(), number)?;
+    }
+    sys::seal_descriptors(SOCKET as u32 + 1)?;
+    sys::default_signals()?;
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_STACK)?;
+    setrlimit(Resource::RLIMIT_STACK, LARGEST_STACK.min(hard), hard)?;
+    let arguments = [setting.program.as_c_str(), c"-s", c"-B", c"-c", &CString::new(DRIVER)?];
+    Ok(execve(&setting.program, &arguments, &setting.environment)?)
+}
+
+/// What a failed interpreter printed last.
+fn excerpt(messages: OwnedFd) -> String {
+    let mut text = Vec::new();
+    if fcntl(&messages, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok() {
+        let _ = File::from(messages).read_to_end(&mut text);
+    }
+    let text = String::from_utf8_lossy(&text).trim().replace('\n', " | ");
+    text.chars().take(EXCERPT).collect()
+}
