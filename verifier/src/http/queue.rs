@@ -60,8 +60,12 @@ struct State {
 
 struct Job {
     id: u64,
-    work: Box<dyn FnOnce() + Send>,
+    work: Work,
 }
+
+/// Does the work; what it gives back hands the result to whoever waits for it. Two steps, so that a job whose result
+/// is there counts as running no more.
+type Work = Box<dyn FnOnce() -> Box<dyn FnOnce()> + Send>;
 
 impl Queue {
     /// Starts `slots` threads; at most `capacity` tickets more than that are out at once.
@@ -112,14 +116,14 @@ impl Queue {
     ) -> Result<(T, Duration), NotDone> {
         let (send, mut receive) = oneshot::channel();
         let queued_at = Instant::now();
-        let job = move || {
+        let job: Work = Box::new(move || {
             let waited = queued_at.elapsed();
             let result = catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| NotDone::Panicked);
             drop(ticket);
             // Nobody listens when the client went away while we worked; that is fine.
-            let _ = send.send(result.map(|value| (value, waited)));
-        };
-        let queued = self.push(place, Box::new(job));
+            Box::new(move || _ = send.send(result.map(|value| (value, waited))))
+        });
+        let queued = self.push(place, job);
         tokio::select! {
             biased;
             answer = &mut receive => return answer.unwrap_or(Err(NotDone::Panicked)),
@@ -141,7 +145,7 @@ impl Queue {
         self.shared.lock().running
     }
 
-    fn push(&self, place: Place, work: Box<dyn FnOnce() + Send>) -> Queued {
+    fn push(&self, place: Place, work: Work) -> Queued {
         let mut state = self.shared.lock();
         let id = state.next_id;
         state.next_id += 1;
@@ -164,9 +168,10 @@ impl Shared {
             if let Some(job) = state.jobs.pop_front() {
                 state.running += 1;
                 drop(state);
-                (job.work)();
+                let answer = (job.work)();
+                self.lock().running -= 1;
+                answer();
                 state = self.lock();
-                state.running -= 1;
             } else if state.stopping {
                 return;
             } else {
