@@ -6,10 +6,10 @@
 //! 1. `scan` finds the answer in a completion (the last box after the last thought), one pass over the bytes.
 //! 2. `fast` compares plain integers, decimals and fractions as reduced i128 fractions.
 //! 3. `lex` and `parse` read LaTeX or plain text into a typed answer; what they do not understand they say.
-//! 4. `compare` dispatches on the type of the gold: lists, sets, tuples, intervals, matrices, equations,
-//! units, words.
-//! 5. `formal` brings values to an exact canonical form; equal forms are equal values, and for sums of
-//! independent    atoms different forms are different values.
+//! 4. `compare` dispatches on the type of the gold: lists, sets, tuples, intervals, matrices, equations, units,
+//!    words.
+//! 5. `formal` brings values to an exact canonical form; equal forms are equal values, and for sums of independent
+//!    atoms different forms are different values.
 //! 6. `identity` tests rational functions too long to multiply out modulo two primes.
 //! 7. `numeric` encloses the difference in intervals of rising precision.
 //!
