@@ -348,7 +348,7 @@ impl Slot {
             setns(&anchor.pidfd, CloneFlags::CLONE_NEWPID)?;
             let flags =
                 if self.plan.class == Class::Compile { CloneFlags::CLONE_NEWNS } else { CloneFlags::empty() };
-            let guest = sys::fork(flags | CloneFlags::CLONE_NEWIPC);
+            let guest = sys::fork(flags);
             if !matches!(guest, Ok(None)) {
                 setns(&self.own_pidfd, CloneFlags::CLONE_NEWPID)?;
             }

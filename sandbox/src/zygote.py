@@ -1,9 +1,10 @@
 """The interpreter's side of a run: how a source becomes a program in a process of its own.
 
 Warm (`serve`): started once per slot by exec, imports what programs usually import, and forks a child per run. The
-child finishes the walls and becomes the program. The warm process itself never sees a byte of a guest: it gets
-numbers and descriptors, and what it hands to its child it does not read. It is not the child's parent either
-(CLONE_PARENT): slot-init reaps, so status and usage are first-hand.
+child finishes the walls and becomes the program. The warm process itself never sees a byte of a guest, nor of what a
+caller says of one, so nothing of a run can be found in the memory of the next: it gets descriptors, and reads
+none of them. It is not the child's parent either (CLONE_PARENT): slot-init reaps, so status and usage are
+first-hand.
 
 Cold (`once`): the same from the point where the walls stand, for interpreters that cannot be kept warm.
 
@@ -48,7 +49,7 @@ def serve():
     kernel.filter(plan["base_filters"])
     channel.send(b'{"pid":0,"errno":0}')
     while True:
-        message, control, _, _ = channel.recvmsg(1 << 18, 256)
+        message, control, _, _ = channel.recvmsg(16, 256)
         if not message:
             sys.exit()
         descriptors = array("i")
@@ -57,7 +58,7 @@ def serve():
         pid, errno = kernel.fork_into(descriptors[0])
         if pid == 0:
             channel.detach()
-            run = json.loads(message)
+            run = json.loads(read_all(descriptors[1]))
             run["numpy"] = loaded_numpy
             enter(run, plan, kernel, descriptors)
             return run
@@ -66,13 +67,19 @@ def serve():
         channel.send(b'{"pid":%d,"errno":%d}' % (pid, errno))
 
 
+def read_all(descriptor):
+    import os
+
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
 class Kernel:
     """System calls that the standard library does not offer, and the filters as the kernel wants them."""
 
     CLONE, SETNS, CAPSET, SECCOMP, PIDFD_OPEN, CLOSE_RANGE, LANDLOCK_RESTRICT = 56, 308, 126, 317, 434, 436, 446
     NEWPID = 0x20000000
-    # PARENT | NEWIPC | CHILD_SETTID | CHILD_CLEARTID | SIGCHLD
-    FORK = 0x8000 | 0x08000000 | 0x01000000 | 0x00200000 | 17
+    # PARENT | CHILD_SETTID | CHILD_CLEARTID | SIGCHLD
+    FORK = 0x8000 | 0x01000000 | 0x00200000 | 17
 
     def __init__(self, plan):
         import ctypes
@@ -176,7 +183,7 @@ def enter(run, plan, kernel, descriptors):
     try:
         targets = [0, 1, 2, REPORT]
         targets += [VALUES] * run["values"] + [CODE] * run["compiled"] + [EXPORT] * run["export"]
-        for descriptor, target in zip(descriptors[1:], targets):
+        for descriptor, target in zip(descriptors[2:], targets):
             os.dup2(descriptor, target)
         kernel.must(kernel.CLOSE_RANGE, PROC + 1, (1 << 32) - 1, 0)
         os.setsid()
@@ -226,7 +233,7 @@ def load(run):
     import os
 
     if run["compiled"]:
-        code = marshal.loads(os.pread(CODE, os.fstat(CODE).st_size, 0))
+        code = marshal.loads(read_all(CODE))
     else:
         with open(SOURCE, "rb") as file:
             source = file.read()

@@ -17,6 +17,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{execve, pipe2};
 use serde::{Deserialize, Serialize};
 
+use crate::image;
 use crate::protocol::{self, Failure, Flavour};
 use crate::sys::{self, Child};
 use crate::walls::seccomp::WarmFilters;
@@ -175,8 +176,10 @@ impl Zygote {
         anchor: BorrowedFd<'_>,
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<Child> {
-        let descriptors = [&[anchor], descriptors].concat();
-        protocol::send(&self.socket, start, &descriptors)?;
+        // In a file of its own: the interpreter passes it on unread, so nothing of it stays in its memory.
+        let start = image::sealed(serde_json::to_vec(start)?.as_slice())?;
+        let descriptors = [&[anchor, start.as_fd()], descriptors].concat();
+        protocol::send(&self.socket, &(), &descriptors)?;
         let pid = self.answer()?;
         Ok(Child { pid, pidfd: sys::open_process(pid)? })
     }

@@ -134,6 +134,7 @@ const CHECKS: &[Check] = &[
     ("numpy_numbers_repeat", numpy_repeats),
     ("compiled_code_is_reused", compiled_once),
     ("nothing_passes_to_the_next_run", nothing_passes_on),
+    ("no_memory_of_the_run_before", no_memory),
     ("walls_stand_around_a_forked_program", walls_stand),
 ];
 
@@ -235,6 +236,56 @@ fn nothing_passes_on(sandbox: &Sandbox) {
     for _ in 0..4 {
         run(sandbox, spoil, b"");
         assert_eq!(printed(&run(sandbox, look, b"")), "2.0 [1] heapq False True 1000\n");
+    }
+}
+
+/// Reads its own memory, all of the heap and what lies around its objects, by having the kernel write it into a pipe.
+/// It looks for two words side by side, the second of which it is given backwards.
+const SEARCH: &str = r#"
+import ctypes, os
+libc = ctypes.CDLL(None)
+libc.sbrk.restype = ctypes.c_void_p
+first, second = input().encode(), input().encode()
+planted = [first + second[::-1] + bytes([n]) for n in range(9)] if input() == 'planted' else []
+reading, writing = os.pipe()
+seen, hits = set(), 0
+def scan(address, step):
+    global hits
+    while address not in seen and libc.write(writing, ctypes.c_void_p(address), 4096) == 4096:
+        seen.add(address)
+        page = os.read(reading, 4096)
+        at = page.find(first)
+        while at >= 0:
+            behind = page[at + len(first):at + len(first) + len(second)]
+            hits += behind[::-1] == second
+            at = page.find(first, at + 1)
+        address += step
+places = [libc.sbrk(0) - 1] + [id(thing) for thing in (first, scan, seen, os, input, ctypes, planted, hits)]
+for place in places + list(map(id, planted)):
+    scan(place & -4096, 4096)
+    scan((place & -4096) - 4096, -4096)
+print(len(seen) > 500, hits > 0)
+"#;
+
+fn no_memory(sandbox: &Sandbox) {
+    let (first, second) = ("kq7vPz2mXw", "Tn4bRy8cLd");
+    let backwards: String = second.chars().rev().collect();
+    let secret = format!("{first}{second}");
+    let ask = |planted: &str| {
+        let input = format!("{first}\n{backwards}\n{planted}\n");
+        printed(&run(sandbox, SEARCH, input.as_bytes()))
+    };
+    assert_eq!(ask("planted"), "True True\n", "the search finds what is there");
+    for _ in 0..4 {
+        // Once in the source, the arguments and the input.
+        let mut program = Program::new(Language::Python3, format!("x = '{secret}'\nprint(len(x), input())"));
+        program.args = vec![secret.clone()];
+        let Prepared::Ready(executable) = sandbox.prepare(&program, &Limits::COMPILE).expect("prepare")
+        else {
+            panic!("refused")
+        };
+        printed(&sandbox.run(&executable, secret.as_bytes(), &LIMITS).expect("run"));
+        assert_eq!(ask("nothing"), "True False\n", "something of the run before is left");
     }
 }
 
