@@ -174,7 +174,8 @@ pub(crate) fn read_file(what: &str, path: &Path) -> Result<Vec<u8>, CliError> {
 
 /// Makes this process the guardian's worker. The first thing a command does that needs a sandbox, before it
 /// opens files or starts threads; what it returns is for [`sandbox`], so that bad input is reported before a
-/// missing sandbox.
+/// missing sandbox. A process whose guard failed reads its arguments and ends: it writes nothing, for a worker
+/// may have done the work already.
 pub(crate) fn guard() -> Result<(), SandboxError> {
     guardian::run(&GuardOptions { keep_file_access: true, ..GuardOptions::default() })
 }

@@ -93,7 +93,13 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     let guarded = guard();
     let plan = Plan::load(&args)?;
     let jobs = args.jobs.map_or_else(cores, usize::from);
-    let sandbox = if plan.has_code() { Some(sandbox(guarded, jobs)?) } else { None };
+    let sandbox = if plan.has_code() {
+        Some(sandbox(guarded, jobs)?)
+    } else {
+        // Math needs no sandbox, but a process whose guard failed may have had a worker that wrote to --out.
+        guarded?;
+        None
+    };
     let provenance = provenance::record(
         (&args.problems, plan.format),
         &args.completions,
