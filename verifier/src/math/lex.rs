@@ -56,7 +56,7 @@ pub(crate) mod sign {
 /// One token; slices point into the answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Token<'a> {
-    /// A number as written: digits, thousands separators, decimal point, exponent, `\overline{..}`.
+    /// A number as written: digits, thousands separators, decimal point, exponent, the part that repeats.
     Number(&'a str),
     /// A single letter.
     Letter(char),
@@ -141,6 +141,10 @@ impl<'a> Lexer<'a, '_> {
                     _ => sign::UNEQUAL,
                 };
                 self.push(Token::Sign(sign), 2)
+            }
+            b'.' if bytes.get(1) == Some(&b'.') => {
+                let length = bytes.iter().take_while(|c| **c == b'.').count();
+                self.push(Token::Sign(sign::ELLIPSIS), length)
             }
             c @ (b'+' | b'-' | b'*' | b'/' | b'^' | b'_' | b'!' | b'{' | b'}' | b',' | b';' | b':' | b'|'
             | b'=' | b'<' | b'>' | b'&' | b'%' | b'\'' | b'.') => self.push(Token::Sign(c.into()), 1),
@@ -531,19 +535,65 @@ fn number_length(rest: &str, commas: bool) -> usize {
     if bytes.get(end) == Some(&b'.') {
         let places = digits(end + 1);
         let after = end + 1 + places;
-        let repeating = rest[after.min(rest.len())..].strip_prefix("\\overline{");
-        let closed = repeating.and_then(|inner| {
-            let period = inner.bytes().take_while(u8::is_ascii_digit).count();
-            (period > 0 && inner.as_bytes().get(period) == Some(&b'}')).then_some(period)
-        });
-        if let Some(period) = closed {
-            return after + "\\overline{".len() + period + 1;
+        if let Some((length, _)) = repetend(&rest[after.min(rest.len())..], places) {
+            return after + length;
         }
         if places > 0 {
             end = after;
         }
     }
     end + exponent_length(&rest[..end], &bytes[end..])
+}
+
+/// The length and the digits of the repeating part that follows so many decimals: `\overline{3}`, `\bar{3}`,
+/// `\dot{3}`, `\dot{1}4285\dot{7}`, and `(3)` right after the point (`0.1(6)` may be a product).
+pub(crate) fn repetend(rest: &str, places: usize) -> Option<(usize, String)> {
+    if let Some(inner) = rest.strip_prefix('(').filter(|_| places == 0) {
+        let digits = leading_digits(inner);
+        return (!digits.is_empty() && inner[digits.len()..].starts_with(')'))
+            .then(|| (digits.len() + 2, digits.to_owned()));
+    }
+    if let Some(line) = ["overline", "bar"].iter().find_map(|name| accented(rest, name)) {
+        return Some((line.0, line.1.to_owned()));
+    }
+    let (first, digit) = accented(rest, "dot").filter(|(_, digit)| digit.len() == 1)?;
+    let between = leading_digits(&rest[first..]);
+    let end = first + between.len();
+    match accented(&rest[end..], "dot").filter(|(_, digit)| digit.len() == 1) {
+        Some((second, last)) => Some((end + second, format!("{digit}{between}{last}"))),
+        // `0.\dot{3}6` has a digit after the last one that repeats.
+        None => between.is_empty().then(|| (first, digit.to_owned())),
+    }
+}
+
+/// The length and the digits of `\name{digits}`, or of `\name` with one digit.
+fn accented<'a>(rest: &'a str, name: &str) -> Option<(usize, &'a str)> {
+    let inner = rest.strip_prefix('\\')?.strip_prefix(name)?.trim_start_matches(' ');
+    let before = rest.len() - inner.len();
+    let (digits, length) = match inner.strip_prefix('{') {
+        Some(inner) => {
+            let digits = leading_digits(inner);
+            (digits, inner[digits.len()..].starts_with('}').then_some(digits.len() + 2)?)
+        }
+        None => (inner.get(..1).filter(|digit| digit.as_bytes()[0].is_ascii_digit())?, 1),
+    };
+    (!digits.is_empty()).then_some((before + length, digits))
+}
+
+fn leading_digits(text: &str) -> &str {
+    &text[..text.bytes().take_while(u8::is_ascii_digit).count()]
+}
+
+/// The digits that repeat in decimals that end in dots: the shortest period that was written at least three
+/// times right before the dots. Fewer may be the first digits of anything.
+pub(crate) fn period(decimals: &str) -> Option<&str> {
+    let digits = decimals.as_bytes();
+    let repeats = |length: &usize| {
+        let end = digits.len() - length;
+        let last = &digits[end..];
+        digits[end - length..end] == *last && digits[end - 2 * length..end - length] == *last
+    };
+    (1..=digits.len() / 3).find(repeats).map(|length| &decimals[digits.len() - length..])
 }
 
 fn thousands_gap(rest: &str, commas: bool) -> Option<usize> {

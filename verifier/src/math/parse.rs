@@ -11,6 +11,8 @@
 //! | `\sin 2x y` | sin(2xy): juxtaposed factors up to the next operator or function |
 //! | `f(x)`, `g(2)` | application of f, g, h (also capital); any other letter multiplies |
 //! | `e`, `i` | Euler's number, the imaginary unit |
+//! | `0.\overline3`, `0.\dot3`, `0.(3)`, `0.333...` | one third; dots need three periods before them |
+//! | `3.14159...`, `0.1(6)` | refused: the first digits of something; a period or a product |
 //! | `1e-7`, `2e+1` | power of ten; twice Euler's number plus one (see `lex`) |
 //! | `2^10`, `x^2y` | exponent is one whole numeral, else one token |
 //! | `(a,b)` | pair; also the open interval where the other side is an interval |
@@ -43,7 +45,8 @@ pub(crate) fn answer(text: &str, budget: &Budget) -> Step<Ast> {
         text
     };
     let tokens = lex::tokens(text, budget)?;
-    let mut parser = Parser { tokens: &tokens, at: 0, split: 0, depth: 0, bars: 0, budget };
+    let mut parser =
+        Parser { tokens: &tokens, at: 0, split: 0, depth: 0, bars: 0, approximate: false, budget };
     parser.whole()
 }
 
@@ -268,6 +271,8 @@ struct Parser<'a, 'b> {
     depth: u32,
     /// Open `|`: inside them a bar closes.
     bars: u32,
+    /// After an "approximately": decimals that end in dots say what they mean there.
+    approximate: bool,
     budget: &'b Budget,
 }
 
@@ -317,7 +322,7 @@ impl<'a> Parser<'a, '_> {
 
     fn whole(&mut self) -> Step<Ast> {
         let answer = self.list()?;
-        while self.eat('.') {}
+        self.eat('.');
         if self.at < self.tokens.len() {
             return Err(match self.peek() {
                 Some(Token::Text(_) | Token::Word(_)) => Stop::Unsupported("words around the value"),
@@ -376,7 +381,9 @@ impl<'a> Parser<'a, '_> {
             };
             self.at += 1;
             relations.push(relation);
+            self.approximate = relation == Relation::Approximately;
             terms.push(self.union()?);
+            self.approximate = false;
             if terms.len() > self.budget.items {
                 return Err(Stop::Limit("members of a chain"));
             }
@@ -773,7 +780,35 @@ impl<'a> Parser<'a, '_> {
             }
             return Ok(Ast::Based(text.to_owned(), base));
         }
-        Ok(Ast::Number(read_number(text, self.budget)?))
+        let number = read_number(text, self.budget)?;
+        if text.contains('.') { self.decimal(text, number) } else { Ok(Ast::Number(number)) }
+    }
+
+    /// A decimal that goes on: dots behind it, or a number in brackets that may be what repeats.
+    fn decimal(&mut self, text: &'a str, number: Number) -> Step<Ast> {
+        if let [Some(Token::Sign('(')), Some(Token::Number(_)), Some(Token::Sign(')'))] =
+            [self.peek(), self.peek_after(), self.tokens.get(self.at + 2).copied()]
+        {
+            return Err(Stop::Unsupported("a decimal before a number in brackets: a period or a product?"));
+        }
+        if !self.eat(sign::ELLIPSIS) {
+            return Ok(Ast::Number(number));
+        }
+        let decimals = text.split_once('.').map_or("", |(_, decimals)| decimals);
+        let plain = decimals.bytes().all(|c| c.is_ascii_digit());
+        match lex::period(decimals).filter(|_| plain) {
+            Some(period) => {
+                let scale = UBig::from(10_u8).pow(decimals.len());
+                let value = number.value + repeated(period, scale)?;
+                Ok(Ast::Number(Number { value, places: number.places }))
+            }
+            // `0.\overline{3}\ldots` says the same twice.
+            None if lex::repetend(decimals.trim_start_matches(|c: char| c.is_ascii_digit()), 0).is_some() => {
+                Ok(Ast::Number(number))
+            }
+            None if self.approximate => Ok(Ast::Number(number)),
+            None => Err(Stop::Unsupported("a decimal that is not written out")),
+        }
     }
 
     fn letter(&mut self, letter: char) -> Step<Ast> {
@@ -1462,13 +1497,10 @@ pub(crate) fn read_number(text: &str, budget: &Budget) -> Step<Number> {
         Some(at) if at > 0 && text.as_bytes()[at - 1].is_ascii_digit() => (&text[..at], &text[at + 1..]),
         _ => (text, ""),
     };
-    if !text.contains("overline") && mantissa.len() <= 18 && exponent.is_empty() {
+    let (mantissa, period) = without_repetend(mantissa);
+    if period.is_empty() && mantissa.len() <= 18 && exponent.is_empty() {
         return Ok(short_number(mantissa));
     }
-    let (mantissa, period) = match mantissa.split_once("\\overline{") {
-        Some((before, period)) => (before, period.trim_end_matches('}')),
-        None => (mantissa, ""),
-    };
     let mut digits = String::with_capacity(mantissa.len());
     let mut places = 0_u32;
     let mut fraction = false;
@@ -1493,8 +1525,7 @@ pub(crate) fn read_number(text: &str, budget: &Budget) -> Step<Number> {
     let scale = UBig::from(10_u8).pow(places as usize);
     let mut value = RBig::from_parts(IBig::from(integer(&digits)?), scale.clone());
     if !period.is_empty() {
-        let nines = UBig::from(10_u8).pow(period.len()) - UBig::ONE;
-        value += RBig::from_parts(IBig::from(integer(period)?), nines * scale);
+        value += repeated(&period, scale)?;
     }
     if !exponent.is_empty() {
         let power: i32 = exponent.parse().map_err(|_| Stop::Limit("power of ten"))?;
@@ -1506,6 +1537,23 @@ pub(crate) fn read_number(text: &str, budget: &Budget) -> Step<Number> {
         places = 0;
     }
     Ok(Number { value, places })
+}
+
+/// A numeral before its repeating part, and the digits of that part.
+fn without_repetend(text: &str) -> (&str, String) {
+    let found = text.find('.').and_then(|point| {
+        let places = text[point + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        let end = point + 1 + places;
+        lex::repetend(&text[end..], places).map(|(_, period)| (&text[..end], period))
+    });
+    found.unwrap_or((text, String::new()))
+}
+
+/// What a period adds that starts behind the decimal place 1/`scale`.
+fn repeated(period: &str, scale: UBig) -> Step<RBig> {
+    let digits = UBig::from_str_radix(period, 10).map_err(|_| Stop::Limit("digits"))?;
+    let nines = UBig::from(10_u8).pow(period.len()) - UBig::ONE;
+    Ok(RBig::from_parts(IBig::from(digits), nines * scale))
 }
 
 fn short_number(text: &str) -> Number {

@@ -124,7 +124,9 @@ fn anchored(text: &str) -> Option<&str> {
     let rest = text.get(best?..)?.trim_start_matches([' ', ':', '*']);
     let line = rest.lines().next()?;
     let end = line.find(". ").unwrap_or(line.len());
-    let found = line[..end].trim().trim_end_matches(['.', '*']).trim();
+    let found = line[..end].trim().trim_end_matches('*');
+    // A full stop ends the sentence, dots belong to the answer.
+    let found = if found.ends_with("..") { found } else { found.trim_end_matches(['.', '*']) }.trim();
     if found.is_empty() { None } else { Some(found) }
 }
 
@@ -153,5 +155,8 @@ fn last_number(text: &str) -> Option<&str> {
     }
     let signed =
         start > 0 && bytes[start - 1] == b'-' && !(start > 1 && bytes[start - 2].is_ascii_alphanumeric());
-    Some(&text[start - usize::from(signed)..end])
+    // Dots behind a decimal belong to it: 0.333... is not 0.333.
+    let dots = ["...", "\u{2026}", "\\ldots", "\\dots"].iter().find(|dots| text[end..].starts_with(**dots));
+    let dots = dots.filter(|_| text[start..end].contains('.')).map_or(0, |dots| dots.len());
+    Some(&text[start - usize::from(signed)..end + dots])
 }
