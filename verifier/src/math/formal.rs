@@ -76,6 +76,10 @@ pub(crate) struct Exponent {
     pub(crate) below: i64,
 }
 
+/// The names under which factorials and binomial coefficients of what is no number are held.
+pub(crate) const FACTORIAL: &str = "!";
+pub(crate) const BINOMIAL: &str = "binom";
+
 const EXPONENT: Stop = Stop::Limit("exponent");
 /// Powers of one term are cheap, so their exponent may be large; it has to leave room for arithmetic.
 const LARGEST_EXPONENT: i64 = 1 << 40;
@@ -211,6 +215,22 @@ impl Poly {
         !self.all_factors(&mut |factor| factor.base != Base::Imaginary)
     }
 
+    /// Whether a factorial or a binomial coefficient of what is no number occurs.
+    pub(crate) fn has_factorial(&self) -> bool {
+        let named = |base: &Base| matches!(base, Base::Call(Function::Named(_), _)) && !is_free(base);
+        !self.all_factors(&mut |factor| !named(&factor.base))
+    }
+
+    /// Whether it is a whole number wherever its variables are.
+    pub(crate) fn is_whole(&self) -> bool {
+        let whole = |factor: &Factor| {
+            factor.over.is_none() && factor.power.is_integer() && matches!(factor.base, Base::Symbol(_))
+        };
+        self.0.iter().all(|(mono, value)| {
+            value.is_int() && mono.0.iter().all(|factor| whole(factor) && factor.power.above > 0)
+        })
+    }
+
     pub(crate) fn has_log_unit(&self) -> bool {
         !self.all_factors(&mut |factor| factor.base != Base::LogUnit)
     }
@@ -221,7 +241,7 @@ impl Poly {
             // One term: a product of what is not zero.
             let nonzero = |factor: &Factor| match factor.base {
                 Base::Group(_) => false,
-                Base::Call(_, _) => matches!(&factor.base, Base::Call(Function::Named(_), _)),
+                Base::Call(_, _) => is_free(&factor.base),
                 Base::Symbol(_) => factor.over.is_none(),
                 _ => true,
             };
@@ -231,7 +251,8 @@ impl Poly {
         let fine = self.0.keys().flat_map(|mono| &mono.0).all(|factor| {
             factor.over.is_none()
                 && match factor.base {
-                    Base::Imaginary | Base::Symbol(_) | Base::Call(Function::Named(_), _) => true,
+                    Base::Imaginary | Base::Symbol(_) => true,
+                    Base::Call(..) => is_free(&factor.base),
                     Base::Prime(_) => factor.power.above < factor.power.below && factor.power.above > 0,
                     Base::Pi => {
                         pi = true;
@@ -1320,10 +1341,12 @@ impl<'b> Formal<'b> {
 
     fn factorial(&mut self, x: Frac) -> Step<Frac> {
         let Some(value) = x.as_rational() else {
-            return Ok(opaque(Function::Named("!".into()), &x));
+            return Ok(opaque(Function::Named(FACTORIAL.into()), &x));
         };
-        let n = u64::try_from(value.numerator()).ok().filter(|_| value.is_int());
-        let n = n.ok_or(Stop::Undefined("a factorial of what is not a whole number"))?;
+        if !value.is_int() {
+            return Err(Stop::Unsupported("a factorial of what is not a whole number"));
+        }
+        let n = u64::try_from(value.numerator()).map_err(|_| Stop::Undefined("a factorial below zero"))?;
         let mut powers = BTreeMap::new();
         self.add_factorial(&mut powers, n, 1)?;
         self.product_of_primes(powers)
@@ -1334,7 +1357,7 @@ impl<'b> Formal<'b> {
             |x: &Frac| x.as_rational().filter(RBig::is_int).and_then(|v| u64::try_from(v.numerator()).ok());
         let (Some(n), Some(k)) = (whole(above), whole(below)) else {
             let pair = Rc::new(vec![above.clone(), below.clone()]);
-            return Ok(atom(Base::Call(Function::Named("binom".into()), pair)));
+            return Ok(atom(Base::Call(Function::Named(BINOMIAL.into()), pair)));
         };
         if k > n {
             return Ok(Frac::rational(RBig::ZERO));
@@ -1406,6 +1429,12 @@ fn is_i_pi(over: Option<&Mono>) -> bool {
         matches!(over.0.as_slice(), [i, pi] if i.base == Base::Imaginary && pi.base == Base::Pi
             && i.over.is_none() && pi.over.is_none() && i.power == Exponent::ONE && pi.power == Exponent::ONE)
     })
+}
+
+/// A function of which nothing is known, so that no relation between its values holds. Factorials and binomial
+/// coefficients are held under names too, and have many: n! = n (n-1)!.
+fn is_free(base: &Base) -> bool {
+    matches!(base, Base::Call(Function::Named(name), _) if !matches!(&**name, FACTORIAL | BINOMIAL))
 }
 
 /// Whether a factor is certainly above zero for real variables.

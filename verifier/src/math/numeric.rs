@@ -11,7 +11,7 @@
 
 use super::ast::Function;
 use super::budget::{Fuel, Step, Stop};
-use super::formal::{Base, Exponent, Factor, Frac, Mono, Poly};
+use super::formal::{BINOMIAL, Base, Exponent, FACTORIAL, Factor, Frac, Mono, Poly};
 use dashu_float::round::mode::{Down, Up};
 use dashu_float::{Context, FpResult, Repr};
 use dashu_int::IBig;
@@ -62,6 +62,9 @@ pub(crate) fn sign(poly: &Poly, fuel: &mut Fuel) -> Step<Ordering> {
 
 /// Whether a sum is zero, as far as evaluation can tell.
 pub(crate) fn vanishes(poly: &Poly, fuel: &mut Fuel) -> Step<Finding> {
+    if poly.has_factorial() {
+        return among_whole_numbers(poly, fuel);
+    }
     let points = if poly.is_constant() { 1 } else { POINTS };
     for point in 0..points {
         if let Some(value) = Evaluator::<Float>::new(0, point, fuel).poly(poly)?
@@ -86,6 +89,19 @@ pub(crate) fn vanishes(poly: &Poly, fuel: &mut Fuel) -> Step<Finding> {
         }
         if bits == BITS && tame && vanished >= points.min(3) {
             return Ok(Finding::Vanishes(BITS as u32));
+        }
+    }
+    Ok(Finding::Unknown)
+}
+
+/// Factorials have values where their arguments are whole. A difference there is proven; agreement at a few whole
+/// numbers says little, so it is never taken for equality.
+fn among_whole_numbers(poly: &Poly, fuel: &mut Fuel) -> Step<Finding> {
+    for point in 0..POINTS {
+        let mut evaluator = Evaluator::<Float>::new(0, point, fuel);
+        evaluator.whole = true;
+        if evaluator.poly(poly)?.is_some_and(|value| value.is_nonzero()) {
+            return Ok(Finding::NonZero);
         }
     }
     Ok(Finding::Unknown)
@@ -207,12 +223,14 @@ struct Evaluator<'f, R> {
     fuel: &'f mut Fuel,
     /// Some part was too large or too small to compare at this precision.
     wild: bool,
+    /// Variables have whole values.
+    whole: bool,
     _real: std::marker::PhantomData<R>,
 }
 
 impl<'f, R: Real> Evaluator<'f, R> {
     fn new(bits: usize, point: u64, fuel: &'f mut Fuel) -> Self {
-        Evaluator { bits, point, fuel, wild: false, _real: std::marker::PhantomData }
+        Evaluator { bits, point, fuel, wild: false, whole: false, _real: std::marker::PhantomData }
     }
 
     fn rational(&self, value: &RBig) -> Option<R> {
@@ -336,8 +354,13 @@ impl<'f, R: Real> Evaluator<'f, R> {
                 real(self.rational(&RBig::from(*prime)).and_then(|value| value.ln()))
             }
             Base::LogUnit => real(self.rational(&sample("log", self.point % 3))),
+            Base::Symbol(name) if self.whole => real(self.rational(&whole_sample(name, self.point))),
             Base::Symbol(name) => real(self.rational(&sample(name, self.point))),
             Base::Group(group) => self.poly(group),
+            Base::Call(Function::Named(name), arguments) => {
+                let value = self.combinations(name, arguments)?;
+                real(value.and_then(|value| self.rational(&RBig::from(value))))
+            }
             Base::Call(function, arguments) => {
                 let Some(argument) = arguments.first() else { return Ok(None) };
                 let Some(value) = self.frac(argument)? else { return Ok(None) };
@@ -349,6 +372,28 @@ impl<'f, R: Real> Evaluator<'f, R> {
             }
             Base::Imaginary | Base::MinusOne => Ok(None),
         }
+    }
+
+    /// A factorial or a binomial coefficient of small whole numbers.
+    fn combinations(&mut self, name: &str, arguments: &[Frac]) -> Step<Option<u64>> {
+        let mut numbers = Vec::with_capacity(2);
+        for argument in arguments {
+            if argument.below.is_some() || !argument.above.is_whole() {
+                return Ok(None);
+            }
+            let Some(value) = self.poly(&argument.above)? else { return Ok(None) };
+            // The value is whole, so it is the only whole number of its interval.
+            let number = value.re.floors().filter(|(low, high)| high - low <= 1).map(|(_, high)| high);
+            numbers.extend(number.and_then(|number| u64::try_from(number).ok()));
+        }
+        Ok(match (name, numbers.as_slice()) {
+            (FACTORIAL, [n @ 0..=20]) => Some((1..=*n).product()),
+            (BINOMIAL, [n @ 0..=40, k]) if k <= n => {
+                Some((0..*k).fold(1, |value, at| value * (n - at) / (at + 1)))
+            }
+            (BINOMIAL, [0..=40, _]) => Some(0),
+            _ => None,
+        })
     }
 
     fn function(&self, function: &Function, x: R) -> Option<R> {
@@ -376,14 +421,7 @@ impl<'f, R: Real> Evaluator<'f, R> {
 /// ever, so a verdict can be repeated; odd denominators, so that no value makes a usual expression
 /// degenerate.
 fn sample(name: &str, point: u64) -> RBig {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ point.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    for byte in name.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash ^= hash >> 29;
-    hash = hash.wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash ^= hash >> 32;
-    let step = (hash % 9973) as i64 + 1;
+    let step = (scramble(name, point) % 9973) as i64 + 1;
     let (low, width) = match point {
         0 => (1, 3),
         1 => (0, 1),
@@ -395,6 +433,22 @@ fn sample(name: &str, point: u64) -> RBig {
         _ => (0, 1),
     };
     RBig::from_parts(IBig::from(low * 9979 + width * step), 9979_u32.into())
+}
+
+/// The whole value of a variable at a point.
+fn whole_sample(name: &str, point: u64) -> RBig {
+    RBig::from(2 + scramble(name, point) % 9)
+}
+
+fn scramble(name: &str, point: u64) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ point.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for byte in name.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^= hash >> 29;
+    hash = hash.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash ^= hash >> 32;
+    hash
 }
 
 /// An outward-rounded f64 interval.
