@@ -23,6 +23,7 @@
 mod ast;
 mod budget;
 mod compare;
+mod domain;
 mod fast;
 mod formal;
 mod identity;

@@ -8,6 +8,7 @@
 use super::Proof;
 use super::ast::{Ast, Function, Interval, ListKind, Relation};
 use super::budget::{Fuel, Stop};
+use super::domain;
 use super::formal::{Base, Factor, Formal, Frac, Mono, Poly};
 use super::identity::{self, Identity};
 use super::lex::sign;
@@ -639,8 +640,23 @@ impl Comparison<'_> {
             };
         }
         match self.proportional(gold, answer) {
-            Ok(found) => found,
+            Ok(found) => self.with_domain([&gold.0, &gold.1], [&answer.0, &answer.1], found),
             Err(stop) => stop.into(),
+        }
+    }
+
+    /// Takes an equality back where one side is defined at a point and the other is not: they agree where both are,
+    /// which is the same answer for some domains and not for others, and none is stated.
+    fn with_domain<const N: usize>(&self, gold: [&Ast; N], answer: [&Ast; N], found: Found) -> Found {
+        if !matches!(found, Found::Equal(_)) {
+            return found;
+        }
+        match domain::differ(&gold, &answer, &self.profile.budget) {
+            Ok(false) => found,
+            Ok(true) => {
+                Found::Unsupported("equal only for some values of the variables, and no domain is stated")
+            }
+            Err(_) => Found::Limit("domains"),
         }
     }
 
@@ -771,7 +787,7 @@ impl Comparison<'_> {
         };
         match found {
             Found::Different(_) => self.rounded(gold, answer).unwrap_or(found),
-            found => found,
+            found => self.with_domain([gold], [answer], found),
         }
     }
 

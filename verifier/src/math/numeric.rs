@@ -36,7 +36,7 @@ pub(crate) const BITS: usize = 512;
 const VANISHED: i64 = -400;
 /// Parts must lie within 2^-64 .. 2^64 for an agreement to mean anything.
 const TAME: i64 = 64;
-const POINTS: u64 = 8;
+pub(crate) const POINTS: u64 = 8;
 
 /// The sign of a real constant that is not the canonical zero.
 pub(crate) fn sign(poly: &Poly, fuel: &mut Fuel) -> Step<Ordering> {
@@ -105,6 +105,12 @@ fn among_whole_numbers(poly: &Poly, fuel: &mut Fuel) -> Step<Finding> {
         }
     }
     Ok(Finding::Unknown)
+}
+
+/// The sign of a real value at one of the points, where it is clear there.
+pub(crate) fn sign_at(value: &Frac, point: u64, fuel: &mut Fuel) -> Step<Option<Ordering>> {
+    let found = Evaluator::<Float>::new(0, point, fuel).frac(value)?;
+    Ok(found.filter(|found| found.im.is_none()).and_then(|found| found.re.sign()))
 }
 
 /// A real constant to about nine digits.
