@@ -414,6 +414,16 @@ impl Comparison<'_> {
             return SAME;
         }
         match (gold, answer) {
+            // "No solution" may be meant by it.
+            (Ast::Text(_), Ast::Set(items)) | (Ast::Set(items), Ast::Text(_)) if items.is_empty() => {
+                Found::Unsupported("words beside the empty set")
+            }
+            // [2, 2] is the set of 2, (2, 2] is empty.
+            (Ast::Interval(ends), other) | (other, Ast::Interval(ends))
+                if !matches!(other, Ast::Interval(_)) && self.may_be_one_point(ends) =>
+            {
+                Found::Unsupported("an interval of one point or none")
+            }
             (Ast::Text(words), _) => text(words, answer),
             (_, Ast::Text(words)) => match words_of(gold) {
                 Some(letters) => compare_words(&letters, &normal_words(words)),
@@ -562,6 +572,10 @@ impl Comparison<'_> {
             }
         }
         found
+    }
+
+    fn may_be_one_point(&mut self, ends: &Interval) -> bool {
+        !matches!(self.parts(&ends.low, &ends.high), Found::Different(_))
     }
 
     fn intervals(&mut self, a: &Interval, b: &Interval) -> Found {
@@ -768,7 +782,15 @@ impl Comparison<'_> {
             let same = is_infinite(gold)
                 && is_infinite(answer)
                 && negative_infinity(gold) == negative_infinity(answer);
-            return if same { SAME } else { Found::Different("infinity beside another value") };
+            // `\infty + 1` is infinity to some, and no value to others.
+            let in_arithmetic = |ast: &Ast| !is_infinite(ast) && ast.any(&is_infinite);
+            return match same {
+                true => SAME,
+                false if in_arithmetic(gold) || in_arithmetic(answer) => {
+                    Found::Unsupported("arithmetic with infinity")
+                }
+                false => Found::Different("infinity beside another value"),
+            };
         }
         if let (Ast::Symbol(a), Ast::Symbol(b)) = (gold, answer) {
             return if a == b { SAME } else { Found::Different("another symbol") };

@@ -19,6 +19,7 @@
 use super::ast::{Ast, Function};
 use super::budget::{Budget, Fuel, Step, Stop};
 use super::numeric;
+use super::parse::is_infinite;
 use dashu_int::ops::{Abs, BitTest, Gcd, UnsignedAbs};
 use dashu_int::{IBig, Sign, UBig};
 use dashu_ratio::RBig;
@@ -336,8 +337,15 @@ impl<'b> Formal<'b> {
             Ast::Pi => atom(Base::Pi),
             Ast::Euler => atom(Base::Euler),
             Ast::Imaginary => atom(Base::Imaginary),
-            Ast::Infinity => return Err(Stop::Undefined("arithmetic with infinity")),
+            // Some of it has a value in the extended real numbers, so it is not proven to be none.
+            Ast::Infinity => return Err(Stop::Unsupported("arithmetic with infinity")),
             Ast::Sum(terms) => {
+                let infinite = |negative| {
+                    terms.iter().any(|term| is_infinite(term) && matches!(term, Ast::Negative(_)) == negative)
+                };
+                if infinite(true) && infinite(false) {
+                    return Err(Stop::Undefined("infinity minus infinity"));
+                }
                 let mut sum = Frac::rational(RBig::ZERO);
                 for term in terms {
                     let term = self.value(term)?;
