@@ -659,8 +659,8 @@ impl Comparison<'_> {
         }
     }
 
-    /// Takes an equality back where one side is defined at a point and the other is not: they agree where both are,
-    /// which is the same answer for some domains and not for others, and none is stated.
+    /// Takes an equality back where one side is defined at a point and the other is not. They agree where both
+    /// are, which is the same answer for some domains and not for others, and none is stated.
     fn with_domain<const N: usize>(&self, gold: [&Ast; N], answer: [&Ast; N], found: Found) -> Found {
         if !matches!(found, Found::Equal(_)) {
             return found;
