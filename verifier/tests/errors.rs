@@ -102,12 +102,38 @@ const SERVE: [Row; 5] = [
         2,
         &["the token file nowhere", "no such file", "check the path"],
     ),
-    ("serve --math-only --queue many", 2, &["'many'", "--queue"]),
+    ("serve --math-only --queue many", 2, &["'many'", "--queue", "a whole number from 0"]),
 ];
 
 #[test]
 fn wrong_usage_is_one_clear_line() {
     check(&FRAME);
+}
+
+/// A negative value was taken for an option: the line said `unexpected argument '-1' found` and not which option it
+/// was meant for; a word said `invalid digit found in string` and not what was expected.
+const NUMBERS: [Row; 16] = [
+    ("run a.py --cpu-time -1s", 2, &["'-1s'", "--cpu-time", "above zero", "such as 2s"]),
+    ("run a.py --cpu-time=-1s", 2, &["'-1s'", "--cpu-time", "above zero", "such as 2s"]),
+    ("run a.py --wall-time -1", 2, &["'-1'", "--wall-time", "such as 2s"]),
+    ("run a.py --memory -1", 2, &["'-1'", "--memory", "such as 256MiB"]),
+    ("run a.py --output -5", 2, &["'-5'", "--output", "such as 256MiB"]),
+    ("run a.py --memory --json", 2, &["'--json'", "--memory", "such as 256MiB"]),
+    ("run a.py --memory", 2, &["--memory", "value is required"]),
+    ("grade math.jsonl done.jsonl --out out --jobs -1", 2, &["'-1'", "--jobs", "from 1 to 1024"]),
+    ("grade math.jsonl done.jsonl --out out --jobs x", 2, &["'x'", "--jobs", "from 1 to 1024"]),
+    ("grade math.jsonl done.jsonl --out out --cpu-time -2s", 2, &["'-2s'", "--cpu-time", "such as 2s"]),
+    ("serve --slots -1", 2, &["'-1'", "--slots", "from 0 to 1024"]),
+    ("serve --slots x", 2, &["'x'", "--slots", "from 0 to 1024"]),
+    ("serve --queue -1", 2, &["'-1'", "--queue", "from 0 to 4294967295"]),
+    ("serve --queue 1.5", 2, &["'1.5'", "--queue", "from 0 to 4294967295"]),
+    ("serve --max-body -1", 2, &["'-1'", "--max-body", "such as 256MiB"]),
+    ("serve --grace -1s", 2, &["'-1s'", "--grace", "such as 2s"]),
+];
+
+#[test]
+fn a_number_that_cannot_be_is_named_with_its_option() {
+    check(&NUMBERS);
 }
 
 #[test]

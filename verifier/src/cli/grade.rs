@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::values::{duration, size};
+use super::values::{count, duration, size};
 use super::{CliError, Status, guard, output, read_file, sandbox};
 
 /// Grade a file of completions and report on it
@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MODE", value_parser = extraction)]
     extraction: Option<Extraction>,
     /// Samples judged at once; one per core when absent
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = count(1..=1024_u16))]
     jobs: Option<u16>,
     /// CPU time per test, before what problem and profile say
     #[arg(long, value_name = "DURATION", value_parser = duration)]

@@ -8,7 +8,7 @@ use assay_sandbox::guardian::{self, GuardOptions};
 use assay_sandbox::{Sandbox, SandboxConfig, SandboxError, Tier};
 use assay_verifier::http::{self, Config, Ended, LogFormat, LogLevel, ServeError, Token};
 
-use super::values::{duration, size};
+use super::values::{count, duration, size};
 use super::{CliError, Status, output, read_file};
 
 /// Serve verdicts and rewards over HTTP
@@ -22,10 +22,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Items judged at once, each in a sandbox slot of its own; 0 means one per core
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count(0..=1024_u16))]
     slots: u16,
     /// Items that may wait beyond those; then /v1 answers 503 with Retry-After
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = count(0..=u32::MAX))]
     queue: u32,
     /// Longest wait in the queue; then the answer is 504
     #[arg(long, value_name = "DURATION", default_value = "10min", value_parser = duration)]

@@ -13,6 +13,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Arg, ArgAction, Command};
 use toml::de::{DeTable, DeValue};
 
+use super::values::NUMERIC;
 use super::{CliError, read_file};
 
 /// The variable that stands for `--config`.
@@ -84,6 +85,10 @@ fn layer_option(option: Arg, table: &str, file: Option<&File>) -> Arg {
     let mut option = option.env(&*variable(&long).leak()).hide_env(true);
     if matches!(option.get_action(), ArgAction::SetTrue) {
         option = option.value_parser(BoolishValueParser::new());
+    }
+    let names = option.get_value_names().unwrap_or_default();
+    if names.iter().any(|name| NUMERIC.contains(&name.as_str())) {
+        option = option.allow_hyphen_values(true);
     }
     let value = file.and_then(|file| {
         file.entries.iter().find(|entry| entry.table == table && entry.key == long).map(|entry| entry.value)

@@ -1,6 +1,13 @@
-//! Durations and sizes as people write them, and back.
+//! Durations, sizes and counts as people write them, and back.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
+
+/// The value names of the options that are read here. What follows such an option is its value even if it starts
+/// with a hyphen: `--memory -5` must name the option, and no value of theirs can be another option.
+pub(crate) const NUMERIC: [&str; 3] = ["DURATION", "SIZE", "N"];
 
 /// The longest duration a limit may have: beyond a day it is a slip of the pen, not a limit.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -20,7 +27,7 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 
 /// Reads `2s`, `500ms`, `1.5s`, `2min`, `1h`; above zero, at most a day. A unit is required.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let expected = || "expected a number with its unit, such as 2s, 500ms or 1.5min".to_owned();
+    let expected = || "expected a number above zero with its unit, such as 2s, 500ms or 1.5min".to_owned();
     let (number, unit) = split(text).ok_or_else(expected)?;
     let scale = DURATION_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(expected)?.1;
     let value = Duration::try_from_secs_f64(number * scale).map_err(|_| expected())?;
@@ -35,7 +42,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Reads `256MiB`, `64KiB`, `1.5GiB`, `500MB` or plain bytes (`1048576`); above zero.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let expected = || "expected bytes or a number with its unit, such as 256MiB, 64KiB or 1.5GB".to_owned();
+    let expected =
+        || "expected bytes or a number above zero with its unit, such as 256MiB, 64KiB or 1.5GB".to_owned();
     let (number, unit) = split(text).ok_or_else(expected)?;
     let unit = if unit.is_empty() { "B" } else { unit };
     let scale = SIZE_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(expected)?.1;
@@ -50,6 +58,17 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
         return Err("expected a whole number of bytes".into());
     }
     Ok(value as u64)
+}
+
+/// A parser of whole numbers within a range.
+pub(crate) fn count<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync,
+{
+    move |text| {
+        let value = text.parse().ok().filter(|value| range.contains(value));
+        value.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
+    }
 }
 
 /// A size for people: `8.1 MiB`.
@@ -122,6 +141,21 @@ mod tests {
         ];
         for (text, bytes) in rows {
             assert_eq!(size(text).ok(), bytes, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn counts_are_read() {
+        let rows = [
+            ("1", Some(1)),
+            ("1024", Some(1024)),
+            ("0", None),
+            ("1025", None),
+            ("-1", None),
+            ("99999", None),
+        ];
+        for (text, value) in rows.into_iter().chain([("x", None), ("", None), ("1.5", None)]) {
+            assert_eq!(count::<u16>(1..=1024)(text).ok(), value, "{text:?}");
         }
     }
 
