@@ -5,8 +5,17 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-const KEYS: [&str; 8] =
-    ["termination", "exit_code", "signal", "stdout", "stderr", "cpu_time", "wall_time", "peak_memory"];
+const KEYS: [&str; 9] = [
+    "termination",
+    "exit_code",
+    "signal",
+    "stdout",
+    "stderr",
+    "cpu_time",
+    "wall_time",
+    "peak_memory",
+    "compiled",
+];
 
 /// Prints "hi\n" by `fd_write`; assembled by hand.
 const WASM: &[u8] = b"\0asm\x01\0\0\0\
@@ -23,7 +32,7 @@ type Row = (&'static str, &'static [u8], &'static str, i32, Value);
 
 #[test]
 fn a_program_becomes_a_record() {
-    let rows: [Row; 10] = [
+    let rows: [Row; 11] = [
         (
             "a.py",
             b"print(int(input()) + 1)",
@@ -36,7 +45,7 @@ fn a_program_becomes_a_record() {
             b"import sys; sys.exit(3)",
             "",
             1,
-            json!({"termination": "exited", "exit_code": 3, "signal": null}),
+            json!({"termination": "exited", "exit_code": 3, "signal": null, "compiled": true}),
         ),
         (
             "a.py",
@@ -68,7 +77,15 @@ fn a_program_becomes_a_record() {
             0,
             json!({"termination": "exited", "stdout": "82"}),
         ),
-        ("a.cc", b"int main() { return x; }", "", 1, json!({"termination": "exited", "exit_code": 1})),
+        // A refused source looked like a program that exited with 1, and a compiler without memory like a program.
+        (
+            "a.cc",
+            b"int main() { return x; }",
+            "",
+            1,
+            json!({"termination": "exited", "exit_code": 1, "compiled": false}),
+        ),
+        ("a.cc", b"int main() { return 1; }", "", 1, json!({"exit_code": 1, "compiled": true})),
         ("a.wasm", WASM, "", 0, json!({"termination": "exited", "stdout": "hi\n"})),
     ];
     let place = tempfile::tempdir().unwrap();
@@ -92,12 +109,33 @@ fn a_program_becomes_a_record() {
 
 #[test]
 fn without_json_the_output_passes_through() {
+    // A program's last line without its end took ours as its own: `xassay: exited with code 0`.
+    let rows = [
+        (
+            "a.py",
+            "import sys; print('out'); print('err', file=sys.stderr)",
+            "out\n",
+            "err\nassay: exited with code 0; ",
+        ),
+        ("a.py", "import sys; sys.stderr.write('x')", "", "x\nassay: exited with code 0; "),
+        ("a.py", "pass", "", "assay: exited with code 0; "),
+        ("a.cpp", "int main() { return 1; }", "", "assay: exited with code 1; "),
+        (
+            "a.cpp",
+            "int main() { return x; }",
+            "",
+            "\nassay: the source was not compiled: the compiler exited with code 1; ",
+        ),
+    ];
     let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("a.py"), "import sys; print('out'); print('err', file=sys.stderr)").unwrap();
-    let output = assay(place.path(), "run a.py");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.stdout, b"out\n", "{stderr}");
-    assert!(stderr.starts_with("err\nassay: exited with code 0; "), "{stderr}");
+    for (file, source, stdout, end) in rows {
+        fs::write(place.path().join(file), source).unwrap();
+        let output = assay(place.path(), &format!("run {file}"));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), stdout, "{source}: {stderr}");
+        let fits = if end.starts_with('\n') { stderr.contains(end) } else { stderr.starts_with(end) };
+        assert!(fits, "{source}: {stderr}");
+    }
 }
 
 #[test]

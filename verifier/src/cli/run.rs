@@ -52,8 +52,9 @@ Examples:
 
 The program's output goes to stdout and stderr, then one line on stderr says how it ended. With
 --json, stdout holds {termination, exit_code, signal, stdout, stderr, cpu_time, wall_time,
-peak_memory} in seconds and bytes; output that is not UTF-8 is also given exactly, as
-stdout_base64 or stderr_base64. Exit code 0 if the program exited with 0, else 1.";
+peak_memory, compiled} in seconds and bytes; output that is not UTF-8 is also given exactly, as
+stdout_base64 or stderr_base64. compiled is false where the source was refused and no program ran:
+then all else is the compiler's. Exit code 0 if the program exited with 0, else 1.";
 
 pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     let guarded = guard();
@@ -63,9 +64,13 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     let limits = Limits { cpu_time, wall_time, memory, output, ..Limits::DEFAULT };
     let (outcome, compiled) = execute(&sandbox(guarded, 1)?, &program, &stdin, &limits)?;
     if args.json {
-        output::print_json(&record(&outcome))?;
+        output::print_json(&record(&outcome, compiled))?;
     } else {
         output::log_raw(&outcome.stderr);
+        // Our line must not be read as the end of one of the program's.
+        if !outcome.stderr.is_empty() && !outcome.stderr.ends_with(b"\n") {
+            output::log_raw("\n");
+        }
         output::print(&outcome.stdout)?;
         if !outcome.stdout.is_empty() && !outcome.stdout.ends_with(b"\n") && io::stdout().is_terminal() {
             output::log_raw("\n");
@@ -133,7 +138,7 @@ fn read_stdin(path: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 /// The record of `--json`.
-fn record(outcome: &Outcome) -> Value {
+fn record(outcome: &Outcome, compiled: bool) -> Value {
     let (exit_code, signal) = match outcome.termination {
         Termination::Exited(code) => (Some(code), None),
         Termination::Signaled(signal) => (None, Some(signal)),
@@ -152,18 +157,21 @@ fn record(outcome: &Outcome) -> Value {
     record.insert("cpu_time".into(), json!(outcome.usage.cpu_time.as_secs_f64()));
     record.insert("wall_time".into(), json!(outcome.usage.wall_time.as_secs_f64()));
     record.insert("peak_memory".into(), json!(outcome.usage.peak_memory));
+    record.insert("compiled".into(), json!(compiled));
     Value::Object(record)
 }
 
 fn summary(outcome: &Outcome, compiled: bool) -> String {
-    let who = if compiled { "" } else { "the compiler made no program: " };
+    let who = if compiled { "" } else { "the source was not compiled: the compiler " };
+    // The compiler has limits of its own, which no option sets.
+    let option = |name: &str| if compiled { format!(" ({name})") } else { String::new() };
     let how = match outcome.termination {
         Termination::Exited(code) => format!("exited with code {code}"),
         Termination::Signaled(signal) => format!("ended by signal {signal}"),
-        Termination::CpuTimeLimit => "stopped at the CPU time limit (--cpu-time)".into(),
-        Termination::WallTimeLimit => "stopped at the wall time limit (--wall-time)".into(),
-        Termination::MemoryLimit => "stopped at the memory limit (--memory)".into(),
-        Termination::OutputLimit => "stopped at the output limit (--output)".into(),
+        Termination::CpuTimeLimit => format!("stopped at the CPU time limit{}", option("--cpu-time")),
+        Termination::WallTimeLimit => format!("stopped at the wall time limit{}", option("--wall-time")),
+        Termination::MemoryLimit => format!("stopped at the memory limit{}", option("--memory")),
+        Termination::OutputLimit => format!("stopped at the output limit{}", option("--output")),
         Termination::ProcessLimit => "ended at the process limit".into(),
         Termination::ForbiddenSyscall => "killed for a forbidden system call".into(),
     };
