@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 type Row = (&'static str, i32, &'static [&'static str]);
 
 /// Files every row finds in its working directory.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 15] = [
     ("a.py", "print(1)\n"),
     ("a.txt", "print(1)\n"),
     ("unknown_key.toml", "[run]\ncpu-time = \"1s\"\ncpu-tme = \"2s\"\n"),
@@ -27,6 +27,9 @@ const FILES: [(&str, &str); 12] = [
     ("half.jsonl", "{\"id\": 1, \"gold\": \"1\", \"pred\": \"1\"}\n{\"id\": 2, \"gold\": \"1\"}\n"),
     ("math.jsonl", "{\"question_id\": \"m1\", \"question\": \"1+1?\", \"answer\": \"2\"}\n"),
     ("done.jsonl", "{\"question_id\": \"m1\", \"completion\": \"\\\\boxed{2}\"}\n"),
+    ("taken/graded.jsonl/file", ""),
+    ("taken_details/details.jsonl/file", ""),
+    ("stray/graded.jsonl", "{}\n"),
     (
         "broken.jsonl",
         "{\"question_id\": \"m1\", \"question\": \"1+1?\", \"answer\": \"2\"}\n{\"question_id\": \n",
@@ -70,13 +73,27 @@ const RUN: [Row; 7] = [
     ("run a.py/b.py", 2, &["the program a.py/b.py", "not a directory", "check the path"]),
 ];
 
-const GRADE: [Row; 7] = [
+const GRADE: [Row; 12] = [
     ("grade math.jsonl done.jsonl", 2, &["--out <DIR>", "assay grade --help"]),
     ("grade nowhere.jsonl done.jsonl --out out", 2, &["nowhere.jsonl", "No such file", "check the path"]),
     ("grade math.jsonl nowhere.jsonl --out out", 2, &["nowhere.jsonl", "No such file", "check the path"]),
     ("grade broken.jsonl done.jsonl --out out", 2, &["broken.jsonl", "line 2"]),
     ("grade math.jsonl math.jsonl --out out", 2, &["math.jsonl", "line 1", "`completion`"]),
     ("grade math.jsonl done.jsonl --out a.py", 2, &["a.py", "choose"]),
+    // A directory where the results belong was taken for results: the line said to go on with --resume, with it too.
+    ("grade math.jsonl done.jsonl --out taken", 2, &["taken/graded.jsonl is a directory", "new --out"]),
+    (
+        "grade math.jsonl done.jsonl --out taken --resume",
+        2,
+        &["taken/graded.jsonl is a directory", "new --out"],
+    ),
+    ("grade math.jsonl done.jsonl --out taken_details", 2, &["taken_details/details.jsonl is a directory"]),
+    ("grade math.jsonl done.jsonl --out stray", 2, &["stray/graded.jsonl", "go on with --resume"]),
+    (
+        "grade math.jsonl done.jsonl --out stray --resume",
+        2,
+        &["stray/graded.jsonl", "no run.json", "new --out"],
+    ),
     ("grade math.jsonl done.jsonl --out out --profile lbc", 2, &["'lbc'", "--profile", "judge", "lcb"]),
 ];
 
@@ -257,7 +274,9 @@ fn complain(line: &str, output: &Output, code: i32, says: &[&str]) {
 fn place() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     for (name, text) in FILES {
-        fs::write(place.path().join(name), text).unwrap();
+        let path = place.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
     place
 }

@@ -300,6 +300,9 @@ impl Ledger {
         fs::create_dir_all(out).map_err(|error| CliError::write("the directory", out, &error))?;
         let (graded_path, details_path) = (out.join("graded.jsonl"), out.join("details.jsonl"));
         let run_path = out.join("run.json");
+        for path in [&graded_path, &details_path, &run_path] {
+            refuse_directory(path)?;
+        }
         let (mut graded, mut details) = (Vec::new(), Vec::new());
         if args.resume && run_path.exists() {
             same_run(&run_path, provenance)?;
@@ -307,7 +310,7 @@ impl Ledger {
             rewrite(&details_path, &details)?;
             rewrite(&graded_path, &graded)?;
         } else {
-            refuse_existing(&graded_path)?;
+            refuse_existing(&graded_path, args.resume)?;
             write_json(&run_path, provenance)?;
         }
         let mut ledger = Ledger {
@@ -417,12 +420,25 @@ fn same_run(path: &Path, provenance: &Value) -> Result<(), CliError> {
     }
 }
 
-fn refuse_existing(path: &Path) -> Result<(), CliError> {
+fn refuse_directory(path: &Path) -> Result<(), CliError> {
+    if path.is_dir() {
+        let path = path.display();
+        return Err(CliError::usage(format!("{path} is a directory; remove it, or give a new --out")));
+    }
+    Ok(())
+}
+
+/// Results of a run that is not being resumed, or that cannot be.
+fn refuse_existing(path: &Path, resume: bool) -> Result<(), CliError> {
+    let advice = if resume {
+        " and no run.json beside it says of which run; give a new --out"
+    } else {
+        "; go on with --resume, or give a new --out"
+    };
     match fs::metadata(path) {
-        Ok(metadata) if metadata.len() > 0 => Err(CliError::usage(format!(
-            "{} already holds results; go on with --resume, or give a new --out",
-            path.display()
-        ))),
+        Ok(metadata) if metadata.len() > 0 => {
+            Err(CliError::usage(format!("{} already holds results{advice}", path.display())))
+        }
         _ => Ok(()),
     }
 }
