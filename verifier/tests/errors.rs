@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 type Row = (&'static str, i32, &'static [&'static str]);
 
 /// Files every row finds in its working directory.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 17] = [
     ("a.py", "print(1)\n"),
     ("a.txt", "print(1)\n"),
     ("unknown_key.toml", "[run]\ncpu-time = \"1s\"\ncpu-tme = \"2s\"\n"),
@@ -27,6 +27,8 @@ const FILES: [(&str, &str); 15] = [
     ("half.jsonl", "{\"id\": 1, \"gold\": \"1\", \"pred\": \"1\"}\n{\"id\": 2, \"gold\": \"1\"}\n"),
     ("math.jsonl", "{\"question_id\": \"m1\", \"question\": \"1+1?\", \"answer\": \"2\"}\n"),
     ("done.jsonl", "{\"question_id\": \"m1\", \"completion\": \"\\\\boxed{2}\"}\n"),
+    ("empty.jsonl", ""),
+    ("blank.jsonl", "\n \n"),
     ("taken/graded.jsonl/file", ""),
     ("taken_details/details.jsonl/file", ""),
     ("stray/graded.jsonl", "{}\n"),
@@ -97,12 +99,15 @@ const GRADE: [Row; 12] = [
     ("grade math.jsonl done.jsonl --out out --profile lbc", 2, &["'lbc'", "--profile", "judge", "lcb"]),
 ];
 
-const MATH: [Row; 6] = [
+const MATH: [Row; 8] = [
     ("math 1", 2, &["<ANSWER>", "assay math --help"]),
     ("math 1 2 --profile lax", 2, &["'lax'", "--profile", "strict"]),
     ("math 1 2 --tolerance a+", 2, &["'a+'", "--tolerance", "such as"]),
     ("math --pairs nowhere.jsonl", 2, &["nowhere.jsonl", "no such file", "check the path"]),
     ("math --pairs broken.jsonl", 2, &["broken.jsonl:1", "gold", "expected"]),
+    // Nothing to grade was fine: exit code 0 for the wrong file.
+    ("math --pairs empty.jsonl", 2, &["empty.jsonl", "no pairs", "JSON object"]),
+    ("math --pairs blank.jsonl", 2, &["blank.jsonl", "no pairs", "JSON object"]),
     ("math 1 2 --pairs pairs.jsonl", 2, &["--pairs", "cannot be used with"]),
 ];
 

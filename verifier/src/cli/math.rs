@@ -184,6 +184,12 @@ fn grade_file(path: &Path, profile: &MathProfile) -> Result<Status, CliError> {
     }
     lines.flush()?;
     finish?;
+    if graded == 0 {
+        return Err(CliError::usage(format!(
+            "{}: there are no pairs in it; write a JSON object {{\"id\": .., \"gold\": \"..\", \"pred\": \"..\"}} a line",
+            path.display()
+        )));
+    }
     let seconds = micros.max(1) as f64 / 1e6;
     output::log(&format!(
         "{graded} pairs graded, {:.0} pairs per second of grading",
