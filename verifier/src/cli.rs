@@ -156,7 +156,8 @@ impl From<SandboxError> for CliError {
 
 /// The whole command line: parses, runs, reports; never panics on a reader that left.
 pub(crate) fn main() -> ExitCode {
-    let result = parse(std::env::args_os().collect()).and_then(|parsed| match parsed {
+    let parsed = serve::hold_signals().and_then(|()| parse(std::env::args_os().collect()));
+    let result = parsed.and_then(|parsed| match parsed {
         Parsed::Command(command) => command.run(),
         Parsed::Text(text) => output::print(text.as_bytes()).map(|()| Status::Fine),
     });

@@ -137,7 +137,7 @@ fn run(arguments: &[OsString]) -> Result<(), String> {
     let sandbox = if math_only { None } else { Some(sandbox(config.slots)?) };
     let announce = |address: SocketAddr| writeln!(io::stdout(), "http://{address}");
     match http::serve(&config, sandbox, announce).map_err(|error| error.to_string())? {
-        Ended::Drained | Ended::Interrupted => Ok(()),
+        Ended::Drained | Ended::Interrupted | Ended::Early(_) => Ok(()),
         Ended::GraceOver(lost) => Err(format!("stopped with {lost} items unfinished")),
     }
 }

@@ -40,6 +40,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use nix::sys::signal::{SigSet, Signal};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -164,6 +165,8 @@ pub enum Ended {
     GraceOver(usize),
     /// A second signal.
     Interrupted,
+    /// This signal came before the service was ready: nothing was served.
+    Early(i32),
 }
 
 /// Runs the service until a signal ends it. `sandbox` absent means math only, and code items are answered
@@ -210,7 +213,11 @@ async fn serve_in_runtime(
         .local_addr()
         .map_err(|error| ServeError::Failed(format!("cannot read the bound address: {error}")))?;
     let service = Arc::new(Service::new(config.clone(), sandbox)?);
-    service.self_test().await.map_err(|reason| {
+    let tested = tokio::select! {
+        tested = service.self_test() => tested,
+        signal = signals.early() => return Ok(Ended::Early(signal)),
+    };
+    tested.map_err(|reason| {
         ServeError::Failed(format!("the self-test failed: {reason}; `assay doctor` shows what is missing"))
     })?;
     log_panics(service.log);
@@ -511,12 +518,22 @@ impl Signals {
 
     fn listen(stdin: bool) -> io::Result<Signals> {
         let stdin_closed = if stdin { Some(stdin_watcher()?) } else { None };
-        Ok(Signals {
+        let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             stdin_closed,
             last: None,
-        })
+        };
+        release_stop_signals()?;
+        Ok(signals)
+    }
+
+    /// The number of the first signal.
+    async fn early(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        }
     }
 
     async fn next(&mut self) {
@@ -538,6 +555,21 @@ impl Signals {
             }
         }
     }
+}
+
+/// Makes SIGTERM and SIGINT wait until [`release_stop_signals`], or until [`serve`] listens for them. For the first
+/// steps of a server's process: a signal that came between two of them would end it in another way than one before.
+pub fn hold_stop_signals() -> io::Result<()> {
+    Ok(stop_signals().thread_block()?)
+}
+
+/// Lets SIGTERM and SIGINT through again.
+pub fn release_stop_signals() -> io::Result<()> {
+    Ok(stop_signals().thread_unblock()?)
+}
+
+fn stop_signals() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }
 
 /// Reads standard input to its end on a thread of its own.

@@ -345,6 +345,36 @@ fn sigterm_finishes_what_was_asked() {
     assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
 }
 
+/// SIGTERM before the service was ready was mostly exit code 143 and sometimes a death by the signal, by the step that
+/// it met. From when the process holds the signal back it is always 143, or 0 where it came to be ready before.
+#[test]
+fn sigterm_before_it_is_ready_has_one_exit_code() {
+    let sandboxed: &[&str] = &["--slots", "1"];
+    for arguments in [sandboxed, &["--math-only"]] {
+        for delay in [0, 1, 3, 10, 30, 60, 100, 200] {
+            let mut child = serve(arguments).spawn().unwrap();
+            wait_until("the signal to be held or caught", || minds_sigterm(&child));
+            thread::sleep(Duration::from_millis(delay));
+            kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+            let code = wait(&mut child).code();
+            let mut address = String::new();
+            child.stdout.take().unwrap().read_to_string(&mut address).unwrap();
+            let expected = if address.is_empty() { 143 } else { 0 };
+            assert_eq!(code, Some(expected), "{arguments:?} after {delay} ms: {address}");
+        }
+    }
+}
+
+/// Whether a process blocks or handles SIGTERM.
+fn minds_sigterm(child: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    (mask("SigBlk:") | mask("SigCgt:")) >> (Signal::SIGTERM as u64 - 1) & 1 == 1
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let mut server = Server::start(&["--slots", "1"]);

@@ -1,5 +1,6 @@
 //! `assay serve`: rewards over HTTP.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -68,17 +69,22 @@ When ready, one line on stdout says where: http://127.0.0.1:8080. Then:
     {\"problem\": {\"task\": {\"type\": \"math\", \"ground_truth\": \"1/2\"}}, \"completion\": \"\\\\boxed{0.5}\"}'
 
 Routes: POST /v1/grade, /v1/grade/batch, /run_code; GET /healthz, /readyz, /metrics, /v1/version, /v1/ping.
-SIGTERM or Ctrl-C finishes what was asked and exits 0; a second one exits at once.";
+SIGTERM or Ctrl-C finishes what was asked and exits 0; a second one exits at once with 130. One that
+comes before the service is ready ends it at once: exit code 143 after SIGTERM, 130 after Ctrl-C.";
 
 pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     // From here on this process is the guardian's worker: it holds no privilege, and another one starts slots.
     let guarded = (!args.math_only).then(|| guardian::run(&GuardOptions::default()));
+    if guarded.is_some() {
+        // A signal ends this worker at once from here until it listens, and the guardian says so with 128 + signal.
+        http::release_stop_signals().map_err(unheld)?;
+    }
     let config = config(&args)?;
     let sandbox = guarded.map(|guarded| connect(guarded, &args)).transpose()?;
     let ready = |address: SocketAddr| {
         output::print(format!("http://{address}\n").as_bytes()).map_err(|error| error.message)
     };
-    match http::serve(&config, sandbox, |address| ready(address).map_err(std::io::Error::other)) {
+    match http::serve(&config, sandbox, |address| ready(address).map_err(io::Error::other)) {
         Ok(Ended::Drained) => Ok(Status::Fine),
         Ok(Ended::GraceOver(lost)) => Err(CliError::failure(format!(
             "stopped with {lost} items unfinished after the grace period of {} s; give a longer --grace",
@@ -87,9 +93,26 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
         Ok(Ended::Interrupted) => {
             Err(CliError { code: 130, message: "interrupted while finishing what was asked".into() })
         }
+        Ok(Ended::Early(signal)) => Err(CliError {
+            code: u8::try_from(128 + signal).unwrap_or(3),
+            message: "stopped before the service was ready; nothing was served".into(),
+        }),
         Err(ServeError::Usage(message)) => Err(CliError::usage(message)),
         Err(ServeError::Failed(message)) => Err(CliError::failure(message)),
     }
+}
+
+/// Keeps SIGTERM and SIGINT waiting where the command line starts a server: the first thing of all, so that the
+/// server always ends in the way its help says.
+pub(crate) fn hold_signals() -> Result<(), CliError> {
+    if std::env::args_os().nth(1).is_some_and(|command| command == "serve") {
+        http::hold_stop_signals().map_err(unheld)?;
+    }
+    Ok(())
+}
+
+fn unheld(error: io::Error) -> CliError {
+    CliError::failure(format!("cannot hold signals back: {error}"))
 }
 
 fn connect(guarded: Result<(), SandboxError>, args: &Args) -> Result<Sandbox, CliError> {
