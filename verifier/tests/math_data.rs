@@ -1,13 +1,15 @@
 //! The checker on the real pairs of `shared/data/math`: no wrong `equal`, and nearly everything right.
 //!
-//! The files are not part of the repository. Where the directory is missing a line says so; where it exists
-//! every file must be readable. `ASSAY_EVAL_DATA` names another place than `../shared/data`.
+//! The files are not part of the repository. Where the measuring data are missing as a whole a line says so; where
+//! they are there every file must be readable.
+
+mod common;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use assay_verifier::math::{Gold, MathProfile, MathResult, MathVerdict, Prediction, grade};
+use common::eval_data;
 use serde_json::Value;
 
 #[derive(Clone)]
@@ -19,21 +21,8 @@ struct Row {
     is_answer: bool,
 }
 
-/// The directory with the files, or `None` with a printed line.
-fn directory() -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let data = std::env::var_os("ASSAY_EVAL_DATA")
-        .map_or_else(|| root.join("../../shared/data"), |named| root.join("..").join(named));
-    let found = data.join("math");
-    if found.is_dir() {
-        return Some(found);
-    }
-    println!("skipped: {} is not there", found.display());
-    None
-}
-
 fn lines(file: &str) -> Option<Vec<Value>> {
-    let path = directory()?.join(file);
+    let path = eval_data("math")?.join(file);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let rows: Vec<Value> = text
         .lines()
