@@ -840,6 +840,10 @@ impl Comparison<'_> {
         if difference.is_independent() {
             return Ok(Found::Different(reason));
         }
+        // log 100 + 1 is log 1000 to base ten and to no other.
+        if !difference.is_same_for_every_base() {
+            return Ok(Found::Unsupported("a logarithm without a base"));
+        }
         Ok(match numeric::vanishes(difference, &mut self.formal.fuel)? {
             Finding::NonZero => Found::Different(reason),
             Finding::Vanishes(bits) => {

@@ -236,6 +236,16 @@ impl Poly {
         !self.all_factors(&mut |factor| factor.base != Base::LogUnit)
     }
 
+    /// Whether it is another sum times one power of the logarithms' base: zero for every base or for none.
+    pub(crate) fn is_same_for_every_base(&self) -> bool {
+        let is_unit = |factor: &Factor| factor.base == Base::LogUnit && factor.over.is_none();
+        let power = |mono: &Mono| mono.0.iter().find(|factor| is_unit(factor)).map(|factor| factor.power);
+        let rest = |mono: &Mono| Mono(mono.0.iter().filter(|factor| !is_unit(factor)).cloned().collect());
+        let same_power = self.0.keys().all(|mono| Some(power(mono)) == self.0.keys().next().map(power));
+        same_power
+            && self.0.keys().all(|mono| mono_factors(&rest(mono), &mut |factor| factor.base != Base::LogUnit))
+    }
+
     /// Whether the terms are linearly independent over Q by theorem, so that a non-empty sum is not zero.
     pub(crate) fn is_independent(&self) -> bool {
         if let Some((mono, _)) = self.single() {
