@@ -579,6 +579,17 @@ impl Comparison<'_> {
     }
 
     fn intervals(&mut self, a: &Interval, b: &Interval) -> Found {
+        // Not all agree on what a closed end at infinity means.
+        let infinite = |x: &Ast, y: &Ast| is_infinite(x) || is_infinite(y);
+        if (a.low_closed != b.low_closed && infinite(&a.low, &b.low))
+            || (a.high_closed != b.high_closed && infinite(&a.high, &b.high))
+        {
+            let ends = self.parts(&a.low, &b.low).and(|| self.parts(&a.high, &b.high));
+            return match ends {
+                Found::Equal(_) => Found::Unsupported("a closed end at infinity"),
+                found => found,
+            };
+        }
         if a.low_closed != b.low_closed || a.high_closed != b.high_closed {
             return Found::Different("an end is open that should be closed, or closed that should be open");
         }
