@@ -27,6 +27,7 @@ fn main() {
     assay_sandbox::init();
     let arguments = Arguments::from_args();
     let directory = data().join("code/verdicts");
+    assert!(!data().exists() || directory.exists(), "the data are there without {}", directory.display());
     if !directory.exists() {
         println!("skipped: no {} (set ASSAY_EVAL_DATA)", directory.display());
         libtest_mimic::run(&arguments, Vec::new()).exit();
