@@ -3,7 +3,7 @@
 use crate::error::{LoadError, Misfit, Place, clip};
 use crate::fields::Fields;
 use crate::problem::Problem;
-use crate::records::Records;
+use crate::records::{Records, unreadable};
 use crate::{lcb, math, native};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -167,10 +167,7 @@ fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Prob
 /// # Errors
 /// When the file cannot be read.
 pub fn file_sha256(path: &Path) -> Result<String, LoadError> {
-    hash(path).map_err(|error| {
-        let misfit = Misfit::new("a readable file", error.to_string(), "check the path and the permissions");
-        LoadError { file: path.to_owned(), place: None, misfit }
-    })
+    hash(path).map_err(|error| unreadable(path, None, &error))
 }
 
 fn hash(path: &Path) -> std::io::Result<String> {

@@ -200,7 +200,14 @@ impl Records {
     }
 }
 
-fn unreadable(path: &Path, place: Option<Place>, error: &std::io::Error) -> LoadError {
-    let misfit = Misfit::new("a readable file", error.to_string(), "check the path and the permissions");
+pub(crate) fn unreadable(path: &Path, place: Option<Place>, error: &std::io::Error) -> LoadError {
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    let hint = match error.kind() {
+        // Only a packed file has a form and an end of its own.
+        UnexpectedEof => "the gzip file is cut off: fetch it again",
+        InvalidData | InvalidInput => "the gzip file is damaged: fetch it again",
+        _ => "check the path and the permissions",
+    };
+    let misfit = Misfit::new("a readable file", error.to_string(), hint);
     LoadError { file: path.to_owned(), place, misfit }
 }

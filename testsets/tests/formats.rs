@@ -237,6 +237,22 @@ fn bad_files_are_named() {
 }
 
 /// A pickle that imports something is never run, and its record says which opcode gave it away.
+/// A file that was not fetched whole was said to need other permissions.
+#[test]
+fn a_broken_gzip_file_is_named() {
+    let whole = gzip("{\"answer\": \"1\"}\n".repeat(500).as_bytes());
+    let mut damaged = whole.clone();
+    damaged[20..40].fill(0xff);
+    for (bytes, says) in [
+        (&whole[..whole.len() - 12], "cut off: fetch it again"),
+        (&whole[..14], "cut off: fetch it again"),
+        (&damaged, "damaged: fetch it again"),
+    ] {
+        let error = read(bytes, None).unwrap_err();
+        assert!(error.contains(says) && !error.contains('\n'), "{error}");
+    }
+}
+
 #[test]
 fn a_pickle_with_a_program_in_it_is_refused() {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
