@@ -2,7 +2,7 @@
 //! walls, nothing compiled. All kinds alternate in one run, on all cores, each for the same time; medians and worst
 //! of the repeats are printed, with each rate as a multiple of the floor's.
 //!
-//! `cargo bench -p assay-sandbox --bench runs [-- --seconds 2 --repeats 5 --json]`. CPU is the whole machine's busy time
+//! `cargo bench -p assay-sandbox --bench runs [-- --seconds 2 --repeats 5 --only NAME --json]`. CPU is the whole machine's busy time
 //! per run, so nothing that a run makes others do is missed; measure on an idle machine. Every boxed run has a
 //! source text of its own, compiled in that run, and its output is checked.
 
@@ -73,6 +73,10 @@ fn main() {
         Kind::new("plain python3 -I -S -c pass", |_| bare(&["-I", "-S", "-c", "pass"])),
         Kind::new("plain python3 -I -c pass", |_| bare(&["-I", "-c", "pass"])),
     ];
+    if let Some(only) = argument("--only") {
+        let mut place = 0..;
+        kinds.retain(|kind| place.next() == Some(0) || kind.name.contains(&only));
+    }
     // The first of each makes slots and warms interpreters.
     for kind in &mut kinds {
         kind.measure(cores, 0.5);
@@ -221,8 +225,11 @@ fn quantile(values: &mut [f64], q: f64) -> f64 {
     values[((values.len() - 1) as f64 * q).round() as usize]
 }
 
-/// The number behind an option of the command line.
+/// What stands behind an option of the command line.
+fn argument(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
+}
+
 fn option(name: &str) -> Option<f64> {
-    let mut arguments = std::env::args().skip_while(|argument| argument != name).skip(1);
-    arguments.next()?.parse().ok()
+    argument(name)?.parse().ok()
 }

@@ -112,7 +112,7 @@ pub(crate) fn main() -> i32 {
 fn settle_descriptors() -> io::Result<OwnedFd> {
     let socket = sys::duplicate_above(sys::inherit(0)?.as_fd(), 16)?;
     let null = sys::duplicate_above(File::options().read(true).write(true).open("/dev/null")?.as_fd(), 16)?;
-    for number in [0, 1, zygote::VALUES, zygote::REPORT, zygote::CODE, zygote::EXPORT] {
+    for number in [0, 1, zygote::VALUES, zygote::REPORT, zygote::CODE, zygote::EXPORT, zygote::RUN] {
         sys::duplicate_to(null.as_fd(), number)?;
     }
     Ok(socket)
@@ -373,13 +373,15 @@ impl Slot {
         let (image, report) = step("descriptors", || {
             let high = |fd: &OwnedFd| sys::duplicate_above(fd.as_fd(), 64);
             let (image, report) = (high(&entry.image)?, high(&entry.report)?);
-            let python = (run.action == Action::Python).then_some(());
+            let python = run.action == Action::Python;
+            let said = python.then(|| start(run).file()).transpose()?;
             let streams = entry.pipes.iter().zip(0..);
             let more = [
                 (entry.values.as_ref(), zygote::VALUES),
-                (python.map(|()| &report), zygote::REPORT),
+                (python.then_some(&report), zygote::REPORT),
                 (entry.compiled.as_ref(), zygote::CODE),
                 (entry.export.as_ref(), zygote::EXPORT),
+                (said.as_ref(), zygote::RUN),
             ];
             let more = more.iter().filter_map(|(fd, number)| Some((*fd.as_ref()?, *number)));
             let wanted: Vec<(OwnedFd, i32)> =
@@ -427,7 +429,7 @@ impl Slot {
             Ok(CString::new(path.as_os_str().as_bytes())?)
         };
         let (program, fixed): (Option<CString>, &[&str]) = match run.action {
-            Action::Python => (Some(self.interpreter()?), &["-s", "-B", "-c", zygote::DRIVER]),
+            Action::Python => (Some(self.interpreter()?), &["-s", "-B", "-c", zygote::DRIVER, "once"]),
             Action::Native => (None, &[]),
             Action::Compile if self.plan.link_static => (Some(program(&self.plan.compiler)?), COMPILE_STATIC),
             Action::Compile => (Some(program(&self.plan.compiler)?), COMPILE_DYNAMIC),
@@ -435,9 +437,7 @@ impl Slot {
         };
         let mut arguments = vec![program.clone().map_or_else(|| text("./main"), Ok)?];
         arguments.extend(fixed.iter().copied().map(text).collect::<io::Result<Vec<_>>>()?);
-        if run.action == Action::Python {
-            arguments.push(text(&serde_json::to_string(&start(run))?)?);
-        } else {
+        if run.action != Action::Python {
             arguments.extend(run.args.iter().map(|arg| text(arg)).collect::<io::Result<Vec<_>>>()?);
         }
         Ok(Launch { program, arguments, environment: environment()? })

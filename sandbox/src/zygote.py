@@ -10,14 +10,14 @@ Cold (`once`): the same from the point where the walls stand, for interpreters t
 
 Descriptors of a child: 0, 1, 2 the program's own; 3 the value pipe, in a session; until the program starts also
 4 the report, 5 its compiled code (if it was compiled before), 6 where to write its compiled code (if it was
-not), 7 the landlock rules, 8 the host's /proc. On the report the child writes `w` when the walls stand, `c` when the
+not), 7 the landlock rules, 8 the host's /proc; in a cold start 9 what slot-init says of the run. On the report the child writes `w` when the walls stand, `c` when the
 source is compiled, or `!` and a failure of a wall; then it is closed, so nobody else can.
 """
 
 import sys
 
 SOURCE = "/box/main.py"
-VALUES, REPORT, CODE, EXPORT, RULES, PROC = 3, 4, 5, 6, 7, 8
+VALUES, REPORT, CODE, EXPORT, RULES, PROC, RUN = 3, 4, 5, 6, 7, 8, 9
 # Where the warm process keeps its socket; received descriptors come to lie above it.
 SOCKET = 15
 
@@ -58,13 +58,25 @@ def serve():
         pid, errno = kernel.fork_into(descriptors[0])
         if pid == 0:
             channel.detach()
-            run = json.loads(read_all(descriptors[1]))
+            run = read_run(descriptors[1])
             run["numpy"] = loaded_numpy
             enter(run, plan, kernel, descriptors)
             return run
         for descriptor in descriptors:
             kernel.close(descriptor)
         channel.send(b'{"pid":%d,"errno":%d}' % (pid, errno))
+
+
+def read_run(descriptor):
+    """What slot-init says of a run: a line of numbers, then each argument with a NUL behind it. No JSON: a forked
+    child pays for every page it touches first, and a decoder of many."""
+    head, _, tail = read_all(descriptor).partition(b"\n")
+    seed, values, compiled, export, *limits = map(int, head.split())
+    return {
+        "seed": seed, "values": values, "compiled": compiled, "export": export,
+        "rlimits": list(zip(limits[::2], limits[1::2])),
+        "args": [arg.decode() for arg in tail.split(b"\0")[:-1]],
+    }
 
 
 def read_all(descriptor):
@@ -235,8 +247,9 @@ def load(run):
     if run["compiled"]:
         code = marshal.loads(read_all(CODE))
     else:
-        with open(SOURCE, "rb") as file:
-            source = file.read()
+        file = os.open(SOURCE, os.O_RDONLY)
+        source = read_all(file)
+        os.close(file)
         try:
             code = compile(source, SOURCE, "exec", 0, True)
         except BaseException as error:
@@ -247,7 +260,7 @@ def load(run):
             while text:
                 text = text[os.write(EXPORT, text):]
     os.write(REPORT, b"c")
-    os.closerange(VALUES + 1 if run["values"] else VALUES, PROC + 1)
+    os.closerange(VALUES + 1 if run["values"] else VALUES, RUN + 1)
     return code
 
 
@@ -325,14 +338,12 @@ def leave(code):
 
 def once():
     """A cold start: the walls stand already."""
-    import json
-
-    run = json.loads(sys.argv[1])
+    run = read_run(RUN)
     run["numpy"] = None
     return run
 
 
-run = once() if sys.argv[1:] else serve()
+run = once() if sys.argv[1:] == ["once"] else serve()
 code = load(run)
 scope = new_main(run)
 del run

@@ -33,6 +33,7 @@ pub(crate) const CODE: i32 = 5;
 pub(crate) const EXPORT: i32 = 6;
 const RULES: i32 = 7;
 const PROC: i32 = 8;
+pub(crate) const RUN: i32 = 9;
 const SOCKET: i32 = 15;
 
 /// The main thread's stack can grow as far as the kernel planned for at exec; a run's own limit is at most this.
@@ -121,8 +122,8 @@ struct Plan<'a> {
     final_filter: String,
 }
 
-/// One run, as the child reads it; in an interpreter started cold its only argument.
-#[derive(Debug, Serialize)]
+/// One run, as its process reads it.
+#[derive(Debug)]
 pub(crate) struct Start<'a> {
     pub(crate) args: &'a [String],
     pub(crate) seed: u64,
@@ -131,6 +132,19 @@ pub(crate) struct Start<'a> {
     pub(crate) export: bool,
     /// Number and value of each limit; -1 is none.
     pub(crate) rlimits: Vec<(u32, i64)>,
+}
+
+impl Start<'_> {
+    /// In a file of its own, as `read_run` takes it: a warm interpreter passes it on unread, so nothing of it stays in
+    /// that memory.
+    pub(crate) fn file(&self) -> io::Result<OwnedFd> {
+        let mut text =
+            format!("{} {} {} {}", self.seed, self.values as u8, self.compiled as u8, self.export as u8);
+        self.rlimits.iter().for_each(|(which, value)| text += &format!(" {which} {value}"));
+        text.push('\n');
+        self.args.iter().for_each(|arg| text += &format!("{arg}\0"));
+        image::sealed(text.as_bytes())
+    }
 }
 
 /// The answer to every message: the child's number, or the error of the fork.
@@ -176,8 +190,7 @@ impl Zygote {
         anchor: BorrowedFd<'_>,
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<Child> {
-        // In a file of its own: the interpreter passes it on unread, so nothing of it stays in its memory.
-        let start = image::sealed(serde_json::to_vec(start)?.as_slice())?;
+        let start = start.file()?;
         let descriptors = [&[anchor, start.as_fd()], descriptors].concat();
         protocol::send(&self.socket, &(), &descriptors)?;
         let pid = self.answer()?;
