@@ -6,7 +6,7 @@
     parity.py DIR [DIR ...]    checkpoint directories written by us, such as the quickstart's
 
 Prints a table (or, with --json, one JSON value) of the greatest difference of logits and whether texts
-become the same token ids and come back. Exit code 0 when all agree, 1 when not.
+become the same token ids and come back. Exit code 0 when all agree, 1 when not, 2 for a DIR that is none.
 
 Needs the packages of requirements.txt, and cargo to build our side.
 """
@@ -29,6 +29,8 @@ TEXTS = [
     "  spaces   and\r\nline ends  ",
     "na\u00efve caf\u00e9 \u4e2d\u6587 \u0440\u0443\u0441 \U0001f600",
     "it's 3.14e-10 != \"x\" && y[0] || {z}",
+    "f(a,b)=3a-2b+14\n```python\na,b=map(int,input().split())\nprint(3*a-2*b+14)\n```",
+    "12+34=\\boxed{46}<|endoftext|>",
     "",
 ]
 COMMON = dict(
@@ -99,6 +101,15 @@ def compare_texts(tokenizer, answer: dict) -> tuple[str, bool]:
     return f"{same} of {len(TEXTS)}", same == len(TEXTS)
 
 
+def checkpoint(directory: str) -> str:
+    """The absolute path of a checkpoint directory: our side is started elsewhere."""
+    path = Path(directory).resolve()
+    if not (path / "config.json").is_file():
+        print(f"parity: {directory} holds no config.json; give a checkpoint directory", file=sys.stderr)
+        sys.exit(2)
+    return str(path)
+
+
 def written_by_us(directory: str, name: str) -> dict:
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(directory)
@@ -128,7 +139,8 @@ def main() -> int:
     parser.add_argument("directories", nargs="*", metavar="DIR", help="checkpoint directory written by us")
     parser.add_argument("--json", action="store_true", help="print one JSON value instead of the table")
     options = parser.parse_args()
-    rows = [written_by_us(directory, directory) for directory in options.directories]
+    found = [(checkpoint(directory), directory) for directory in options.directories]
+    rows = [written_by_us(*directory) for directory in found]
     if not rows:
         for name in SHAPES:
             with tempfile.TemporaryDirectory() as scratch:

@@ -14,6 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::tokenizer::{NORMALIZER, PIECES};
+
 /// A family of generated problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
@@ -45,7 +47,7 @@ pub struct Question {
 
 /// The phrases of both families that are worth a token of their own; everything else is single bytes.
 ///
-/// Each becomes a chain of merges from its left end, so no phrase may begin inside another.
+/// No phrase may begin inside another: a text has one way to be cut into them.
 pub const PHRASES: [&str; 4] = ["\n```", "\\boxed{", PROGRAM_HEAD, "f(a,b)="];
 
 const PROGRAM_HEAD: &str = "```python\na,b=map(int,input().split())\nprint(";
@@ -195,33 +197,29 @@ fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// The `tokenizer.json` of the generated families: byte-level BPE, all 256 bytes and [`PHRASES`].
+/// The `tokenizer.json` of the generated families: byte-level BPE without merges, and [`PHRASES`].
+///
+/// Phrases are added tokens and not merges, because readers cut text by Qwen2's rule before they merge
+/// (`tokenizer.rs`), and merges never reach across a cut. Added tokens are found before it.
 pub fn tokenizer_json() -> String {
-    let mut vocabulary: Vec<String> = (0..=255).map(|byte| byte_char(byte).to_string()).collect();
-    let mut merges = Vec::new();
-    for phrase in PHRASES {
-        let symbols: Vec<String> = phrase.bytes().map(|byte| byte_char(byte).to_string()).collect();
-        let mut left = symbols[0].clone();
-        for right in &symbols[1..] {
-            merges.push([left.clone(), right.clone()]);
-            left += right;
-            vocabulary.push(left.clone());
-        }
-    }
-    let end = vocabulary.len();
-    vocabulary.push(END_OF_TEXT.to_owned());
-    let ids: serde_json::Map<String, Value> =
-        vocabulary.into_iter().enumerate().map(|(id, token)| (token, json!(id))).collect();
+    let bytes: serde_json::Map<String, Value> =
+        (0..=255u8).map(|byte| (byte_char(byte).to_string(), json!(byte))).collect();
+    let added = |(index, text): (usize, &str)| {
+        json!({ "id": bytes.len() + index, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": text == END_OF_TEXT })
+    };
+    let added_tokens: Vec<Value> = PHRASES.into_iter().chain([END_OF_TEXT]).enumerate().map(added).collect();
     let byte_level =
         json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
+    let cut =
+        json!({ "type": "Split", "pattern": { "Regex": PIECES }, "behavior": "Isolated", "invert": false });
     json!({
-        "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
-        "added_tokens": [{ "id": end, "content": END_OF_TEXT, "single_word": false, "lstrip": false,
-            "rstrip": false, "normalized": false, "special": true }],
-        "pre_tokenizer": byte_level, "decoder": byte_level,
+        "version": "1.0", "truncation": null, "padding": null, "post_processor": null,
+        "normalizer": { "type": NORMALIZER }, "added_tokens": added_tokens,
+        "pre_tokenizer": { "type": "Sequence", "pretokenizers": [cut, byte_level] }, "decoder": byte_level,
         "model": { "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-            "vocab": ids, "merges": merges },
+            "vocab": bytes, "merges": [] },
     })
     .to_string()
 }
@@ -292,6 +290,29 @@ mod tests {
         let Task::Code(task) = &question.problem.task else { panic!("{question:?}") };
         assert_eq!(task.test_cases.len(), 2);
         assert!(question.completion.starts_with("```python\n") && question.completion.ends_with("\n```"));
+    }
+
+    /// transformers 5 read the quickstart's checkpoint with other token ids than it was trained on: beside a
+    /// `qwen2` model it keeps a tokenizer's vocabulary, merges and added tokens, and cuts text by Qwen2's rule,
+    /// which broke phrases that were merges. What such a reader puts in place must be there already.
+    #[test]
+    fn a_reader_that_knows_only_qwen2_finds_its_own_rule() {
+        let value: Value = serde_json::from_str(&tokenizer_json()).unwrap();
+        assert_eq!(value["normalizer"]["type"], "NFC");
+        let [cut, bytes] = value["pre_tokenizer"]["pretokenizers"].as_array().unwrap().as_slice() else {
+            panic!("{}", value["pre_tokenizer"])
+        };
+        let qwen2 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        assert_eq!((cut["type"].as_str(), cut["pattern"]["Regex"].as_str()), (Some("Split"), Some(qwen2)));
+        assert_eq!((bytes["type"].as_str(), bytes["use_regex"].as_bool()), (Some("ByteLevel"), Some(false)));
+        assert_eq!(value["model"]["merges"], json!([]));
+        let added: Vec<&str> = value["added_tokens"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|token| token["content"].as_str())
+            .collect();
+        assert_eq!(added, [&PHRASES[..], &[END_OF_TEXT]].concat());
     }
 
     #[test]
