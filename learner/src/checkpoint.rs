@@ -34,7 +34,7 @@ pub(crate) fn load(directory: &Path, shapes: &[(String, Vec<usize>)]) -> Result<
         shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect();
     let mut found: HashMap<String, Tensor> = HashMap::new();
     for path in files(directory)? {
-        let bytes = std::fs::read(&path).map_err(EngineError::io(&path))?;
+        let bytes = std::fs::read(&path).map_err(EngineError::part(&path))?;
         let file = SafeTensors::deserialize(&bytes).map_err(|error| {
             EngineError::checkpoint(&path, format!("expected a safetensors file: {error}"))
         })?;
@@ -144,7 +144,7 @@ pub(crate) fn write_tensors<'a>(
 
 /// Tensors and metadata of a file written by `write_tensors`.
 pub(crate) fn read_tensors(path: &Path) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
-    let bytes = std::fs::read(path).map_err(EngineError::io(path))?;
+    let bytes = std::fs::read(path).map_err(EngineError::part(path))?;
     let refuse = |what: String| EngineError::checkpoint(path, what);
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|error| refuse(format!("expected a safetensors file: {error}")))?;

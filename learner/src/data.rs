@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::error::reason;
 use crate::tasks::{Family, Split};
 
 /// The generator of one purpose at one step.
@@ -39,7 +40,7 @@ pub struct Row {
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// A file of rows can't be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {reason}", path = path.display(), reason = reason(source))]
     Read {
         /// Which.
         path: PathBuf,

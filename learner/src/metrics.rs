@@ -89,8 +89,10 @@ pub fn read(path: &Path) -> io::Result<Vec<StepMetrics>> {
     let text = std::fs::read_to_string(path)?;
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     let parse = |(number, line): (usize, &str)| {
-        serde_json::from_str(line)
-            .map_err(|error| io::Error::other(format!("{} line {}: {error}", path.display(), number + 1)))
+        serde_json::from_str(line).map_err(|error| {
+            let what = format!("line {} is not a step: {error}; mend it or move the file away", number + 1);
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })
     };
     complete.lines().enumerate().map(parse).collect()
 }

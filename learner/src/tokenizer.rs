@@ -40,7 +40,7 @@ impl Tokenizer {
     /// The file is missing or no tokenizer.
     pub fn load(directory: &Path) -> Result<Tokenizer> {
         let path = directory.join("tokenizer.json");
-        let bytes = std::fs::read(&path).map_err(EngineError::io(&path))?;
+        let bytes = std::fs::read(&path).map_err(EngineError::part(&path))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| EngineError::checkpoint(&path, format!("expected a tokenizer: {error}")))?;
         let path = directory.join("tokenizer_config.json");
