@@ -45,7 +45,7 @@ pub fn evaluate(
         purpose: "eval",
         step: 0,
     };
-    let samples = settings.samples.max(1);
+    let samples = settings.samples;
     let rollouts = policy.sample(problems, samples, &sampling)?;
     let by_problem = problems.iter().flat_map(|problem| std::iter::repeat_n(problem, samples));
     let asks: Vec<Ask<'_>> = by_problem

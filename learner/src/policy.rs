@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::checkpoint::Precision;
 use crate::data::{Row, stream};
 use crate::error::{EngineError, Result};
-use crate::model::{Batch, Config, Gradients, Model, TokenStats};
+use crate::model::{Batch, Gradients, Model, TokenStats};
 use crate::optim::{AdamW, clip_global_norm};
 use crate::recipe::{AdamWSettings, ModelSource};
 use crate::rollout::Rollout;
@@ -68,17 +68,7 @@ impl Policy {
             return Policy::of(Model::load(directory)?, Tokenizer::load(directory)?);
         }
         let tokenizer = Tokenizer::from_json(&tasks::tokenizer_json(), tasks::END_OF_TEXT)?;
-        let heads = (source.num_attention_heads, source.num_key_value_heads);
-        let mut config = Config::tiny(
-            tokenizer.vocab_size(),
-            source.hidden_size,
-            source.num_hidden_layers,
-            heads.0,
-            heads.1,
-        );
-        config.intermediate_size = source.intermediate_size;
-        (config.rope_theta, config.initializer_range) = (source.rope_theta, source.initializer_range);
-        config.max_position_embeddings = source.max_position_embeddings;
+        let mut config = source.config(tokenizer.vocab_size());
         config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
         Policy::of(Model::random(&config, seed)?, tokenizer)
     }
@@ -244,11 +234,13 @@ impl Policy {
         let mut policy = Policy::load(directory)?;
         let directory = whole(directory);
         policy.optimizer.load(&policy.model, &directory.join(OPTIMIZER))?;
-        let path = directory.join(STATE);
-        let text = std::fs::read_to_string(&path).map_err(EngineError::io(&path))?;
-        let state =
-            serde_json::from_str(&text).map_err(|error| EngineError::checkpoint(&path, error.to_string()))?;
+        let state = state(&directory)?;
         Ok((policy, state))
+    }
+
+    /// Tokens of the longest sequence, prompt and completion together.
+    pub fn context(&self) -> usize {
+        self.model.config().max_position_embeddings
     }
 }
 
@@ -263,6 +255,18 @@ fn batch<'r>(rollouts: impl IntoIterator<Item = &'r Rollout>) -> Result<Batch> {
         batch.push(&rollout.prompt_ids, &rollout.completion_ids)?;
     }
     Ok(batch)
+}
+
+/// Whether a checkpoint, or another trace of a run, is there.
+pub(crate) fn present(path: &Path) -> bool {
+    whole(path).exists()
+}
+
+/// The state in a checkpoint directory.
+pub(crate) fn state<S: DeserializeOwned>(directory: &Path) -> Result<S> {
+    let path = whole(directory).join(STATE);
+    let text = std::fs::read_to_string(&path).map_err(EngineError::part(&path))?;
+    serde_json::from_str(&text).map_err(|error| EngineError::checkpoint(&path, error.to_string()))
 }
 
 /// A checkpoint, or what was swapped out when the swap was cut in the middle.

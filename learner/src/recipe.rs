@@ -1,12 +1,15 @@
 //! A recipe: one TOML file that says what is trained, on what, and how. Unknown keys are refused.
 
+pub(crate) mod check;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::reason;
+use crate::model::Config;
 use crate::reward_client::Rewards;
-use crate::tasks::{Family, Split};
 use crate::temperature::Temperature;
 
 /// A whole recipe.
@@ -75,6 +78,18 @@ impl Default for ModelSource {
             rope_theta: 10_000.0,
             initializer_range: 0.02,
         }
+    }
+}
+
+impl ModelSource {
+    /// The shape of a fresh model.
+    pub(crate) fn config(&self, vocab_size: usize) -> Config {
+        let heads = (self.num_attention_heads, self.num_key_value_heads);
+        let mut config = Config::tiny(vocab_size, self.hidden_size, self.num_hidden_layers, heads.0, heads.1);
+        config.intermediate_size = self.intermediate_size;
+        (config.rope_theta, config.initializer_range) = (self.rope_theta, self.initializer_range);
+        config.max_position_embeddings = self.max_position_embeddings;
+        config
     }
 }
 
@@ -211,7 +226,7 @@ fn default_save_every() -> u64 {
 #[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// The file can't be read.
-    #[error("cannot read the recipe {path}: {source}", path = path.display())]
+    #[error("cannot read the recipe {path}: {reason}", path = path.display(), reason = reason(source))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -244,9 +259,10 @@ impl Recipe {
         let text = std::fs::read_to_string(path)
             .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
         let mut recipe = Recipe::parse(&path.display().to_string(), &text)?;
-        let base = std::path::absolute(path)
+        // Canonical, so that a recipe has the same paths from wherever it is named.
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let base = std::fs::canonicalize(parent.unwrap_or(Path::new(".")))
             .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
-        let base = base.parent().unwrap_or(Path::new("/"));
         let absolute = |path: &mut PathBuf| *path = base.join(&path);
         recipe.problems.values_mut().for_each(absolute);
         recipe.model.load.iter_mut().for_each(absolute);
@@ -267,47 +283,40 @@ impl Recipe {
         }
     }
 
-    /// The first thing that makes no sense.
-    fn mistake(&self) -> Option<String> {
-        let sft = self.sft.iter().flat_map(|sft| sft.mistake());
-        let unknown = |at: &str, source: &String| {
-            let known = Family::named(source).is_some() || self.problems.contains_key(source);
-            (!known).then(|| {
-                format!("{at} names the source `{source}`; known are arithmetic, programs and the names of [problems]")
-            })
+    /// The first key that two recipes do not share, with both values. `[rewards]` is left out: it says whom to
+    /// ask, not what is learned, and a verifier may have moved.
+    pub(crate) fn difference(&self, other: &Recipe) -> Option<String> {
+        let table = |recipe: &Recipe| {
+            let mut table = toml::Table::try_from(recipe).unwrap_or_default();
+            table.remove("rewards");
+            toml::Value::Table(table)
         };
-        let too_many = |source: &String, n: usize| {
-            let size = Family::named(source)?.size(Split::HeldOut);
-            (n > size).then(|| {
-                format!("eval.problems asks for {n} of {source}, whose held-out split has {size}: ask for at most that")
-            })
-        };
-        let eval = self
-            .eval
-            .problems
-            .iter()
-            .filter_map(|(source, n)| unknown("eval.problems", source).or_else(|| too_many(source, *n)));
-        let stages = self.rl.iter().flat_map(|stage| {
-            let at = format!("stage `{}`", stage.name);
-            let sources = stage.prompts.keys().filter_map(|source| unknown(&at, source)).collect::<Vec<_>>();
-            stage.mistake().map(|what| format!("{at}: {what}")).into_iter().chain(sources)
-        });
-        sft.chain(eval).chain(stages).next()
+        difference(String::new(), Some(&table(self)), Some(&table(other)))
     }
 }
 
-impl Sft {
-    fn mistake(&self) -> Option<String> {
-        let families = self.rows.keys().map(|name| ("sft.rows", name));
-        let mut families = families.chain(self.until.keys().map(|name| ("sft.until", name)));
-        if let Some((key, family)) = families.find(|(_, name)| Family::named(name).is_none()) {
-            return Some(format!("{key} names the family `{family}`; known are arithmetic and programs"));
+fn difference(at: String, ours: Option<&toml::Value>, theirs: Option<&toml::Value>) -> Option<String> {
+    use toml::Value::{Array, Table};
+    match (ours, theirs) {
+        (Some(Table(ours)), Some(Table(theirs))) => {
+            let keys: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+            let dot = if at.is_empty() { "" } else { "." };
+            keys.into_iter()
+                .find_map(|key| difference(format!("{at}{dot}{key}"), ours.get(key), theirs.get(key)))
         }
-        if self.rows.values().sum::<usize>() + self.file_rows == 0 {
-            return Some("sft has no rows: give sft.rows, or sft.file with sft.file_rows".to_owned());
-        }
-        (self.file.is_some() != (self.file_rows > 0))
-            .then(|| "sft.file and sft.file_rows go together".to_owned())
+        (Some(Array(ours)), Some(Array(theirs))) => (0..ours.len().max(theirs.len()))
+            .find_map(|index| difference(format!("{at}[{index}]"), ours.get(index), theirs.get(index))),
+        (ours, theirs) if ours == theirs => None,
+        (ours, theirs) => Some(format!("{at} is {} here and {} there", shown(ours), shown(theirs))),
+    }
+}
+
+/// A value in a message: short, whatever it is.
+fn shown(value: Option<&toml::Value>) -> String {
+    match value {
+        None => "not set".to_owned(),
+        Some(toml::Value::Table(_) | toml::Value::Array(_)) => "set".to_owned(),
+        Some(value) => value.to_string(),
     }
 }
 
@@ -315,39 +324,6 @@ impl Stage {
     /// Prompts per step over all sources.
     pub fn prompts_per_step(&self) -> usize {
         self.prompts.values().sum()
-    }
-
-    fn mistake(&self) -> Option<String> {
-        let filters = [
-            ("top_p", self.top_p.is_some()),
-            ("top_k", self.top_k.is_some()),
-            ("min_p", self.min_p.is_some()),
-        ];
-        if let Some((name, _)) = filters.iter().find(|(_, set)| *set) {
-            return Some(format!(
-                "{name} is refused in rl: it would make the sampled distribution another than the trained one"
-            ));
-        }
-        if self.rollouts < 2 {
-            return Some(format!(
-                "rollouts must be 2 or more to compare within a group, not {}",
-                self.rollouts
-            ));
-        }
-        if self.prompts_per_step() == 0 {
-            return Some("prompts is empty: give at least one source, as { arithmetic = 64 }".to_owned());
-        }
-        if self.max_completion_length == 0 {
-            return Some("max_completion_length must be 1 or more, not 0".to_owned());
-        }
-        let numbers = [
-            ("learning_rate", self.learning_rate),
-            ("temperature.start", self.temperature.start),
-            ("temperature.target", self.temperature.target),
-            ("temperature.tolerance", self.temperature.tolerance),
-        ];
-        let bad = numbers.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0));
-        bad.map(|(name, value)| format!("{name} must be above 0, not {value}"))
     }
 }
 
@@ -383,7 +359,11 @@ mod tests {
             (&STAGE.replace("arithmetic", "algebra"), "stage `m`", "algebra"),
             (&STAGE.replace("rollouts = 4", "rollouts = 1"), "stage `m`", "not 1"),
             ("[model]\n[eval]\nproblems = { arithmetic = 1000 }\n", "eval.problems", "has 5"),
-            (&STAGE.replace("1e-4", "0.0"), "stage `m`", "learning_rate must be above 0, not 0"),
+            (
+                &STAGE.replace("1e-4", "0.0"),
+                "stage `m`",
+                "learning_rate must be above 0 and at most 1, not 0",
+            ),
         ];
         for (text, place, key) in rows {
             let error = Recipe::parse("r.toml", text).unwrap_err().to_string();

@@ -131,8 +131,8 @@ impl RewardClient {
         if settings.urls.is_empty() {
             return Err(setup(&"no verifier URL"));
         }
-        if let Some(url) = settings.urls.iter().find(|url| !url.starts_with("http://")) {
-            return Err(setup(&format!("a verifier URL starts with http://, this one does not: {url}")));
+        if let Some(what) = settings.mistake() {
+            return Err(setup(&what));
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -147,7 +147,7 @@ impl RewardClient {
     }
 
     async fn ask_all(&self, bodies: Vec<(usize, String)>) -> Result<Vec<Answer>, RewardError> {
-        let permits = Arc::new(Semaphore::new(self.settings.in_flight.max(1)));
+        let permits = Arc::new(Semaphore::new(self.settings.in_flight));
         let mut replies = vec![Vec::new(); bodies.len()];
         let mut tasks = JoinSet::new();
         for (index, (items, body)) in bodies.into_iter().enumerate() {
@@ -170,7 +170,7 @@ impl Grade for RewardClient {
     fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
         let (unique, place) = deduplicate(asks);
         let bodies: Vec<(usize, String)> =
-            unique.chunks(self.settings.batch.max(1)).map(|chunk| (chunk.len(), body(chunk))).collect();
+            unique.chunks(self.settings.batch).map(|chunk| (chunk.len(), body(chunk))).collect();
         let answers = self.runtime.block_on(self.ask_all(bodies))?;
         Ok(place.into_iter().map(|at| answers[at].clone()).collect())
     }
@@ -185,7 +185,7 @@ async fn ask(
     body: &str,
 ) -> Result<Vec<Answer>, RewardError> {
     let mut failure = String::new();
-    for attempt in 0..settings.attempts.max(1) {
+    for attempt in 0..settings.attempts {
         if attempt > 0 {
             tokio::time::sleep(pause(settings, attempt)).await;
         }

@@ -55,6 +55,9 @@ const PROGRAM_HEAD: &str = "```python\na,b=map(int,input().split())\nprint(";
 /// The end-of-text token of [`tokenizer_json`].
 pub const END_OF_TEXT: &str = "<|endoftext|>";
 
+/// Number of ids of [`tokenizer_json`].
+pub(crate) const VOCABULARY: usize = 256 + PHRASES.len() + 1;
+
 impl Family {
     /// All families.
     pub const ALL: [Family; 2] = [Family::Arithmetic, Family::Programs];
@@ -318,6 +321,7 @@ mod tests {
     #[test]
     fn the_phrases_are_single_tokens_and_every_text_comes_back() {
         let tokenizer = tokenizers::Tokenizer::from_bytes(tokenizer_json()).unwrap();
+        assert_eq!(tokenizer.get_vocab_size(true), VOCABULARY);
         let ids = |text: &str| tokenizer.encode(text, false).unwrap().get_ids().to_vec();
         for phrase in PHRASES {
             assert_eq!(ids(phrase).len(), 1, "{phrase:?}");

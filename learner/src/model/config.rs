@@ -96,7 +96,7 @@ impl Config {
     /// # Errors
     /// The file is missing, is no JSON, lacks a field, or describes a model this engine does not compute.
     pub fn load(path: &Path) -> Result<Config> {
-        let text = std::fs::read_to_string(path).map_err(EngineError::io(path))?;
+        let text = std::fs::read_to_string(path).map_err(EngineError::part(path))?;
         let value: Value = serde_json::from_str(&text)
             .map_err(|error| EngineError::checkpoint(path, format!("expected JSON: {error}")))?;
         Config::from_json(&value).map_err(|what| EngineError::checkpoint(path, what))
@@ -136,17 +136,20 @@ impl Config {
 
     /// Whether the numbers fit together.
     pub(crate) fn check(&self) -> Result<(), String> {
+        // The upper ends are far beyond any model; they keep products of sizes from overflowing.
         let sizes = [
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.num_key_value_heads),
-            ("vocab_size", self.vocab_size),
-            ("max_position_embeddings", self.max_position_embeddings),
+            ("hidden_size", self.hidden_size, 1 << 16),
+            ("intermediate_size", self.intermediate_size, 1 << 20),
+            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
+            ("num_attention_heads", self.num_attention_heads, 1 << 10),
+            ("num_key_value_heads", self.num_key_value_heads, 1 << 10),
+            ("head_dim", self.head_dim, 1 << 16),
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("max_position_embeddings", self.max_position_embeddings, 1 << 24),
         ];
-        if let Some((name, _)) = sizes.iter().find(|(_, value)| *value == 0) {
-            return Err(format!("{name} is 0; it must be at least 1"));
+        if let Some((name, value, most)) = sizes.iter().find(|(_, value, most)| !(1..=*most).contains(value))
+        {
+            return Err(format!("{name} is {value}; it must be from 1 to {most}"));
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return Err(format!(
@@ -157,7 +160,7 @@ impl Config {
         if self.attention_bias != (self.model_type == "qwen2") {
             return Err(format!("attention_bias is {} in a {} model", self.attention_bias, self.model_type));
         }
-        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
+        if !self.head_dim.is_multiple_of(2) {
             return Err(format!("head_dim is {}; rotary positions need an even one", self.head_dim));
         }
         Ok(())
@@ -311,6 +314,11 @@ mod tests {
             ("num_key_value_heads", json!(3), "multiple of num_key_value_heads"),
             ("num_key_value_heads", json!(0), "num_key_value_heads is 0"),
             ("head_dim", json!(5), "head_dim is 5"),
+            (
+                "num_hidden_layers",
+                json!(1_000_000_000),
+                "num_hidden_layers is 1000000000; it must be from 1 to",
+            ),
             ("eos_token_id", json!(-1), "a token id is -1"),
         ] {
             let said = with(key, value.clone()).unwrap_err();
