@@ -7,17 +7,19 @@ use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::error::EngineError;
+use crate::error::{EngineError, reason};
 use crate::eval::Interval;
 use crate::interrupt;
 use crate::policy::Sampling;
 use crate::progress::Progress;
 use crate::quickstart;
+use crate::recipe::check::{temperature_mistake, too_many};
 use crate::recipe::{Recipe, Stage, TINY_CPU};
-use crate::run::Run;
+use crate::run::{RECIPE, Run, TRACES};
 use crate::train::{State, TrainError, Trainer};
 
 /// Trains a policy with verified rewards: supervised fine-tuning, then on-policy GRPO, the sampling temperature
@@ -28,11 +30,13 @@ use crate::train::{State, TrainError, Trainer};
     version,
     arg_required_else_help = true,
     after_help = "Start with `assay-train quickstart`: it trains a tiny policy on this machine in a few minutes and leaves\n\
-    its recipe in DIR/recipe.toml. The same recipe, step by step:\n\n  \
+    its recipe in DIR/recipe.toml. The same recipe, step by step (`rl` alone does the first three):\n\n  \
     assay-train sft       --config recipe.toml --out DIR\n  \
     assay-train calibrate --config recipe.toml --out DIR\n  \
     assay-train rl        --config recipe.toml --out DIR\n  \
     assay-train eval      --config recipe.toml --out DIR\n\n\
+    A directory holds one run of one recipe: a second start is refused, and --resume goes on only with the recipe\n\
+    of before ([rewards] may change).\n\n\
     Exit codes: 0 fine, 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted\n\
     (a checkpoint is written; go on with --resume)."
 )]
@@ -47,7 +51,7 @@ enum Command {
     Quickstart(Quickstart),
     /// Supervised fine-tuning: writes the checkpoint DIR/sft
     Sft(Common),
-    /// Reinforcement learning from DIR/sft (or the recipe's model): writes DIR/rl and DIR/metrics.jsonl
+    /// Reinforcement learning, after the recipe's SFT where that is not done yet: writes DIR/rl and DIR/metrics.jsonl
     Rl(Common),
     /// Find the sampling temperature that gives the newest policy of DIR the recipe's entropy, stage by stage
     Calibrate(Common),
@@ -60,13 +64,16 @@ enum Command {
 #[derive(Debug, Args)]
 struct Quickstart {
     /// Where the checkpoint, metrics.jsonl and the report go
-    #[arg(long, value_name = "DIR", default_value = "quickstart", env = "ASSAY_OUT")]
+    #[arg(long, value_name = "DIR", default_value = "runs/quickstart", env = "ASSAY_OUT")]
     out: PathBuf,
+    /// Go on with the run that is in DIR
+    #[arg(long)]
+    resume: bool,
     /// Print the report as one JSON value instead of the table
     #[arg(long)]
     json: bool,
-    /// Replaces the recipe's seed
-    #[arg(long, env = "ASSAY_SEED")]
+    /// Replaces the recipe's seed; a whole number from 0 to 9223372036854775807
+    #[arg(long, env = "ASSAY_SEED", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
     /// Afterwards train once more with the rewards shuffled between rollouts: that must not help
     #[arg(long)]
@@ -93,32 +100,85 @@ struct Common {
 struct Sample {
     #[command(flatten)]
     common: Common,
-    /// How many problems of each source
-    #[arg(long, default_value_t = 4)]
-    problems: usize,
-    /// Sampling temperature; 0 is greedy
-    #[arg(long, default_value_t = 1.0)]
+    /// How many problems of each source, at most 65536
+    #[arg(long, default_value_t = 4, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    problems: u32,
+    /// Sampling temperature, from 0.05 to 20; 0 is greedy
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = temperature)]
     temperature: f64,
+}
+
+/// A recipe is kept as TOML, whose whole numbers end here.
+const MOST_SEED: u64 = i64::MAX as u64;
+
+fn seed(text: &str) -> Result<u64, String> {
+    let fine = text.parse().ok().filter(|seed| *seed <= MOST_SEED);
+    fine.ok_or_else(|| format!("it must be a whole number from 0 to {MOST_SEED}"))
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let value = text.parse().map_err(|_| "expected a number".to_owned())?;
+    temperature_mistake("it", value).map_or(Ok(value), Err)
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version go to stdout with exit code 0, mistakes to stderr with 2: clap's own rule.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(error) => return refuse(&error),
     };
     interrupt::listen();
     match execute(cli.command) {
         Ok((text, code)) => print(&text, code),
         Err(error) => {
-            eprintln!("assay-train: {}", error.to_string().replace('\n', " "));
+            complain(&error.to_string());
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// One line on stderr; that it cannot be written is nothing anybody could be told.
+fn complain(what: &str) {
+    let _ = writeln!(std::io::stderr(), "assay-train: {}", what.trim_end().replace('\n', " "));
+}
+
+/// Help and version go to stdout with exit code 0, a mistake is one line on stderr and 2.
+fn refuse(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind as Kind;
+    match error.kind() {
+        Kind::DisplayHelp | Kind::DisplayVersion => return print(&error.to_string(), 0),
+        Kind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            complain("no command given; choose one of those above");
+        }
+        _ => complain(&mistake(error, &std::env::args().collect::<Vec<_>>())),
+    }
+    ExitCode::from(2)
+}
+
+/// clap's report of several paragraphs as one line, with the variable a bad value came from when it was no flag.
+fn mistake(error: &clap::Error, arguments: &[String]) -> String {
+    let mut line = String::new();
+    for paragraph in error.to_string().split("\n\n") {
+        let paragraph = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        if let Some(what) = paragraph.strip_prefix("error: ") {
+            line += what;
+        } else if let Some(tip) = paragraph.strip_prefix("tip: ") {
+            line += &format!("; {tip}");
+        }
+    }
+    let mut cli = Cli::command();
+    cli.build();
+    let command = arguments.iter().skip(1).find_map(|name| cli.find_subcommand(name));
+    if let (Some(ContextValue::String(wrong)), Some(command)) = (error.get(ContextKind::InvalidArg), command)
+        && let Some(argument) = command.get_arguments().find(|argument| argument.to_string() == *wrong)
+        && let (Some(flag), Some(variable)) = (argument.get_long(), argument.get_env())
+        && !arguments.iter().any(|argument| argument.starts_with(&format!("--{flag}")))
+    {
+        line += &format!(" (from {})", variable.display());
+    }
+    let command = command.map_or(String::new(), |command| format!(" {}", command.get_name()));
+    format!("{line}; see `assay-train{command} --help`")
 }
 
 /// Prints the result; a reader that left early (`| head`) is no failure, a full disk is.
@@ -126,7 +186,7 @@ fn print(text: &str, code: u8) -> ExitCode {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("assay-train: cannot write to standard output: {error}");
+            complain(&format!("cannot write to standard output: {}", reason(&error)));
             ExitCode::from(3)
         }
         _ => ExitCode::from(code),
@@ -146,15 +206,27 @@ fn execute(command: Command) -> Result<(String, u8), TrainError> {
 
 fn quickstart(args: &Quickstart) -> Result<(String, u8), TrainError> {
     let mut recipe = Recipe::parse("tiny-cpu.toml", TINY_CPU)?;
-    recipe.seed = args.seed.unwrap_or(recipe.seed);
+    recipe.seed = args.seed.or(seed_before(args)?).unwrap_or(recipe.seed);
     let run = Run::start(recipe, &args.out, Progress::stderr())?;
-    let report = quickstart::run(&run, args.control)?;
+    let command = if args.control { "quickstart --control" } else { "quickstart" };
+    let report = quickstart::run(&run, args.control, args.resume)
+        .map_err(|error| error.while_running(command, &args.out))?;
     let text = if args.json { line(&json!(report)) } else { report.table() };
     Ok((text, u8::from(!report.learned)))
 }
 
+/// The seed of the run to go on with: nobody has to remember it.
+fn seed_before(args: &Quickstart) -> Result<Option<u64>, TrainError> {
+    let recipe = args.out.join(RECIPE);
+    match args.resume && recipe.exists() {
+        true => Ok(Some(Recipe::load(&recipe)?.seed)),
+        false => Ok(None),
+    }
+}
+
 fn sft(args: &Common) -> Result<(String, u8), TrainError> {
     let run = start(args)?;
+    run.open(args.resume, if args.resume { &[crate::sft::CHECKPOINT] } else { &TRACES })?;
     let (_, steps) = run.sft(args.resume)?;
     let checkpoint = args.out.join(crate::sft::CHECKPOINT);
     let text = format!("{steps} steps; the policy is in {}\n", checkpoint.display());
@@ -163,15 +235,30 @@ fn sft(args: &Common) -> Result<(String, u8), TrainError> {
 
 fn rl(args: &Common) -> Result<(String, u8), TrainError> {
     let run = start(args)?;
+    has_stages(&run)?;
+    let started: &[&str] = &[crate::train::CHECKPOINT, crate::train::METRICS];
+    run.open(args.resume, if args.resume { &TRACES } else { started })?;
+    let cut = |error: TrainError| error.while_running("rl", &args.out);
+    run.sft_before_rl(args.resume).map_err(cut)?;
     let grader = run.rewarder()?;
-    run.rl(&grader, &args.out, args.resume)?;
+    run.rl(&grader, &args.out, args.resume).map_err(cut)?;
     let checkpoint = args.out.join(crate::train::CHECKPOINT);
     let text = format!("the policy is in {}, the curves in metrics.jsonl beside it\n", checkpoint.display());
     Ok((said(args, text, json!({ "checkpoint": checkpoint })), 0))
 }
 
+fn has_stages(run: &Run<'_>) -> Result<(), TrainError> {
+    match run.recipe.rl.is_empty() {
+        true => Err(TrainError::Recipe(
+            "the recipe has no [[rl]] stage; add one, or use `assay-train sft`".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
 fn calibrate(args: &Common) -> Result<(String, u8), TrainError> {
     let run = start(args)?;
+    has_stages(&run)?;
     let (policy, _) = run.latest_policy()?;
     let (recipe, sources, out, progress) = (&run.recipe, &run.sources, args.out.as_path(), &run.progress);
     let trainer =
@@ -192,17 +279,18 @@ fn calibrate(args: &Common) -> Result<(String, u8), TrainError> {
 fn sample(args: &Sample) -> Result<(String, u8), TrainError> {
     let run = start(&args.common)?;
     let (policy, _) = run.latest_policy()?;
+    has_problems(&run)?;
+    let count = args.problems as usize;
+    if let Some(what) = run.recipe.eval.problems.keys().find_map(|name| too_many("--problems", name, count)) {
+        return Err(TrainError::Recipe(what));
+    }
     let problems: Vec<_> = run
         .recipe
         .eval
         .problems
         .keys()
         .flat_map(|name| {
-            run.sources.fixed(
-                &[(name.clone(), args.problems)].into(),
-                crate::tasks::Split::HeldOut,
-                run.recipe.seed,
-            )
+            run.sources.fixed(&[(name.clone(), count)].into(), crate::tasks::Split::HeldOut, run.recipe.seed)
         })
         .collect();
     let sampling = Sampling {
@@ -221,9 +309,19 @@ fn sample(args: &Sample) -> Result<(String, u8), TrainError> {
     Ok((said(&args.common, text, Value::Array(values)), 0))
 }
 
+fn has_problems(run: &Run<'_>) -> Result<(), TrainError> {
+    match run.recipe.eval.problems.is_empty() {
+        true => Err(TrainError::Recipe(
+            "the recipe has no eval.problems; add some, as { arithmetic = 64 }".to_owned(),
+        )),
+        false => Ok(()),
+    }
+}
+
 fn eval(args: &Common) -> Result<(String, u8), TrainError> {
     let run = start(args)?;
     let (policy, checkpoint) = run.latest_policy()?;
+    has_problems(&run)?;
     let evaluation = run.evaluate(&policy, &run.rewarder()?)?;
     let names = run.recipe.eval.problems.keys().map(|name| (name.as_str(), format!("{name}/")));
     let rows: Vec<(&str, Interval)> = names
@@ -284,7 +382,7 @@ fn engine_code(error: &EngineError) -> u8 {
     }
 }
 
-/// A path that is not there or not allowed is the caller's, a full disk ours.
+/// A path that is not there or not allowed, or a file of something else, is the caller's, a full disk ours.
 fn io_code(error: &std::io::Error) -> u8 {
     match error.kind() {
         ErrorKind::NotFound
@@ -292,7 +390,8 @@ fn io_code(error: &std::io::Error) -> u8 {
         | ErrorKind::NotADirectory
         | ErrorKind::IsADirectory
         | ErrorKind::AlreadyExists
-        | ErrorKind::ReadOnlyFilesystem => 2,
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::InvalidData => 2,
         _ => 3,
     }
 }
@@ -300,7 +399,6 @@ fn io_code(error: &std::io::Error) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -314,6 +412,7 @@ mod tests {
             (TrainError::Interrupted { step: 3, command: "rl", out: "d".into() }, 130),
             (file(ErrorKind::StorageFull), 3),
             (file(ErrorKind::PermissionDenied), 2),
+            (file(ErrorKind::InvalidData), 2),
             (TrainError::Recipe("x".to_owned()), 2),
             (TrainError::NoRewards { steps: 3, reason: "x".to_owned() }, 3),
         ];

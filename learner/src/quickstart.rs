@@ -9,9 +9,11 @@ use assay_testsets::{Problem, Task};
 use crate::data::stream;
 use crate::eval::Evaluation;
 use crate::metrics;
+use crate::policy::present;
 use crate::report::{ALL, BundledRow, Files, HeldOut, Report};
 use crate::reward_client::{Answer, Ask, Grade, RewardError};
-use crate::run::Run;
+use crate::run::{Run, TRACES};
+use crate::sft;
 use crate::train::{self, TrainError};
 
 /// Bundled code problems graded at the start, all solutions of each.
@@ -19,23 +21,24 @@ const BUNDLED_CODE: usize = 6;
 /// Bundled math problems graded at the start, with their own gold as the answer.
 const BUNDLED_MATH: usize = 24;
 
-/// Runs it all. The report is written and returned; whether it learned is in it.
-pub fn run(run: &Run<'_>, control: bool) -> Result<Report, TrainError> {
+/// Runs it all, or what is left of it. The report is written and returned; whether it learned is in it.
+pub fn run(run: &Run<'_>, control: bool, resume: bool) -> Result<Report, TrainError> {
     let started = Instant::now();
+    run.open(resume, &TRACES)?;
     let grader = run.rewarder()?;
     let bundled = grade_bundled(&grader)?;
     run.progress.note(&bundled_summary(&bundled));
 
-    let (policy, sft_steps) = run.sft(false)?;
+    let (policy, sft_steps) = run.sft(present(&run.out.join(sft::CHECKPOINT)))?;
     let before = run.evaluate(&policy, &grader)?;
-    let policy = run.rl(&grader, run.out, false)?;
+    let policy = run.rl(&grader, run.out, resume)?;
     let held_out = compare(run, &before, &run.evaluate(&policy, &grader)?);
 
     let control = control.then(|| -> Result<_, TrainError> {
         run.progress
             .note("control: once more from the same SFT policy, with rewards shuffled between rollouts");
         let shuffled = Shuffled { grader: &grader, seed: run.recipe.seed };
-        let policy = run.rl(&shuffled, &run.out.join("control"), false)?;
+        let policy = run.rl(&shuffled, &run.out.join("control"), resume)?;
         Ok(compare(run, &before, &run.evaluate(&policy, &grader)?))
     });
     let control = control.transpose()?;

@@ -3,14 +3,15 @@
 //! The directory holds `recipe.toml`, the checkpoints `sft` and `rl` (each readable as an HF checkpoint),
 //! `metrics.jsonl`, and after a quickstart the report.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use assay_testsets::Problem;
 use assay_verifier::VerifierProcess;
 
+use crate::checkpoint::replace;
 use crate::data::Sources;
 use crate::eval::{Evaluation, evaluate};
-use crate::policy::Policy;
+use crate::policy::{Policy, present, state};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::reward_client::{Answer, Ask, Grade, RewardClient, RewardError};
@@ -44,20 +45,59 @@ impl Grade for Rewarder {
     }
 }
 
+/// What a run leaves in its directory, by which it is known.
+pub const TRACES: [&str; 3] = [train::CHECKPOINT, sft::CHECKPOINT, train::METRICS];
+
 /// The copy of the recipe in a run's directory.
 pub const RECIPE: &str = "recipe.toml";
 
 impl<'a> Run<'a> {
-    /// Loads the data, makes the directory and leaves a copy of the recipe in it.
+    /// Loads the data. Nothing is written before [`Run::open`].
     pub fn start(recipe: Recipe, out: &'a Path, progress: Progress) -> Result<Run<'a>, TrainError> {
         let sources = Sources::load(&recipe.problems)?;
-        let failed = |path: PathBuf| move |source| TrainError::File { path, source };
-        std::fs::create_dir_all(out).map_err(failed(out.to_owned()))?;
-        let copy = out.join(RECIPE);
-        let text =
-            toml::to_string(&recipe).map_err(|error| failed(copy.clone())(std::io::Error::other(error)))?;
-        std::fs::write(&copy, text).map_err(failed(copy))?;
         Ok(Run { recipe, sources, out, progress })
+    }
+
+    /// Makes the directory this recipe's, before anything is spent on it: a run that starts must not replace one
+    /// of which `traces` are there, a run that goes on must find one of `traces`.
+    pub fn open(&self, resume: bool, traces: &[&str]) -> Result<(), TrainError> {
+        let out = self.out.display();
+        match (resume, traces.iter().find(|name| present(&self.out.join(name)))) {
+            (false, Some(name)) => Err(TrainError::Recipe(format!(
+                "{out} holds an earlier run ({name}); add --resume to go on with it, or choose another --out"
+            ))),
+            (true, None) => Err(TrainError::Recipe(format!(
+                "{out} holds nothing to go on from (no {}); leave out --resume to start, or check --out",
+                traces.join(", no ")
+            ))),
+            _ => self.claim(),
+        }
+    }
+
+    /// A directory holds one recipe's run; its copy of the recipe says whose.
+    fn claim(&self) -> Result<(), TrainError> {
+        let copy = self.out.join(RECIPE);
+        if copy.exists() {
+            let there = Recipe::load(&copy)?;
+            if let Some(what) = self.recipe.difference(&there) {
+                return Err(TrainError::Recipe(format!(
+                    "the recipe is not that of {}: {what}; set it back or choose another --out",
+                    copy.display()
+                )));
+            }
+            // Someone's own file may have comments: it is not written without need.
+            if there == self.recipe {
+                return Ok(());
+            }
+        }
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TrainError::File { path, source }
+        };
+        std::fs::create_dir_all(self.out).map_err(failed(self.out))?;
+        let text =
+            toml::to_string(&self.recipe).map_err(|error| failed(&copy)(std::io::Error::other(error)))?;
+        Ok(replace(&copy, text.as_bytes())?)
     }
 
     /// Who gives rewards: the recipe's verifiers, or this program started again as one, on loopback.
@@ -80,6 +120,7 @@ impl<'a> Run<'a> {
             true => Policy::load_with(&self.out.join(sft::CHECKPOINT))?,
             false => (Policy::create(&self.recipe.model, self.recipe.seed)?, sft::State::default()),
         };
+        self.fits(&policy)?;
         policy.tune(&self.recipe.adamw);
         let (recipe, out, progress) = (&self.recipe, self.out, &self.progress);
         let mut tuner = Tuner { recipe, sft, policy, out, state, progress };
@@ -87,13 +128,34 @@ impl<'a> Run<'a> {
         Ok((tuner.policy, tuner.state.step))
     }
 
-    /// Reinforcement learning in `out`, from this run's SFT policy (or the recipe's model) or from where it was cut.
+    /// Sees to the SFT that reinforcement learning starts from: it is done, or it is gone on with, or it is run.
+    pub fn sft_before_rl(&self, resume: bool) -> Result<(), TrainError> {
+        let checkpoint = self.out.join(sft::CHECKPOINT);
+        if self.recipe.sft.is_none() || present(&self.out.join(train::CHECKPOINT)) {
+            return Ok(());
+        }
+        if !present(&checkpoint) {
+            return self.sft(false).map(drop);
+        }
+        match (state::<sft::State>(&checkpoint)?.done, resume) {
+            (true, _) => Ok(()),
+            (false, true) => self.sft(true).map(drop),
+            (false, false) => Err(TrainError::Recipe(format!(
+                "{} is an SFT that was cut; add --resume to go on with it",
+                checkpoint.display()
+            ))),
+        }
+    }
+
+    /// Reinforcement learning in `out`, from this run's SFT policy (or the recipe's model) or, to resume, from where
+    /// it was cut if it got that far.
     pub fn rl(&self, grader: &impl Grade, out: &Path, resume: bool) -> Result<Policy, TrainError> {
         let checkpoint = out.join(train::CHECKPOINT);
-        let (mut policy, state) = match resume {
+        let (mut policy, state) = match resume && present(&checkpoint) {
             true => Policy::load_with(&checkpoint)?,
             false => (self.start_policy()?, State::default()),
         };
+        self.fits(&policy)?;
         std::fs::create_dir_all(out).map_err(|source| TrainError::File { path: out.to_owned(), source })?;
         policy.tune(&self.recipe.adamw);
         let (recipe, sources, progress) = (&self.recipe, &self.sources, &self.progress);
@@ -104,18 +166,10 @@ impl<'a> Run<'a> {
 
     /// The policy that reinforcement learning starts from.
     pub fn start_policy(&self) -> Result<Policy, TrainError> {
-        let sft = self.out.join(sft::CHECKPOINT);
-        if self.recipe.sft.is_none() {
-            return Ok(Policy::create(&self.recipe.model, self.recipe.seed)?);
+        match self.recipe.sft {
+            None => Ok(Policy::create(&self.recipe.model, self.recipe.seed)?),
+            Some(_) => self.policy(sft::CHECKPOINT),
         }
-        if !sft.exists() {
-            let what = format!(
-                "there is no {}; run `assay-train sft` with this recipe and --out first",
-                sft.display()
-            );
-            return Err(TrainError::Recipe(what));
-        }
-        Ok(Policy::load(&sft)?)
     }
 
     /// The policy of a checkpoint of this run.
@@ -123,14 +177,31 @@ impl<'a> Run<'a> {
         Ok(Policy::load(&self.out.join(checkpoint))?)
     }
 
-    /// The furthest policy of this run: after RL, else after SFT, else the recipe's.
+    /// The furthest policy of this run: after RL, else after SFT, else the one the recipe loads. Random weights are
+    /// no one's policy.
     pub fn latest_policy(&self) -> Result<(Policy, &'static str), TrainError> {
-        for name in [train::CHECKPOINT, sft::CHECKPOINT] {
-            if self.out.join(name).exists() {
-                return Ok((self.policy(name)?, name));
+        let trained =
+            [train::CHECKPOINT, sft::CHECKPOINT].into_iter().find(|name| present(&self.out.join(name)));
+        let (policy, name) = match trained {
+            Some(name) => (self.policy(name)?, name),
+            None if self.recipe.model.load.is_some() => {
+                (Policy::create(&self.recipe.model, self.recipe.seed)?, "model")
             }
-        }
-        Ok((Policy::create(&self.recipe.model, self.recipe.seed)?, "model"))
+            None => {
+                let out = self.out.display();
+                let what = format!(
+                    "{out} holds no checkpoint (no rl, no sft); train first with `assay-train rl`, or check --out"
+                );
+                return Err(TrainError::Recipe(what));
+            }
+        };
+        self.fits(&policy)?;
+        Ok((policy, name))
+    }
+
+    /// Whether what the recipe asks for fits into the context of a policy that was loaded.
+    fn fits(&self, policy: &Policy) -> Result<(), TrainError> {
+        self.recipe.too_long(policy.context()).map_or(Ok(()), |what| Err(TrainError::Recipe(what)))
     }
 
     /// Accuracy on the recipe's held-out problems.

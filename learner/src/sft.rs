@@ -52,6 +52,9 @@ pub struct Tuner<'a> {
 impl Tuner<'_> {
     /// Trains until the accuracy or the number of steps is reached; returns with the checkpoint written.
     pub fn run(&mut self) -> Result<(), TrainError> {
+        if self.state.done {
+            return Ok(());
+        }
         let rows = self.sft.file.as_deref().map(data::read_rows).transpose()?;
         let bar = self.progress.stage("sft", self.sft.steps, self.state.step);
         let (mut loss, mut accuracy) = (0.0, String::new());
@@ -98,7 +101,7 @@ impl Tuner<'_> {
     }
 
     fn looks(&self) -> bool {
-        !self.sft.until.is_empty() && self.state.step.is_multiple_of(self.sft.check_every.max(1))
+        !self.sft.until.is_empty() && self.state.step.is_multiple_of(self.sft.check_every)
     }
 
     /// Greedy exact matches on development problems of each family: whether all reached the goal, and the figures.

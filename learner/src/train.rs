@@ -13,7 +13,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataError, Sources, stream};
-use crate::error::EngineError;
+use crate::error::{EngineError, reason};
 use crate::grpo;
 use crate::interrupt::interrupted;
 use crate::metrics::{MetricsWriter, StepMetrics};
@@ -42,14 +42,11 @@ pub struct State {
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// A signal; a checkpoint was written.
-    #[error(
-        "interrupted after step {step}; go on with `assay-train {command} --config {recipe} --out {out} --resume`",
-        recipe = out.join(crate::run::RECIPE).display(), out = out.display()
-    )]
+    #[error("interrupted after step {step}; go on with `{again}`", again = again(command, out))]
     Interrupted {
         /// The last step done.
         step: u64,
-        /// What goes on.
+        /// What goes on: `sft`, `rl`, or `quickstart`, which has a recipe of its own.
         command: &'static str,
         /// The run's directory.
         out: PathBuf,
@@ -104,13 +101,35 @@ pub enum TrainError {
     #[error("cannot start a verifier: {0}")]
     Verifier(std::io::Error),
     /// A file of the run could not be written or read.
-    #[error("{path}: {source}; free some space or choose another --out", path = path.display())]
+    #[error("{path}: {reason}", path = path.display(), reason = reason(source))]
     File {
         /// Which file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl TrainError {
+    /// A part of `command` was cut, and it is `command` that goes on.
+    #[must_use]
+    pub fn while_running(self, command: &'static str, out: &Path) -> TrainError {
+        match self {
+            TrainError::Interrupted { step, .. } => {
+                TrainError::Interrupted { step, command, out: out.to_owned() }
+            }
+            error => error,
+        }
+    }
+}
+
+/// The command line that goes on with a run.
+fn again(command: &str, out: &Path) -> String {
+    let recipe = match command.starts_with("quickstart") {
+        true => String::new(),
+        false => format!(" --config {}", out.join(crate::run::RECIPE).display()),
+    };
+    format!("assay-train {command}{recipe} --out {} --resume", out.display())
 }
 
 /// Steps without a single reward after which the run stops: a verifier that is gone does not come back unseen.
@@ -172,7 +191,7 @@ impl<G: Grade> Trainer<'_, G> {
                         self.progress.warn(&format!("a step without any reward is drawn again: {reason}"));
                     }
                 }
-                if self.state.stage_step.is_multiple_of(stage.save_every.max(1)) {
+                if self.state.stage_step.is_multiple_of(stage.save_every) {
                     self.save()?;
                 }
             }
@@ -408,4 +427,25 @@ fn weighted<'g>(groups: &'g [Group], stage: &Stage) -> Vec<(&'g Rollout, f64)> {
     let masked: Vec<bool> =
         rollouts.iter().map(|rollout| stage.overlong == Overlong::Mask && is_truncated(rollout)).collect();
     rollouts.into_iter().zip(grpo::token_weights(&advantages, &lengths, &masked)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cut quickstart said to go on with `sft`, which is a part of it.
+    #[test]
+    fn a_cut_run_names_the_command_that_was_given() {
+        let rows = [
+            ("sft", "assay-train sft --config d/recipe.toml --out d --resume"),
+            ("rl", "assay-train rl --config d/recipe.toml --out d --resume"),
+            ("quickstart", "assay-train quickstart --out d --resume"),
+            ("quickstart --control", "assay-train quickstart --control --out d --resume"),
+        ];
+        for (command, line) in rows {
+            let cut = TrainError::Interrupted { step: 7, command: "sft", out: "d/control".into() };
+            let said = cut.while_running(command, Path::new("d")).to_string();
+            assert_eq!(said, format!("interrupted after step 7; go on with `{line}`"));
+        }
+    }
 }
