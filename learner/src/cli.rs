@@ -29,15 +29,16 @@ use crate::train::{State, TrainError, Trainer};
     name = "assay-train",
     version,
     arg_required_else_help = true,
-    after_help = "Start with `assay-train quickstart`: it trains a tiny policy on this machine in a few minutes and leaves\n\
+    // Paragraphs are one line each: clap wraps them.
+    after_help = "Start with `assay-train quickstart`: it trains a tiny policy on this machine in a few minutes and leaves \
     its recipe in DIR/recipe.toml. The same recipe, step by step (`rl` alone does the first three):\n\n  \
     assay-train sft       --config recipe.toml --out DIR\n  \
     assay-train calibrate --config recipe.toml --out DIR\n  \
     assay-train rl        --config recipe.toml --out DIR\n  \
     assay-train eval      --config recipe.toml --out DIR\n\n\
-    A directory holds one run of one recipe: a second start is refused, and --resume goes on only with the recipe\n\
+    A directory holds one run of one recipe: a second start is refused, and --resume goes on only with the recipe \
     of before ([rewards] may change).\n\n\
-    Exit codes: 0 fine, 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted\n\
+    Exit codes: 0 fine, 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted \
     (a checkpoint is written; go on with --resume)."
 )]
 struct Cli {
@@ -226,6 +227,7 @@ fn seed_before(args: &Quickstart) -> Result<Option<u64>, TrainError> {
 
 fn sft(args: &Common) -> Result<(String, u8), TrainError> {
     let run = start(args)?;
+    run.sft_part()?;
     run.open(args.resume, if args.resume { &[crate::sft::CHECKPOINT] } else { &TRACES })?;
     let (_, steps) = run.sft(args.resume)?;
     let checkpoint = args.out.join(crate::sft::CHECKPOINT);

@@ -13,7 +13,7 @@ use crate::data::Sources;
 use crate::eval::{Evaluation, evaluate};
 use crate::policy::{Policy, present, state};
 use crate::progress::Progress;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Sft};
 use crate::reward_client::{Answer, Ask, Grade, RewardClient, RewardError};
 use crate::sft::{self, Tuner};
 use crate::tasks::Split;
@@ -77,27 +77,31 @@ impl<'a> Run<'a> {
     /// A directory holds one recipe's run; its copy of the recipe says whose.
     fn claim(&self) -> Result<(), TrainError> {
         let copy = self.out.join(RECIPE);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TrainError::File { path, source }
+        };
+        let written = |recipe: &Recipe| {
+            toml::to_string(recipe).map_err(|error| failed(&copy)(std::io::Error::other(error)))
+        };
         if copy.exists() {
             let there = Recipe::load(&copy)?;
-            if let Some(what) = self.recipe.difference(&there) {
+            // Someone's own file may have comments: it is not written without need.
+            if there == self.recipe {
+                return Ok(());
+            }
+            // The copy of a run that left nothing else says nothing.
+            let bare = !TRACES.iter().any(|name| present(&self.out.join(name)));
+            let ours = std::fs::read_to_string(&copy).map_err(failed(&copy))? == written(&there)?;
+            if let Some(what) = self.recipe.difference(&there).filter(|_| !(bare && ours)) {
                 return Err(TrainError::Recipe(format!(
                     "the recipe is not that of {}: {what}; set it back or choose another --out",
                     copy.display()
                 )));
             }
-            // Someone's own file may have comments: it is not written without need.
-            if there == self.recipe {
-                return Ok(());
-            }
         }
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| TrainError::File { path, source }
-        };
         std::fs::create_dir_all(self.out).map_err(failed(self.out))?;
-        let text =
-            toml::to_string(&self.recipe).map_err(|error| failed(&copy)(std::io::Error::other(error)))?;
-        Ok(replace(&copy, text.as_bytes())?)
+        Ok(replace(&copy, written(&self.recipe)?.as_bytes())?)
     }
 
     /// Who gives rewards: the recipe's verifiers, or this program started again as one, on loopback.
@@ -111,11 +115,16 @@ impl<'a> Run<'a> {
         Ok(Rewarder { client: RewardClient::new(rewards)?, _process: process })
     }
 
+    /// The recipe's SFT, for those who cannot do without.
+    pub fn sft_part(&self) -> Result<&Sft, TrainError> {
+        let none =
+            || TrainError::Recipe("the recipe has no [sft]; add one, or use `assay-train rl`".to_owned());
+        self.recipe.sft.as_ref().ok_or_else(none)
+    }
+
     /// Supervised fine-tuning; returns the policy and its steps.
     pub fn sft(&self, resume: bool) -> Result<(Policy, u64), TrainError> {
-        let Some(sft) = &self.recipe.sft else {
-            return Err(TrainError::Recipe("the recipe has no [sft] part".to_owned()));
-        };
+        let sft = self.sft_part()?;
         let (mut policy, state) = match resume {
             true => Policy::load_with(&self.out.join(sft::CHECKPOINT))?,
             false => (Policy::create(&self.recipe.model, self.recipe.seed)?, sft::State::default()),

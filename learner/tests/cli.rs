@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+use std::path::Path;
 use std::process::{Command, Output};
+
+use assay_learner::recipe::Recipe;
 
 /// A recipe that trains in a moment.
 const TRAINS: &str = "seed = 1\n[model]\nhidden_size = 16\nintermediate_size = 16\nnum_hidden_layers = 1\n\
@@ -55,6 +58,7 @@ fn mistakes_are_named_in_one_line() {
         (vec!["sample", "--config", &load, "--out", &out], &["nowhere"]),
         (vec!["rl", "--config", &plain, "--out", &out], &["[[rl]]", "assay-train sft"]),
         (vec!["rl", "--out", &out], &["--config <RECIPE>", "see `assay-train rl --help`"]),
+        (vec!["sft", "--config", &load, "--out", &out], &["the recipe has no [sft]"]),
         (vec!["trian"], &["unrecognized subcommand 'trian'", "see `assay-train --help`"]),
         (vec!["quickstart", "--sede", "3"], &["unexpected argument '--sede'", "'--seed'"]),
         (vec!["quickstart", "--seed", "x"], &["invalid value 'x' for '--seed <SEED>'"]),
@@ -126,8 +130,22 @@ fn a_directory_holds_one_run_of_one_recipe() {
         let output = assay_train(&[&[command, "--config", recipe, "--out", &out], more].concat());
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
+    // What a run that left nothing wrote is no one's; what a person wrote is.
+    let text = |recipe: &str| std::fs::read_to_string(recipe).unwrap();
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(path("out/recipe.toml"), text(&other)).unwrap();
+    let (code, stderr) = run("rl", &recipe, &[]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(
+        stderr.contains("rl[0].learning_rate") && text(&path("out/recipe.toml")) == text(&other),
+        "{stderr}"
+    );
+    let recipes = [&recipe, &other].map(|recipe| Recipe::load(Path::new(recipe)).unwrap());
+    let another = Recipe { seed: 9, ..recipes[1].clone() };
+    std::fs::write(path("out/recipe.toml"), toml::to_string(&another).unwrap()).unwrap();
     let (code, stderr) = run("rl", &recipe, &[]);
     assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(Recipe::load(Path::new(&path("out/recipe.toml"))).unwrap(), recipes[0]);
     let files = ["recipe.toml", "metrics.jsonl", "sft/model.safetensors", "rl/model.safetensors"];
     let read = || files.map(|name| std::fs::read(dir.path().join("out").join(name)).unwrap());
     let left = read();
