@@ -71,6 +71,23 @@ pub fn run(options: &GuardOptions) -> Result<(), SandboxError> {
     std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
 }
 
+/// Makes SIGTERM and SIGINT wait until [`release_stop_signals`]. For the first steps of a process that ends in a way of
+/// its own: a signal that came before it listens would end it in another.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn hold_stop_signals() -> io::Result<()> {
+    Ok(SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]).thread_block()?)
+}
+
+/// Lets SIGTERM and SIGINT through again.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn release_stop_signals() -> io::Result<()> {
+    Ok(SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]).thread_unblock()?)
+}
+
 /// The line to the guardian, when this process is its worker; can be taken once.
 pub(crate) fn take_line() -> io::Result<Option<OwnedFd>> {
     Ok(LINE.lock().unwrap_or_else(PoisonError::into_inner).take())

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use assay_sandbox::Sandbox;
+use assay_sandbox::{Sandbox, guardian};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
@@ -40,7 +40,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
-use nix::sys::signal::{SigSet, Signal};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -524,7 +523,7 @@ impl Signals {
             stdin_closed,
             last: None,
         };
-        release_stop_signals()?;
+        guardian::release_stop_signals()?;
         Ok(signals)
     }
 
@@ -555,21 +554,6 @@ impl Signals {
             }
         }
     }
-}
-
-/// Makes SIGTERM and SIGINT wait until [`release_stop_signals`], or until [`serve`] listens for them. For the first
-/// steps of a server's process: a signal that came between two of them would end it in another way than one before.
-pub fn hold_stop_signals() -> io::Result<()> {
-    Ok(stop_signals().thread_block()?)
-}
-
-/// Lets SIGTERM and SIGINT through again.
-pub fn release_stop_signals() -> io::Result<()> {
-    Ok(stop_signals().thread_unblock()?)
-}
-
-fn stop_signals() -> SigSet {
-    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }
 
 /// Reads standard input to its end on a thread of its own.

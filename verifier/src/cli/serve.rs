@@ -77,7 +77,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     let guarded = (!args.math_only).then(|| guardian::run(&GuardOptions::default()));
     if guarded.is_some() {
         // A signal ends this worker at once from here until it listens, and the guardian says so with 128 + signal.
-        http::release_stop_signals().map_err(unheld)?;
+        guardian::release_stop_signals().map_err(unheld)?;
     }
     let config = config(&args)?;
     let sandbox = guarded.map(|guarded| connect(guarded, &args)).transpose()?;
@@ -106,7 +106,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
 /// server always ends in the way its help says.
 pub(crate) fn hold_signals() -> Result<(), CliError> {
     if std::env::args_os().nth(1).is_some_and(|command| command == "serve") {
-        http::hold_stop_signals().map_err(unheld)?;
+        guardian::hold_stop_signals().map_err(unheld)?;
     }
     Ok(())
 }
