@@ -20,7 +20,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::{SandboxError, protocol, spawner, sys};
 
@@ -77,7 +76,7 @@ pub fn run(options: &GuardOptions) -> Result<(), SandboxError> {
 /// # Errors
 /// When the kernel refuses.
 pub fn hold_stop_signals() -> io::Result<()> {
-    Ok(SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]).thread_block()?)
+    Ok(stop_signals().thread_block()?)
 }
 
 /// Lets SIGTERM and SIGINT through again.
@@ -85,7 +84,11 @@ pub fn hold_stop_signals() -> io::Result<()> {
 /// # Errors
 /// When the kernel refuses.
 pub fn release_stop_signals() -> io::Result<()> {
-    Ok(SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]).thread_unblock()?)
+    Ok(stop_signals().thread_unblock()?)
+}
+
+fn stop_signals() -> SigSet {
+    SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT])
 }
 
 /// The line to the guardian, when this process is its worker; can be taken once.
@@ -126,8 +129,7 @@ fn guard(options: &GuardOptions) -> io::Result<ExitStatus> {
     }
     signals.thread_block()?;
     let incoming = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
-    let (line, workers_end) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let (line, workers_end) = sys::seqpacket()?;
     let mut spawner = start_spawner(&line)?;
     let worker = match start_worker(options, &workers_end) {
         Ok(worker) => worker,
@@ -189,8 +191,7 @@ fn forward(signal: &siginfo, worker: &Child) {
 
 /// Starts a spawner and sends its other end to the worker.
 fn start_spawner(line: &OwnedFd) -> io::Result<Child> {
-    let (to_worker, to_spawner) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let (to_worker, to_spawner) = sys::seqpacket()?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0(spawner::NAME).stdin(to_spawner).stdout(Stdio::null()).process_group(0);
     sys::before_exec(&mut command, || {
@@ -255,9 +256,7 @@ mod tests {
     #[test]
     fn a_worker_that_is_gone_is_no_failure() {
         for unread in [0, 1] {
-            let pair = || {
-                socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap()
-            };
+            let pair = || sys::seqpacket().unwrap();
             let (line, worker) = pair();
             for _ in 0..unread {
                 hand_over(&line, pair().0).unwrap();
