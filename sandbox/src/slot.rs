@@ -53,7 +53,6 @@ struct Slot {
     own_pidfd: OwnedFd,
     rules: Option<RulesetCreated>,
     filters: seccomp::Filters,
-    warm_filters: seccomp::WarmFilters,
     warm: HashMap<Flavour, Zygote>,
 }
 
@@ -148,10 +147,9 @@ fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
     })?;
     let may_fork = plan.may_fork || plan.class == Class::Compile;
     let filters = step("seccomp", || seccomp::Filters::compile(may_fork))?;
-    let warm_filters = step("seccomp", || seccomp::WarmFilters::compile(may_fork))?;
     let (client, own_pidfd) = step("slot", || Ok((receive_client(socket)?, sys::own_pidfd()?)))?;
     let warm = HashMap::new();
-    Ok(Slot { plan, client, source_directory, proc, own_pidfd, rules, filters, warm_filters, warm })
+    Ok(Slot { plan, client, source_directory, proc, own_pidfd, rules, filters, warm })
 }
 
 /// The socket to the client is the one descriptor of the spawner's second message.
@@ -206,7 +204,7 @@ impl Slot {
             program: step("interpreter", || self.interpreter())?,
             environment: step("interpreter", environment)?,
             user: self.plan.user,
-            filters: &self.warm_filters,
+            filters: step("seccomp", || seccomp::WarmFilters::compile(self.plan.may_fork))?,
             rules: rules.as_ref().map(AsFd::as_fd),
             proc: self.proc.as_fd(),
         };

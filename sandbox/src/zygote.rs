@@ -107,7 +107,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) environment: Vec<CString>,
     /// Guest user and group, where the slot has several.
     pub(crate) user: Option<u32>,
-    pub(crate) filters: &'a WarmFilters,
+    pub(crate) filters: WarmFilters,
     pub(crate) rules: Option<BorrowedFd<'a>>,
     pub(crate) proc: BorrowedFd<'a>,
 }
