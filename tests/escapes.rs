@@ -1,58 +1,141 @@
 //! The attacks of `escapes/`, each a program that tries to get out, to break its limits or to spoil the next run.
+//! Every one is tried in every tier that this host can offer. Its first lines are comments that say:
 //!
-//! The first line of a file says what it tries, the second how it must end (`refused`: by the compiler). A program
-//! that gets anywhere prints ESCAPED. After each attack an innocent program runs on the same slot, and neither its
-//! answer nor what it uses may show that an attack came before it.
+//! ```text
+//! # What it tries.
+//! # expect: exited 0 | signaled 9      how it must end; `refused` is by the compiler
+//! # expect CD: process_limit           how it must end in these tiers instead
+//! # not held D: why                    what it tries succeeds there, as DESIGN.md says: it must print ESCAPED
+//! # input: 1000                        so many bytes of input; none otherwise
+//! ```
+//!
+//! A program that gets anywhere prints ESCAPED. After each attack innocent programs run on the same slot, and neither
+//! their answers nor what they use may show that an attack came before; then no process, descriptor, mount, control
+//! group or ipc object may be there that was not before all attacks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use assay_sandbox::{
-    Executable, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, Termination,
+    Executable, Lack, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, Termination,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Fewer files than this means that some were lost.
 const LEAST: usize = 50;
+/// How long what is being taken down may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a tier lacks that the host may have, and how its tests are called.
+const WAYS: [(&str, &[Lack]); 2] = [("host", &[]), ("no_groups", &[Lack::Groups])];
+
+/// One tier.
 struct Arena {
     sandbox: Sandbox,
-    innocent: Executable,
-    /// One attack at a time, so that the innocent run comes right after it.
+    tier: char,
+    innocents: [Executable; 2],
+    /// The process all others of this sandbox descend from.
+    spawner: u32,
+    /// What is there when nothing runs.
+    quiet: Traces,
+    /// One attack at a time, so that the innocent runs come right after it.
     turn: Mutex<()>,
+}
+
+/// What an attack's first lines say.
+#[derive(Debug, PartialEq, Eq)]
+struct Case {
+    ends: BTreeSet<String>,
+    held: bool,
+    input: usize,
 }
 
 fn main() {
     assay_sandbox::init();
     let arguments = Arguments::from_args();
+    let descriptors = count("/proc/self/fd");
     // Started by the first test that needs it: listing tests starts nothing.
-    let shared: Arc<OnceLock<Arena>> = Arc::default();
-    let mut files: Vec<PathBuf> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/escapes"))
-        .expect("tests/escapes")
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
+    let arenas = WAYS.map(|_| Arc::<OnceLock<Arena>>::default());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/escapes");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).expect("tests/escapes").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
     assert!(files.len() >= LEAST, "only {} attacks", files.len());
-    let trials = files.into_iter().map(|file| {
-        let shared = Arc::clone(&shared);
-        let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-        Trial::test(name, move || attack(shared.get_or_init(Arena::open), &file))
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    drop(shared);
+    let mut trials = vec![Trial::test("first_lines_are_read_by_tier", reads_first_lines)];
+    for file in files {
+        for ((way, lacks), arena) in WAYS.iter().zip(&arenas) {
+            let (file, arena) = (file.clone(), Arc::clone(arena));
+            let name = format!("{way}::{}", file.file_name().expect("a name").to_string_lossy());
+            trials.push(Trial::test(name, move || attack(arena.get_or_init(|| Arena::open(lacks)), &file)));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(arenas);
+    assert!(family(std::process::id()).is_empty(), "processes are left when the sandboxes are gone");
+    assert_eq!(count("/proc/self/fd"), descriptors, "descriptors are left when the sandboxes are gone");
     conclusion.exit();
 }
 
 impl Arena {
-    /// One slot: the innocent program gets the attacked one, or the one that replaced it.
-    fn open() -> Arena {
-        let config = SandboxConfig { slots: 1, ..SandboxConfig::default() };
+    /// One slot: the innocent programs get the attacked one, or the one that replaced it.
+    fn open(lacks: &[Lack]) -> Arena {
+        // One at a time: the new child is this sandbox's spawner.
+        static OPENING: Mutex<()> = Mutex::new(());
+        let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = children(std::process::id());
+        let config = SandboxConfig { slots: 1, without: lacks.to_vec(), ..SandboxConfig::default() };
         let sandbox = Sandbox::start(&config).expect("a sandbox");
-        let source = "import os; print(6 * 7, sorted(os.listdir('/box')), os.getpid())";
-        let innocent = prepare(&sandbox, Language::Python3, source).expect("the innocent program");
-        Arena { sandbox, innocent, turn: Mutex::new(()) }
+        let spawner = children(std::process::id()).into_iter().find(|pid| !before.contains(pid));
+        // The second has an interpreter of its own where numpy is named, installed or not.
+        let innocents = ["", "# numpy"].map(|more| {
+            let source = format!("import os; print(6 * 7, os.listdir('.'), os.getpid()) {more}");
+            prepare(&sandbox, Language::Python3, &source).expect("an innocent program")
+        });
+        let mut arena = Arena {
+            tier: sandbox.tier().expect("a tier").name().chars().next().expect("a letter"),
+            spawner: spawner.expect("a spawner"),
+            sandbox,
+            innocents,
+            quiet: Traces::default(),
+            turn: Mutex::default(),
+        };
+        arena.check_innocents().expect("innocent runs before all attacks");
+        let _ = prepare(&arena.sandbox, Language::Cpp17, "int main() {}");
+        arena.quiet = Traces::of(arena.spawner);
+        arena
+    }
+
+    /// Nothing of an attack may show in the next runs.
+    fn check_innocents(&self) -> Result<(), Failed> {
+        for innocent in &self.innocents {
+            let outcome = self.sandbox.run(innocent, b"", &limits())?;
+            let stdout = String::from_utf8_lossy(&outcome.stdout);
+            let same = outcome.termination == Termination::Exited(0) && stdout.trim() == "42 ['main.py'] 2";
+            let usage = outcome.usage;
+            let frugal = usage.cpu_time < Duration::from_millis(500) && usage.peak_memory < 64 << 20;
+            if !(same && frugal) {
+                return Err(format!("the next run was not left alone: {outcome:?}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing of an attack may be left. A slot that was thrown away takes a moment to be gone.
+    fn check_traces(&self) -> Result<(), Failed> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let more = Traces::of(self.spawner).beyond(&self.quiet);
+            if more.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("left behind: {more:?}").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -69,38 +152,29 @@ fn limits() -> Limits {
 fn attack(arena: &Arena, file: &Path) -> Result<(), Failed> {
     let _turn = arena.turn.lock().unwrap_or_else(PoisonError::into_inner);
     let source = fs::read_to_string(file)?;
-    let expected = expected(&source)?;
+    let case = Case::read(&source, arena.tier)?;
     let language =
         if file.extension().is_some_and(|e| e == "py") { Language::Python3 } else { Language::Cpp17 };
     let (end, outcome) = match prepare(&arena.sandbox, language, &source) {
         Err(outcome) => ("refused".to_string(), outcome),
         Ok(executable) => {
-            let outcome = arena.sandbox.run(&executable, b"", &limits())?;
+            let outcome = arena.sandbox.run(&executable, &vec![b'x'; case.input], &limits())?;
             (name(outcome.termination), outcome)
         }
     };
     let stdout = String::from_utf8_lossy(&outcome.stdout);
     let stderr = String::from_utf8_lossy(&outcome.stderr);
-    if stdout.contains("ESCAPED") || stderr.contains("ESCAPED:") {
-        return Err(format!("got out: {stdout}{stderr}").into());
+    let escaped = stdout.contains("ESCAPED") || stderr.contains("ESCAPED:");
+    if escaped == case.held {
+        let verdict = if escaped { "got out" } else { "is held: the line `not held` can go" };
+        return Err(format!("tier {}: {verdict}: {stdout}{stderr}", arena.tier).into());
     }
-    if !expected.contains(&end) {
-        let stderr: String = stderr.chars().take(500).collect();
-        return Err(format!("ended with {end}, expected one of {expected:?}; stderr: {stderr}").into());
+    if !case.ends.contains(&end) {
+        let (stderr, ends) = (stderr.chars().take(500).collect::<String>(), &case.ends);
+        return Err(format!("tier {}: {end}, expected {ends:?}; stderr: {stderr}", arena.tier).into());
     }
-    check_innocent(arena)
-}
-
-/// Nothing of the attack may show in the next run.
-fn check_innocent(arena: &Arena) -> Result<(), Failed> {
-    let outcome = arena.sandbox.run(&arena.innocent, b"", &limits())?;
-    let stdout = String::from_utf8_lossy(&outcome.stdout);
-    let same = outcome.termination == Termination::Exited(0) && stdout.trim() == "42 ['main.py'] 2";
-    let frugal = outcome.usage.cpu_time < Duration::from_millis(500) && outcome.usage.peak_memory < 64 << 20;
-    if same && frugal {
-        return Ok(());
-    }
-    Err(format!("the next run was not left alone: {outcome:?}").into())
+    arena.check_innocents()?;
+    arena.check_traces()
 }
 
 fn prepare(sandbox: &Sandbox, language: Language, source: &str) -> Result<Executable, Outcome> {
@@ -110,11 +184,54 @@ fn prepare(sandbox: &Sandbox, language: Language, source: &str) -> Result<Execut
     }
 }
 
-/// The ends named in the second line.
-fn expected(source: &str) -> Result<Vec<String>, Failed> {
-    let line = source.lines().nth(1).and_then(|line| line.split_once("expect:"));
-    let (_, ends) = line.ok_or("the second line must say what to expect")?;
-    Ok(ends.split('|').map(|end| end.trim().to_string()).collect())
+impl Case {
+    /// What the first lines say for this tier.
+    fn read(source: &str, tier: char) -> Result<Case, Failed> {
+        let mut case = Case { ends: BTreeSet::new(), held: true, input: 0 };
+        let lines = source.lines().map_while(|line| line.strip_prefix("# ").or(line.strip_prefix("// ")));
+        let mut chosen = false;
+        for line in lines.skip(1) {
+            let (key, value) = line.split_once(':').ok_or_else(|| format!("no `key: value`: {line}"))?;
+            let (key, tiers) = key.rsplit_once(' ').unwrap_or((key, ""));
+            let meant = tiers.contains(tier);
+            match (key, tiers) {
+                ("expect", "") if chosen => {}
+                ("expect", "") => case.ends = ends(value),
+                ("expect", _) => {
+                    if meant {
+                        (case.ends, chosen) = (ends(value), true);
+                    }
+                }
+                ("not held", _) if !tiers.is_empty() && !value.trim().is_empty() => case.held &= !meant,
+                ("input", "") => case.input = value.trim().parse()?,
+                _ => return Err(format!("unknown: {line}").into()),
+            }
+        }
+        if case.ends.is_empty() { Err("no line says what to expect".into()) } else { Ok(case) }
+    }
+}
+
+fn ends(value: &str) -> BTreeSet<String> {
+    value.split('|').map(|end| end.trim().to_string()).collect()
+}
+
+fn reads_first_lines() -> Result<(), Failed> {
+    let source = "# Tries.\n# expect: exited 0 | signaled 9\n# expect CD: refused\n# not held D: no wall\n# input: 7\nx";
+    let case =
+        |ends: &[&str], held| Case { ends: ends.iter().map(|e| e.to_string()).collect(), held, input: 7 };
+    for (tier, wanted) in [
+        ('B', case(&["exited 0", "signaled 9"], true)),
+        ('C', case(&["refused"], true)),
+        ('D', case(&["refused"], false)),
+    ] {
+        assert_eq!(Case::read(source, tier)?, wanted, "{tier}");
+    }
+    for broken in
+        ["# Tries.\nx", "# Tries.\n# expects: exited 0", "# T\n# expect: exited 0\n# not held D:", "# T\n# x"]
+    {
+        assert!(Case::read(broken, 'B').is_err(), "{broken}");
+    }
+    Ok(())
 }
 
 fn name(termination: Termination) -> String {
@@ -128,4 +245,72 @@ fn name(termination: Termination) -> String {
         Termination::ProcessLimit => "process_limit".into(),
         Termination::ForbiddenSyscall => "forbidden_syscall".into(),
     }
+}
+
+/// What there is of one sandbox, counted.
+#[derive(Debug, Default)]
+struct Traces(BTreeMap<String, usize>);
+
+impl Traces {
+    /// Processes by name, and of those with one name the most descriptors and mounts (where they may be read), control
+    /// groups, and ipc objects in our own namespace, which is the slots' where nothing else separates them.
+    fn of(spawner: u32) -> Traces {
+        let mut counts = BTreeMap::new();
+        for pid in family(spawner) {
+            let name = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let name = name.split('\0').next().unwrap_or_default();
+            *counts.entry(format!("processes {name}")).or_default() += 1;
+            let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+            for (what, number) in
+                [("descriptors", count(&format!("/proc/{pid}/fd"))), ("mounts", mounts.lines().count())]
+            {
+                let most: &mut usize = counts.entry(format!("{what} {name}")).or_default();
+                *most = number.max(*most);
+            }
+        }
+        for kind in ["msg", "sem", "shm"] {
+            let objects = fs::read_to_string(format!("/proc/sysvipc/{kind}")).unwrap_or_default();
+            counts.insert(format!("ipc {kind}"), objects.lines().count());
+        }
+        counts.insert("groups".into(), groups(Path::new("/sys/fs/cgroup"), &format!("assay-{spawner}-")));
+        Traces(counts)
+    }
+
+    /// What there is more of than `before`.
+    fn beyond(&self, before: &Traces) -> Vec<String> {
+        let more =
+            self.0.iter().filter(|(what, number)| **number > before.0.get(*what).copied().unwrap_or(0));
+        more.map(|(what, number)| format!("{number} {what}, before {:?}", before.0.get(what))).collect()
+    }
+}
+
+fn count(folder: &str) -> usize {
+    fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks.map(of_task).flat_map(|text| numbers(&text)).collect()
+}
+
+fn numbers(text: &str) -> Vec<u32> {
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// All descendants.
+fn family(pid: u32) -> Vec<u32> {
+    children(pid).into_iter().flat_map(|child| [vec![child], family(child)].concat()).collect()
+}
+
+/// How many control groups have a name that begins so.
+fn groups(folder: &Path, prefix: &str) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders
+        .map(|entry| {
+            let ours = entry.file_name().to_string_lossy().starts_with(prefix);
+            usize::from(ours) + groups(&entry.path(), prefix)
+        })
+        .sum()
 }

@@ -36,7 +36,7 @@ pub use error::SandboxError;
 pub use limits::Limits;
 pub use outcome::{Outcome, Termination, Usage};
 pub use program::{Language, Program};
-pub use tier::Tier;
+pub use tier::{Lack, Tier};
 
 /// Plays the spawner's or a slot-init's part and never returns, if this process was started as one;
 /// otherwise returns at once. The first statement of every `main` that may be re-executed.

@@ -17,11 +17,14 @@ use crate::sys::{self, Child};
 use crate::toolchain::{self, Compiler, Python};
 use crate::walls::cgroup::{Group, Hierarchy};
 use crate::walls::{namespaces, step};
-use crate::{Tier, slot};
+use crate::{Lack, Tier, slot};
 
 /// `argv[0]` of a spawner.
 pub(crate) const NAME: &str = "assay: spawner";
-/// First user number of guests under root; slot n of a spawner gets the n-th of [`USERS`].
+/// In its environment: what the host shall seem to lack.
+pub(crate) const WITHOUT_VARIABLE: &str = "ASSAY_WITHOUT";
+/// First user number of guests under root. Slot n gets the n-th of [`USERS`], counted from the spawner's process number:
+/// two spawners of one host do not begin with the same.
 const FIRST_USER: u32 = 58_000;
 const USERS: u64 = 1_000;
 const CAP_SYS_ADMIN: u32 = 21;
@@ -123,7 +126,8 @@ impl Spawner {
         if self.host.is_some() {
             return Ok(());
         }
-        let (modes, mut remarks) = candidates();
+        let lacks = Lack::from_names(&std::env::var(WITHOUT_VARIABLE).unwrap_or_default());
+        let (modes, mut remarks) = candidates(&lacks);
         let mut reasons = Vec::new();
         for mode in modes {
             if let Some(groups) = &mode.groups {
@@ -209,7 +213,8 @@ impl Spawner {
             class,
             tier: host.mode.tier.name().into(),
             groups: group.map(|group| group.directories.clone()).unwrap_or_default(),
-            user: separate_user.then_some(FIRST_USER + (self.made % USERS) as u32),
+            user: separate_user
+                .then(|| FIRST_USER + ((u64::from(std::process::id()) + self.made) % USERS) as u32),
             map: (!separate_user).then(|| (geteuid().as_raw(), getegid().as_raw())),
             may_fork: group.is_some(),
             root: if class == Class::Run { with_loader(root) } else { root },
@@ -298,16 +303,14 @@ fn become_slot(plan: &Plan, socket: BorrowedFd<'_>) -> Failure {
 }
 
 /// The modes to try, best first, and why better ones are not among them.
-fn candidates() -> (Vec<Mode>, Vec<String>) {
+fn candidates(lacks: &[Lack]) -> (Vec<Mode>, Vec<String>) {
     let mut modes = Vec::new();
     let mut remarks = Vec::new();
-    let groups = match Hierarchy::find() {
-        Ok(groups) => Some(groups),
-        Err(error) => {
-            remarks.push(error.to_string());
-            None
-        }
+    let groups = match lacks.contains(&Lack::Groups) {
+        true => Err(io::Error::other("not to be used")),
+        false => Hierarchy::find(),
     };
+    let groups = groups.map_err(|error| remarks.push(error.to_string())).ok();
     let user_mode = |groups: Option<Hierarchy>| Mode { tier: Tier::C, user_namespace: true, groups };
     if geteuid().is_root() && sys::has_capability(CAP_SYS_ADMIN) {
         if let Some(groups) = &groups {

@@ -35,6 +35,30 @@ impl Tier {
     }
 }
 
+/// Something that a host may lack. What [`SandboxConfig::without`](crate::SandboxConfig::without) names is not used
+/// even where it is there: so the weaker tiers are tried on a stronger host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// Control groups, as for a user to whom none is delegated.
+    Groups,
+}
+
+impl Lack {
+    const ALL: [Lack; 1] = [Lack::Groups];
+
+    /// The word of the spawner's environment.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Lack::Groups => "groups",
+        }
+    }
+
+    /// Reads a list of words with commas between them; other words name nothing.
+    pub(crate) fn from_names(names: &str) -> Vec<Lack> {
+        Lack::ALL.into_iter().filter(|lack| names.split(',').any(|name| name == lack.name())).collect()
+    }
+}
+
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

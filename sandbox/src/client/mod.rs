@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::protocol::{Action, Class, Flavour, Run};
 use crate::{
-    Doctor, Language, LanguageState, Limits, Outcome, Program, SandboxError, Termination, Tier, Usage, Wall,
-    WallState, image, wasm,
+    Doctor, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError, Termination, Tier, Usage,
+    Wall, WallState, image, wasm,
 };
 
 use guest::Guest;
@@ -46,6 +46,8 @@ pub struct SandboxConfig {
     /// Start an interpreter anew for every run instead of forking a warm one: the same results, some ten times
     /// slower.
     pub cold_start: bool,
+    /// What is not used though the host may have it. For tests of the weaker tiers; under a guardian it does nothing.
+    pub without: Vec<Lack>,
 }
 
 /// A pool of slots behind kernel walls. Cheap to clone; clones share the pool; blocking calls from any thread.
@@ -192,6 +194,11 @@ impl Sandbox {
         }
     }
 
+    /// The tier found; `None` where the host allows none.
+    pub fn tier(&self) -> Option<Tier> {
+        self.pool.host().tier.as_deref().and_then(Tier::from_name)
+    }
+
     /// What the host gives; every language is run inside the box.
     pub fn doctor(&self) -> Doctor {
         let report = self.pool.host();
@@ -213,7 +220,7 @@ impl Sandbox {
                 format!("every Python run starts an interpreter of its own, some ten times slower: {why}");
             walls.push(Wall { name: "interpreter".into(), state: WallState::Weaker(text) });
         }
-        Doctor { tier: report.tier.as_deref().and_then(Tier::from_name), walls, languages }
+        Doctor { tier: self.tier(), walls, languages }
     }
 
     /// One language: its version, as it says itself inside the box.

@@ -299,6 +299,10 @@ fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
     if let Some(compiler) = &config.compiler {
         command.env(toolchain::COMPILER_VARIABLE, compiler);
     }
+    if !config.without.is_empty() {
+        let names: Vec<&str> = config.without.iter().map(|lack| lack.name()).collect();
+        command.env(spawner::WITHOUT_VARIABLE, names.join(","));
+    }
     Ok((ours, command.spawn()?))
 }
 
