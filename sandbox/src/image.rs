@@ -1,12 +1,15 @@
 //! Sources and binaries as sealed memory files: made once, handed to any number of runs, changed by nobody.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+
+/// How much is copied at once, in bytes.
+const PIECE: usize = 64 << 10;
 
 /// A memory file with these bytes that can neither be written, grown nor shrunk.
 pub(crate) fn sealed(mut bytes: impl Read) -> io::Result<OwnedFd> {
@@ -22,8 +25,13 @@ pub(crate) fn sealed(mut bytes: impl Read) -> io::Result<OwnedFd> {
 /// Copies a memory file from its start; its position, shared with other holders, is not touched.
 pub(crate) fn copy(image: &OwnedFd, target: &mut File) -> io::Result<()> {
     let image = File::from(image.try_clone()?);
-    let length = image.metadata()?.len();
-    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    image.read_exact_at(&mut bytes, 0)?;
-    io::Write::write_all(target, &bytes)
+    let (mut buffer, mut at) = (vec![0; PIECE], 0);
+    loop {
+        let length = image.read_at(&mut buffer, at)?;
+        if length == 0 {
+            return Ok(());
+        }
+        target.write_all(&buffer[..length])?;
+        at += length as u64;
+    }
 }

@@ -131,6 +131,8 @@ pub(crate) struct Run {
     pub(crate) compiled: bool,
     /// Python: a pipe to write the compiled code to is among the descriptors.
     pub(crate) export: bool,
+    /// Names of files that the guest finds beside its source, read-only; their contents are the last descriptors.
+    pub(crate) files: Vec<String>,
     /// Backstops behind the control group.
     pub(crate) cpu_seconds: u64,
     pub(crate) address_space: u64,

@@ -27,7 +27,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
-use nix::unistd::{execve, execveat, pipe2, sethostname, setsid};
+use nix::unistd::{UnlinkatFlags, execve, execveat, pipe2, sethostname, setsid, unlinkat};
 
 use crate::image;
 use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Run, Stage};
@@ -64,6 +64,8 @@ struct Entry<'a> {
     values: Option<OwnedFd>,
     compiled: Option<OwnedFd>,
     export: Option<OwnedFd>,
+    /// The contents of the run's files, in the order of their names.
+    files: Vec<OwnedFd>,
 }
 
 /// What is known of a guest when everything it started is gone.
@@ -173,6 +175,7 @@ impl Slot {
         if tmp.is_some() {
             mounts::drop_tmp()?;
         }
+        self.clear_box(run)?;
         match report {
             Ok(Finished { reaped, stage, binary }) => {
                 let event = Event::Ended {
@@ -230,9 +233,7 @@ impl Slot {
         let pipes = step("pipes", open_pipes)?;
         let (report, reporter) = step("pipes", || Ok(pipe2(OFlag::O_CLOEXEC)?))?;
         let entry = step("source", || entry(run, fds, &pipes.guest, reporter))?;
-        if run.action != Action::Native {
-            step("source", || self.put_source(&entry.image, run.action))?;
-        }
+        step("source", || self.fill_box(run, &entry))?;
         let anchor = step("process namespace", start_anchor)?;
         let started = match run.warm {
             Some(flavour) => self.fork_warm(flavour, run, &anchor, &entry),
@@ -303,13 +304,29 @@ impl Slot {
         }
     }
 
-    /// Writes the source where the guest reads it.
-    fn put_source(&self, image: &OwnedFd, action: Action) -> io::Result<()> {
-        let name = if action == Action::Compile { "main.cpp" } else { "main.py" };
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        let target =
-            nix::fcntl::openat(&self.source_directory, name, flags, Mode::from_bits_truncate(0o444))?;
-        image::copy(image, &mut File::from(target))
+    /// Puts the source and the run's other files where the guest reads them.
+    fn fill_box(&self, run: &Run, entry: &Entry<'_>) -> io::Result<()> {
+        let source = source_name(run.action).map(|name| (name, &entry.image));
+        let files = run.files.iter().map(String::as_str).zip(&entry.files);
+        for (name, content) in source.into_iter().chain(files) {
+            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+            let target =
+                nix::fcntl::openat(&self.source_directory, name, flags, Mode::from_bits_truncate(0o444))?;
+            image::copy(content, &mut File::from(target))?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what [`Self::fill_box`] put there: the next run in this slot is somebody else's.
+    fn clear_box(&self, run: &Run) -> io::Result<()> {
+        for name in source_name(run.action).into_iter().chain(run.files.iter().map(String::as_str)) {
+            match unlinkat(&self.source_directory, name, UnlinkatFlags::NoRemoveDir) {
+                // Put there is what came before the first failure.
+                Ok(()) | Err(nix::Error::ENOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Has a warm interpreter fork the guest. One that died is replaced once.
@@ -458,7 +475,17 @@ fn entry<'a>(
         values: run.values.then(&mut next).transpose()?,
         compiled: run.compiled.then(&mut next).transpose()?,
         export: run.export.then(&mut next).transpose()?,
+        files: run.files.iter().map(|_| next()).collect::<io::Result<_>>()?,
     })
+}
+
+/// What the source is called where the guest reads it; a binary is executed from its memory file.
+fn source_name(action: Action) -> Option<&'static str> {
+    match action {
+        Action::Python => Some("main.py"),
+        Action::Compile => Some("main.cpp"),
+        Action::Native | Action::CompilerVersion => None,
+    }
 }
 
 /// A run as the interpreter reads it.

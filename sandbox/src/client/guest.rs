@@ -44,6 +44,15 @@ pub(super) struct Done {
     pub(super) code: Option<Vec<u8>>,
 }
 
+/// What a guest is made of, in sealed memory files.
+pub(super) struct Material<'a> {
+    pub(super) image: &'a OwnedFd,
+    /// The source as it was compiled before.
+    pub(super) compiled: Option<&'a OwnedFd>,
+    /// What it finds beside its source.
+    pub(super) files: &'a [super::SealedFile],
+}
+
 /// A running guest.
 #[derive(Debug)]
 pub(super) struct Guest {
@@ -107,21 +116,22 @@ impl Guest {
     pub(super) fn start(
         mut lease: Lease,
         mut run: Run,
-        image: &OwnedFd,
-        compiled: Option<&OwnedFd>,
+        material: &Material<'_>,
         limits: &Limits,
     ) -> Result<Guest, SandboxError> {
         let supervision = step_error("supervision");
         run.warm = lease.warm(run.warm)?;
         let slot = lease.slot()?;
-        let before = slot.knobs.arm(limits).map_err(step_error("cgroup"))?;
+        let files = material.files.iter().map(|file| file.length).sum();
+        let before = slot.knobs.arm(limits, files).map_err(step_error("cgroup"))?;
         let open =
             |wanted: bool| wanted.then(|| pipe2(OFlag::O_CLOEXEC).map_err(step_error("pipes"))).transpose();
         let (values, code) = (open(run.values)?, open(run.export)?);
-        let mut fds = vec![image.as_fd()];
+        let mut fds = vec![material.image.as_fd()];
         fds.extend(values.iter().map(|(_, write)| write.as_fd()));
-        fds.extend(compiled.filter(|_| run.compiled).map(AsFd::as_fd));
+        fds.extend(material.compiled.filter(|_| run.compiled).map(AsFd::as_fd));
         fds.extend(code.iter().map(|(_, write)| write.as_fd()));
+        fds.extend(material.files.iter().map(|file| file.content.as_fd()));
         protocol::send(&slot.socket, &Command::Run(run), &fds).map_err(&supervision)?;
         let [values, code] = [values, code].map(|pipe| pipe.map(|(read, _)| read));
         let (event, fds) = next_event(slot.socket.as_fd())?;

@@ -71,12 +71,13 @@ impl Knobs {
         !self.files.is_empty()
     }
 
-    /// Sets the limits of the next run and starts its counters.
-    pub(super) fn arm(&mut self, limits: &Limits) -> io::Result<Counters> {
+    /// Sets the limits of the next run and starts its counters. `files` is what slot-init is about to put there for
+    /// the guest to read, in bytes: charged to the group, and not the guest's.
+    pub(super) fn arm(&mut self, limits: &Limits, files: u64) -> io::Result<Counters> {
         if !self.present() {
             return Ok(Counters::default());
         }
-        let memory = limits.memory + self.own_memory + OWN_MEMORY;
+        let memory = limits.memory + self.own_memory + OWN_MEMORY + files;
         if self.memory != Some(memory) {
             self.set_memory(memory)?;
             self.memory = Some(memory);
@@ -88,7 +89,8 @@ impl Knobs {
         }
         // On a v2 kernel that cannot reset it, the peak stays the slot's highest; see `counters`.
         let _ = self.write(Handle::MemoryPeak, "0");
-        Ok(self.counters())
+        let counters = self.counters();
+        Ok(Counters { memory_usage: counters.memory_usage + files, ..counters })
     }
 
     pub(super) fn counters(&self) -> Counters {

@@ -13,14 +13,15 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use crate::protocol::{Action, Class, Flavour, Run};
+use crate::judge::check_files;
+use crate::protocol::{Action, Flavour, Run};
 use crate::{
-    Doctor, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError, Termination, Tier, Usage,
-    Wall, WallState, image, wasm,
+    Doctor, InputFile, Judge, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError,
+    Termination, Tier, Usage, Wall, WallState, image, wasm,
 };
 
-use guest::Guest;
-use pool::Pool;
+use guest::{Guest, Material};
+use pool::{Pool, Role};
 pub use session::{Exchange, Session};
 
 /// A run is repeated on another slot when one breaks; after this many it is reported.
@@ -142,8 +143,8 @@ impl Sandbox {
         if action == Action::Python {
             return Ok(ready(Image::Script(Arc::new(Script::new(program, source)))));
         }
-        let done =
-            self.repeat(&Job { action, args: &[], image: &source, script: None, seed: 0 }, &[], limits)?;
+        let job = Job { action, ..Job::new(Role::Compiler, &source) };
+        let done = self.repeat(&job, &[], limits)?;
         if done.outcome.termination != Termination::Exited(0) {
             return Ok(Prepared::Refused(Outcome { refused: true, ..done.outcome }));
         }
@@ -166,12 +167,30 @@ impl Sandbox {
         limits: &Limits,
     ) -> Result<Outcome, SandboxError> {
         check_limits(limits)?;
-        let job = match &executable.image {
-            Image::Module(module) => return wasm::run(module, &executable.args, stdin, limits),
-            image => image.job(&executable.args, stdin)?,
-        };
-        let done = self.repeat(&job, stdin, limits)?;
+        if let Image::Module(module) = &executable.image {
+            return wasm::run(module, &executable.args, stdin, limits);
+        }
+        let done = self.repeat(&executable.job(stdin)?, stdin, limits)?;
         executable.image.keep(done.code)?;
+        Ok(done.outcome)
+    }
+
+    /// Runs a checker to its end: a run with arguments and files of its own, on a slot that no program under test
+    /// ever gets. `stdin` is for checkers that read the output in question there.
+    ///
+    /// # Errors
+    /// [`SandboxError::Invalid`] for absurd limits, for arguments or files over their caps or with impossible names,
+    /// and for a WebAssembly program with files; `Step` when three slots broke.
+    pub fn check(&self, checker: &Judge<'_>, stdin: &[u8]) -> Result<Outcome, SandboxError> {
+        check_judge(checker)?;
+        if let Image::Module(module) = &checker.executable.image {
+            if !checker.files.is_empty() {
+                return Err(SandboxError::Invalid("a WebAssembly program cannot be given files".into()));
+            }
+            return wasm::run(module, &all_args(checker), stdin, checker.limits);
+        }
+        let done = self.repeat(&judge_job(checker, stdin)?, stdin, checker.limits)?;
+        checker.executable.image.keep(done.code)?;
         Ok(done.outcome)
     }
 
@@ -182,7 +201,7 @@ impl Sandbox {
     /// As [`Sandbox::run`]; [`SandboxError::Invalid`] for WebAssembly, which has no sessions.
     pub fn open(&self, executable: &Executable, limits: &Limits) -> Result<Session, SandboxError> {
         check_limits(limits)?;
-        let job = executable.image.job(&executable.args, &[])?;
+        let job = executable.job(&[])?;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -261,7 +280,7 @@ impl Sandbox {
         let action = Action::CompilerVersion;
         self.pool.need(action)?;
         let nothing = image::sealed(&b""[..]).map_err(step_error("source"))?;
-        let job = Job { action, args: &[], image: &nothing, script: None, seed: 0 };
+        let job = Job { action, ..Job::new(Role::Compiler, &nothing) };
         Ok(self.repeat(&job, &[], &Limits::COMPILE)?.outcome)
     }
 
@@ -279,43 +298,82 @@ impl Sandbox {
 
     /// Starts it on a leased slot.
     fn launch(&self, job: &Job<'_>, values: bool, limits: &Limits) -> Result<Guest, SandboxError> {
-        let class = match job.action {
-            Action::Compile | Action::CompilerVersion => Class::Compile,
-            _ => Class::Run,
-        };
         let compiled = job.script.and_then(|script| script.compiled.get());
         let run = request(job, compiled.is_some(), values, limits);
-        Guest::start(self.pool.lease(class)?, run, job.image, compiled, limits)
+        let material = Material { image: job.image, compiled, files: &job.files };
+        Guest::start(self.pool.lease(job.role)?, run, &material, limits)
     }
 }
 
 /// What to run.
 struct Job<'a> {
+    role: Role,
     action: Action,
-    args: &'a [String],
+    args: Vec<String>,
+    files: Vec<SealedFile>,
     image: &'a OwnedFd,
     script: Option<&'a Script>,
     seed: u64,
 }
 
-impl Image {
-    /// The job of running this image.
-    fn job<'a>(&'a self, args: &'a [String], stdin: &[u8]) -> Result<Job<'a>, SandboxError> {
-        match self {
-            Image::Script(script) => Ok(Job {
+/// An input file in a sealed memory file.
+struct SealedFile {
+    name: String,
+    content: OwnedFd,
+    length: u64,
+}
+
+impl<'a> Job<'a> {
+    fn new(role: Role, image: &'a OwnedFd) -> Job<'a> {
+        let (args, files) = (Vec::new(), Vec::new());
+        Job { role, action: Action::Native, args, files, image, script: None, seed: 0 }
+    }
+}
+
+impl Executable {
+    /// The job of running this program on its own.
+    fn job(&self, stdin: &[u8]) -> Result<Job<'_>, SandboxError> {
+        let job = match &self.image {
+            Image::Script(script) => Job {
                 action: Action::Python,
-                args,
-                image: &script.source,
                 script: Some(script),
                 seed: hash(script.seed, stdin),
-            }),
-            Image::Binary(image) => Ok(Job { action: Action::Native, args, image, script: None, seed: 0 }),
+                ..Job::new(Role::Program, &script.source)
+            },
+            Image::Binary(image) => Job::new(Role::Program, image),
             Image::Module(_) => {
-                Err(SandboxError::Invalid("a WebAssembly program cannot be opened as a session".into()))
+                return Err(SandboxError::Invalid(
+                    "a WebAssembly program takes part in no session and no interactive run".into(),
+                ));
             }
-        }
+        };
+        Ok(Job { args: self.args.clone(), ..job })
     }
+}
 
+/// The job of running a judge's program.
+fn judge_job<'a>(judge: &Judge<'a>, stdin: &[u8]) -> Result<Job<'a>, SandboxError> {
+    let job = judge.executable.job(stdin)?;
+    let args = all_args(judge);
+    let words = args.iter().map(String::as_bytes).chain(judge.files.iter().map(|file| file.bytes));
+    let seed = words.fold(job.seed, hash);
+    let files = judge.files.iter().map(SealedFile::new).collect::<Result<_, _>>()?;
+    Ok(Job { role: Role::Judge, args, files, seed, ..job })
+}
+
+fn all_args(judge: &Judge<'_>) -> Vec<String> {
+    let more = judge.args.iter().copied().map(String::from);
+    judge.executable.args.iter().cloned().chain(more).collect()
+}
+
+impl SealedFile {
+    fn new(file: &InputFile<'_>) -> Result<SealedFile, SandboxError> {
+        let content = image::sealed(file.bytes).map_err(step_error("source"))?;
+        Ok(SealedFile { name: file.name.into(), content, length: file.bytes.len() as u64 })
+    }
+}
+
+impl Image {
     /// Keeps the code that a first run compiled, for the next.
     fn keep(&self, code: Option<Vec<u8>>) -> Result<(), SandboxError> {
         if let (Image::Script(script), Some(code)) = (self, code) {
@@ -350,7 +408,8 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
 fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run {
     Run {
         action: job.action,
-        args: job.args.to_vec(),
+        args: job.args.clone(),
+        files: job.files.iter().map(|file| file.name.clone()).collect(),
         warm: job.script.map(|script| script.flavour),
         seed: job.seed,
         values,
@@ -405,10 +464,20 @@ fn check_program(program: &Program) -> Result<(), SandboxError> {
             program.source.len()
         )));
     }
-    if let Some(arg) = program.args.iter().find(|arg| arg.contains('\0')) {
+    check_args(&program.args)
+}
+
+fn check_judge(judge: &Judge<'_>) -> Result<(), SandboxError> {
+    check_limits(judge.limits)?;
+    check_args(&all_args(judge))?;
+    check_files(judge.files)
+}
+
+fn check_args(args: &[String]) -> Result<(), SandboxError> {
+    if let Some(arg) = args.iter().find(|arg| arg.contains('\0')) {
         return Err(SandboxError::Invalid(format!("the argument {arg:?} holds a NUL byte")));
     }
-    let length: usize = program.args.iter().map(|arg| arg.len() + 1).sum();
+    let length: usize = args.iter().map(|arg| arg.len() + 1).sum();
     if length > 64 << 10 {
         return Err(SandboxError::Invalid(format!(
             "the arguments have {length} bytes; at most 65536 are accepted"

@@ -28,10 +28,11 @@ pub(super) struct Slot {
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Slots of each class at most.
+    /// Slots of each role at most.
     most: usize,
     host: HostReport,
     shelf: Mutex<Shelf>,
+    /// A slot came free, of whichever role: all who wait look.
     freed: Condvar,
     link: Mutex<Link>,
     /// Why interpreters are started anew for each run, once that is known.
@@ -42,8 +43,28 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    idle: HashMap<Class, Vec<Slot>>,
-    made: HashMap<Class, usize>,
+    idle: HashMap<Role, Vec<Slot>>,
+    made: HashMap<Role, usize>,
+}
+
+/// What a slot is kept for. Who leases several at once takes them in this order, so no two callers wait for each
+/// other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Role {
+    /// Programs under test.
+    Program,
+    /// Programs that are shown what those must not see: such a slot is never given to another role.
+    Judge,
+    Compiler,
+}
+
+impl Role {
+    fn class(self) -> Class {
+        match self {
+            Role::Program | Role::Judge => Class::Run,
+            Role::Compiler => Class::Compile,
+        }
+    }
 }
 
 /// The connection to the spawner and how to get another one.
@@ -65,7 +86,7 @@ enum Origin {
 #[derive(Debug)]
 pub(super) struct Lease {
     pool: Arc<Pool>,
-    class: Class,
+    role: Role,
     slot: Option<Slot>,
 }
 
@@ -140,25 +161,25 @@ impl Pool {
     }
 
     /// Takes an idle slot, makes one, or waits for one.
-    pub(super) fn lease(self: &Arc<Pool>, class: Class) -> Result<Lease, SandboxError> {
-        let lease = |slot| Lease { pool: Arc::clone(self), class, slot: Some(slot) };
+    pub(super) fn lease(self: &Arc<Pool>, role: Role) -> Result<Lease, SandboxError> {
+        let lease = |slot| Lease { pool: Arc::clone(self), role, slot: Some(slot) };
         let mut shelf = locked(&self.shelf);
         loop {
-            if let Some(slot) = shelf.idle.get_mut(&class).and_then(Vec::pop) {
+            if let Some(slot) = shelf.idle.get_mut(&role).and_then(Vec::pop) {
                 return Ok(lease(slot));
             }
-            let made = shelf.made.entry(class).or_default();
+            let made = shelf.made.entry(role).or_default();
             if *made < self.most {
                 *made += 1;
                 drop(shelf);
-                return self.make(class).map(lease).inspect_err(|_| self.forget(class));
+                return self.make(role).map(lease).inspect_err(|_| self.forget(role));
             }
             shelf = self.freed.wait(shelf).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn make(&self, class: Class) -> Result<Slot, SandboxError> {
-        match locked(&self.link).ask(&Order::Slot(class)).map_err(step_error("spawner"))? {
+    fn make(&self, role: Role) -> Result<Slot, SandboxError> {
+        match locked(&self.link).ask(&Order::Slot(role.class())).map_err(step_error("spawner"))? {
             (Answer::Slot { handles }, fds) => {
                 let mut fds = fds.into_iter();
                 let socket = fds.next().ok_or_else(unexpected)?;
@@ -169,10 +190,10 @@ impl Pool {
         }
     }
 
-    /// One slot of the class less.
-    fn forget(&self, class: Class) {
-        *locked(&self.shelf).made.entry(class).or_insert(1) -= 1;
-        self.freed.notify_one();
+    /// One slot of the role less.
+    fn forget(&self, role: Role) {
+        *locked(&self.shelf).made.entry(role).or_insert(1) -= 1;
+        self.freed.notify_all();
     }
 }
 
@@ -272,8 +293,8 @@ impl Lease {
     /// Puts the slot back, if it is as clean as it came.
     pub(super) fn give_back(mut self) {
         if let Some(slot) = self.slot.take_if(|slot| slot.knobs.clean()) {
-            locked(&self.pool.shelf).idle.entry(self.class).or_default().push(slot);
-            self.pool.freed.notify_one();
+            locked(&self.pool.shelf).idle.entry(self.role).or_default().push(slot);
+            self.pool.freed.notify_all();
         }
     }
 }
@@ -281,7 +302,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.slot.take().is_some() {
-            self.pool.forget(self.class);
+            self.pool.forget(self.role);
         }
     }
 }

@@ -8,8 +8,8 @@
 //!
 //! /proc is a plain directory with empty `environ` and `cmdline` files, no procfs.
 //!
-//! /box holds the source. Guests see it read-only; slot-init writes through another mount of the same tmpfs
-//! that is attached nowhere.
+//! /box holds the source and other input files of the present run, and nothing between two runs. Guests see it
+//! read-only; slot-init writes through another mount of the same tmpfs that is attached nowhere.
 
 use std::fs;
 use std::io;
@@ -21,6 +21,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 use nix::unistd::{mkfifo, pivot_root};
 
+use crate::InputFile;
 use crate::protocol::{Class, Root};
 use crate::sys;
 
@@ -28,8 +29,8 @@ use crate::sys;
 const STAGE: &str = "/tmp";
 /// The guest's directory with its source.
 pub(crate) const BOX: &str = "/box";
-/// Room for source and its copy, in bytes; `Program::MAX_SOURCE` is 1 MiB.
-const BOX_BYTES: u64 = 4 << 20;
+/// Room for source and files, in bytes. It is charged when it is used.
+const BOX_BYTES: u64 = (4 << 20) + InputFile::MAX_BYTES as u64;
 /// Room for what the compiler writes. Charged to its memory limit as well.
 const TMP_BYTES: u64 = 512 << 20;
 const DEVICES: [&str; 4] = ["null", "zero", "random", "urandom"];
