@@ -14,9 +14,9 @@ pub struct Doctor {
 }
 
 impl Doctor {
-    /// Whether there is a tier and every language works.
+    /// Whether there is a tier and every needed language works.
     pub fn ok(&self) -> bool {
-        self.tier.is_some() && self.languages.iter().all(|language| language.ok)
+        self.tier.is_some() && self.languages.iter().all(|state| state.ok || !state.language.is_needed())
     }
 }
 
@@ -52,7 +52,7 @@ impl WallState {
     }
 }
 
-/// One language of [`Language::ALL`].
+/// One language of [`Language::all`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LanguageState {
     /// Which.

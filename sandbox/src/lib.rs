@@ -17,6 +17,7 @@ mod error;
 pub mod guardian;
 mod image;
 mod judge;
+mod language;
 mod limits;
 mod outcome;
 mod program;
@@ -35,9 +36,10 @@ pub use client::{Exchange, Executable, Prepared, Sandbox, SandboxConfig, Session
 pub use doctor::{Doctor, LanguageState, Wall, WallState};
 pub use error::SandboxError;
 pub use judge::{InputFile, Judge};
+pub use language::Language;
 pub use limits::Limits;
 pub use outcome::{Outcome, Termination, Usage};
-pub use program::{Language, Program};
+pub use program::Program;
 pub use tier::{Lack, Tier};
 
 /// Plays the spawner's or a slot-init's part and never returns, if this process was started as one;

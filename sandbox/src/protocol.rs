@@ -18,8 +18,16 @@ const MAX_MESSAGE: usize = 160 << 10;
 pub(crate) enum Class {
     /// Python and native programs: no writable path.
     Run,
-    /// The C++ compiler: a fresh tmpfs per run, processes of its own.
+    /// Compilers: a fresh tmpfs per run, processes of its own.
     Compile,
+}
+
+/// What a slot is made for, and the language, by name, whose tool it shows: the spawner has its own list of languages
+/// and takes nobody's word for a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Room {
+    pub(crate) class: Class,
+    pub(crate) language: String,
 }
 
 /// Client to spawner.
@@ -27,8 +35,17 @@ pub(crate) enum Class {
 pub(crate) enum Order {
     /// What does this host give?
     Probe,
+    /// Where is this room's tool?
+    Find(Room),
     /// Make a slot; the answer carries its socket and the handles of its control group.
-    Slot(Class),
+    Slot(Room),
+}
+
+/// A tool that was found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// Programs can be linked statically: twice as fast to start.
+    pub(crate) link_static: bool,
 }
 
 /// Spawner to client.
@@ -36,6 +53,8 @@ pub(crate) enum Order {
 pub(crate) enum Answer {
     /// To [`Order::Probe`].
     Host(HostReport),
+    /// To [`Order::Find`]: the tool, or what to install.
+    Tool(Result<Found, String>),
     /// To [`Order::Slot`]: descriptors are the slot's socket, then one per handle.
     Slot { handles: Vec<Handle> },
     /// The order could not be done.
@@ -64,9 +83,6 @@ pub(crate) struct HostReport {
     pub(crate) tier: Option<String>,
     /// Name, state (`up`, `weaker`, `missing`), text.
     pub(crate) walls: Vec<(String, String, String)>,
-    /// Why there is no interpreter or compiler.
-    pub(crate) no_python: Option<String>,
-    pub(crate) no_compiler: Option<String>,
 }
 
 /// A file of the slot's control group, opened by the spawner for the client.
@@ -120,7 +136,10 @@ pub(crate) enum Flavour {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub(crate) action: Action,
+    /// Arguments of the program; with [`Action::Tool`], of the tool.
     pub(crate) args: Vec<String>,
+    /// The name of the image's bytes in the box, for whoever reads them there.
+    pub(crate) source: Option<String>,
     /// Python: the warm interpreter to fork from; none means a cold start.
     pub(crate) warm: Option<Flavour>,
     /// Python: what `random` and numpy start from.
@@ -148,11 +167,20 @@ pub(crate) enum Action {
     Python,
     /// A native binary, executed from its sealed memfd.
     Native,
-    /// The C++ compiler on the source; the binary comes back with [`Event::Ended`].
-    Compile,
-    /// The compiler says its version.
-    CompilerVersion,
+    /// The slot's tool.
+    Tool(Product),
 }
+
+/// What a tool leaves; it comes back with [`Event::Ended`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Product {
+    Nothing,
+    /// A file at [`PRODUCT`].
+    Binary,
+}
+
+/// Where a tool leaves what it makes: this name in the slot's /tmp.
+pub(crate) const PRODUCT: &str = "main";
 
 /// Slot-init to client.
 #[derive(Debug, Serialize, Deserialize)]
@@ -193,10 +221,8 @@ pub(crate) struct Plan {
     /// Whether processes are counted by a group; otherwise guests may start none.
     pub(crate) may_fork: bool,
     pub(crate) root: Root,
-    pub(crate) python: Option<PathBuf>,
-    pub(crate) compiler: Option<PathBuf>,
-    /// Link C++ programs statically: twice as fast to start.
-    pub(crate) link_static: bool,
+    /// The tool's path: an interpreter, a compiler.
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// What a slot's root file system shows.

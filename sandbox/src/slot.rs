@@ -30,7 +30,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, execve, execveat, pipe2, sethostname, setsid, unlinkat};
 
 use crate::image;
-use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Run, Stage};
+use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Product, Run, Stage};
 use crate::sys::{self, Child, Reaped};
 use crate::walls::{credentials, landlock, mounts, rlimits, seccomp, step};
 use crate::zygote::{self, Setting, Start, Zygote};
@@ -204,7 +204,7 @@ impl Slot {
         let rules = self.rules.as_ref().map(|rules| step("landlock", || landlock::descriptor(rules)));
         let rules = rules.transpose()?;
         let setting = Setting {
-            program: step("interpreter", || self.interpreter())?,
+            program: step("interpreter", || self.program())?,
             environment: step("interpreter", environment)?,
             user: self.plan.user,
             filters: step("seccomp", || seccomp::WarmFilters::compile(self.plan.may_fork))?,
@@ -214,8 +214,9 @@ impl Slot {
         Zygote::start(&setting, flavour)
     }
 
-    fn interpreter(&self) -> io::Result<CString> {
-        let path = self.plan.python.as_deref().ok_or(io::ErrorKind::NotFound)?;
+    /// The path of the slot's tool.
+    fn program(&self) -> io::Result<CString> {
+        let path = self.plan.program.as_deref().ok_or(io::ErrorKind::NotFound)?;
         Ok(CString::new(path.as_os_str().as_bytes())?)
     }
 
@@ -259,7 +260,7 @@ impl Slot {
         let reaped = step("supervision", || sys::reap(guest.pid));
         end_anchor(&anchor);
         let (reaped, stage) = (reaped?, read_report(report, run.action)?);
-        let compiled = run.action == Action::Compile && reaped.status == 0;
+        let compiled = run.action == Action::Tool(Product::Binary) && reaped.status == 0;
         let binary = match tmp {
             Some(tmp) if compiled => Some(step("binary", || take_binary(tmp.as_fd()))?),
             _ => None,
@@ -306,7 +307,7 @@ impl Slot {
 
     /// Puts the source and the run's other files where the guest reads them.
     fn fill_box(&self, run: &Run, entry: &Entry<'_>) -> io::Result<()> {
-        let source = source_name(run.action).map(|name| (name, &entry.image));
+        let source = run.source.as_deref().map(|name| (name, &entry.image));
         let files = run.files.iter().map(String::as_str).zip(&entry.files);
         for (name, content) in source.into_iter().chain(files) {
             let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
@@ -319,7 +320,7 @@ impl Slot {
 
     /// Takes away what [`Self::fill_box`] put there: the next run in this slot is somebody else's.
     fn clear_box(&self, run: &Run) -> io::Result<()> {
-        for name in source_name(run.action).into_iter().chain(run.files.iter().map(String::as_str)) {
+        for name in run.source.as_deref().into_iter().chain(run.files.iter().map(String::as_str)) {
             match unlinkat(&self.source_directory, name, UnlinkatFlags::NoRemoveDir) {
                 // Put there is what came before the first failure.
                 Ok(()) | Err(nix::Error::ENOENT) => {}
@@ -439,16 +440,10 @@ impl Slot {
     /// What to execute, with its arguments and environment.
     fn launch(&self, run: &Run) -> io::Result<Launch> {
         let text = |value: &str| Ok(CString::new(value)?);
-        let program = |path: &Option<std::path::PathBuf>| -> io::Result<CString> {
-            let path = path.as_deref().ok_or(io::ErrorKind::NotFound)?;
-            Ok(CString::new(path.as_os_str().as_bytes())?)
-        };
         let (program, fixed): (Option<CString>, &[&str]) = match run.action {
-            Action::Python => (Some(self.interpreter()?), &["-s", "-B", "-c", zygote::DRIVER, "once"]),
+            Action::Python => (Some(self.program()?), &["-s", "-B", "-c", zygote::DRIVER, "once"]),
             Action::Native => (None, &[]),
-            Action::Compile if self.plan.link_static => (Some(program(&self.plan.compiler)?), COMPILE_STATIC),
-            Action::Compile => (Some(program(&self.plan.compiler)?), COMPILE_DYNAMIC),
-            Action::CompilerVersion => (Some(program(&self.plan.compiler)?), &["-dumpfullversion"]),
+            Action::Tool(_) => (Some(self.program()?), &[]),
         };
         let mut arguments = vec![program.clone().map_or_else(|| text("./main"), Ok)?];
         arguments.extend(fixed.iter().copied().map(text).collect::<io::Result<Vec<_>>>()?);
@@ -477,15 +472,6 @@ fn entry<'a>(
         export: run.export.then(&mut next).transpose()?,
         files: run.files.iter().map(|_| next()).collect::<io::Result<_>>()?,
     })
-}
-
-/// What the source is called where the guest reads it; a binary is executed from its memory file.
-fn source_name(action: Action) -> Option<&'static str> {
-    match action {
-        Action::Python => Some("main.py"),
-        Action::Compile => Some("main.cpp"),
-        Action::Native | Action::CompilerVersion => None,
-    }
 }
 
 /// A run as the interpreter reads it.
@@ -556,11 +542,6 @@ const ENVIRONMENT: &[&str] = &[
     "MKL_NUM_THREADS=1",
 ];
 
-const COMPILE_STATIC: &[&str] =
-    &["-std=gnu++17", "-O2", "-pipe", "-static", "-s", "-x", "c++", "main.cpp", "-o", "/tmp/main"];
-const COMPILE_DYNAMIC: &[&str] =
-    &["-std=gnu++17", "-O2", "-pipe", "-s", "-x", "c++", "main.cpp", "-o", "/tmp/main"];
-
 /// Both ends of the guest's standard streams.
 struct Pipes {
     guest: [OwnedFd; 3],
@@ -616,7 +597,7 @@ fn end_anchor(anchor: &Child) {
 
 /// Copies the compiler's output into a sealed memfd. Every process that could write there is dead.
 fn take_binary(tmp: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let file = File::from(sys::open_beneath(tmp, c"main")?);
+    let file = File::from(sys::open_beneath(tmp, &CString::new(protocol::PRODUCT)?)?);
     let metadata = file.metadata()?;
     if !metadata.is_file() || metadata.len() > MAX_BINARY {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "what the compiler left is no binary"));

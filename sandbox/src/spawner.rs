@@ -4,6 +4,7 @@
 //! It ends when its client goes away, and takes every slot with it. Killed itself, it takes them with it as
 //! well (parent-death signal); the groups it leaves are swept by the next one.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -12,12 +13,13 @@ use std::process::Command;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{getegid, geteuid};
 
-use crate::protocol::{self, Answer, Class, Failure, Handle, HostReport, Order, Plan, Root};
+use crate::language::Work;
+use crate::protocol::{self, Answer, Class, Failure, Handle, HostReport, Order, Plan, Room, Root};
 use crate::sys::{self, Child};
-use crate::toolchain::{self, Compiler, Python};
+use crate::toolchain::{self, Place};
 use crate::walls::cgroup::{Group, Hierarchy};
 use crate::walls::{namespaces, step};
-use crate::{Lack, Tier, slot};
+use crate::{Lack, Language, Tier, slot};
 
 /// `argv[0]` of a spawner.
 pub(crate) const NAME: &str = "assay: spawner";
@@ -32,8 +34,8 @@ const CAP_SYS_ADMIN: u32 = 21;
 /// What the host turned out to give.
 struct Host {
     mode: Mode,
-    python: Result<Python, String>,
-    compiler: Result<Compiler, String>,
+    /// The tools asked for so far, each looked for once.
+    tools: HashMap<Room, Result<Place, String>>,
     report: HostReport,
 }
 
@@ -103,7 +105,11 @@ impl Spawner {
             Err(failure) => Err(failure),
             Ok(()) => match order {
                 Order::Probe => Ok(None),
-                Order::Slot(class) => self.give(*class).map(Some),
+                Order::Find(room) => {
+                    let found = self.find(room);
+                    return protocol::send(&self.client, &Answer::Tool(found), &[]);
+                }
+                Order::Slot(room) => self.give(room).map(Some),
             },
         };
         match answer {
@@ -126,6 +132,7 @@ impl Spawner {
         if self.host.is_some() {
             return Ok(());
         }
+        step("spawner", || Language::load_configured().map_err(io::Error::other))?;
         let lacks = Lack::from_names(&std::env::var(WITHOUT_VARIABLE).unwrap_or_default());
         let (modes, mut remarks) = candidates(&lacks);
         let mut reasons = Vec::new();
@@ -133,10 +140,8 @@ impl Spawner {
             if let Some(groups) = &mode.groups {
                 groups.sweep();
             }
-            let python = toolchain::find_python(!mode.user_namespace);
-            let compiler = toolchain::find_compiler();
-            let host = Host { mode, python, compiler, report: HostReport::default() };
-            match self.make(&host, Class::Run) {
+            let mut host = Host { mode, tools: HashMap::new(), report: HostReport::default() };
+            match self.make(&mut host, &first_room()) {
                 Ok(made) => {
                     self.spare = Some(made);
                     let report = report(&host, &remarks.join("; "));
@@ -162,30 +167,36 @@ impl Spawner {
         })
     }
 
-    fn give(&mut self, class: Class) -> Result<Made, Failure> {
-        if class == Class::Run
+    fn find(&mut self, room: &Room) -> Result<protocol::Found, String> {
+        let host = self.host.as_mut().ok_or("not prepared")?;
+        host.tool(room).as_ref().map(|place| place.found.clone()).map_err(String::clone)
+    }
+
+    fn give(&mut self, room: &Room) -> Result<Made, Failure> {
+        if *room == first_room()
             && let Some(made) = self.spare.take()
         {
             return Ok(made);
         }
-        let Some(host) = self.host.take() else {
+        let Some(mut host) = self.host.take() else {
             return Err(Failure::new("spawner", &io::Error::other("not prepared")));
         };
-        let made = self.make(&host, class);
+        let made = self.make(&mut host, room);
         self.host = Some(host);
         made
     }
 
     /// Makes a slot: group, process, walls.
-    fn make(&mut self, host: &Host, class: Class) -> Result<Made, Failure> {
+    fn make(&mut self, host: &mut Host, room: &Room) -> Result<Made, Failure> {
         self.made += 1;
-        let groups = host.mode.groups.as_ref();
+        let groups = host.mode.groups.clone();
+        let groups = groups.as_ref();
         let group = groups.map(|groups| step("cgroup", || groups.create(self.made))).transpose()?;
         let handles = match (groups, &group) {
             (Some(groups), Some(group)) => step("cgroup", || groups.handles(group))?,
             _ => Vec::new(),
         };
-        let plan = self.plan(host, class, group.as_ref());
+        let plan = self.plan(host, room, group.as_ref());
         match start(&plan, host.mode.user_namespace) {
             Ok((child, socket)) => {
                 self.slots.push(Slot { child, group });
@@ -201,26 +212,23 @@ impl Spawner {
         }
     }
 
-    fn plan(&self, host: &Host, class: Class, group: Option<&Group>) -> Plan {
-        let root = match class {
-            Class::Run => host.python.as_ref().map(|python| python.root.clone()).unwrap_or_default(),
-            Class::Compile => {
-                host.compiler.as_ref().map(|compiler| compiler.root.clone()).unwrap_or_default()
-            }
+    fn plan(&self, host: &mut Host, room: &Room, group: Option<&Group>) -> Plan {
+        // A slot without its tool still runs native programs.
+        let (program, root) = match host.tool(room) {
+            Ok(place) => (Some(place.program.clone()), place.root.clone()),
+            Err(_) => (None, Root::default()),
         };
         let separate_user = !host.mode.user_namespace;
         Plan {
-            class,
+            class: room.class,
             tier: host.mode.tier.name().into(),
             groups: group.map(|group| group.directories.clone()).unwrap_or_default(),
             user: separate_user
                 .then(|| FIRST_USER + ((u64::from(std::process::id()) + self.made) % USERS) as u32),
             map: (!separate_user).then(|| (geteuid().as_raw(), getegid().as_raw())),
             may_fork: group.is_some(),
-            root: if class == Class::Run { with_loader(root) } else { root },
-            python: host.python.as_ref().ok().map(|python| python.program.clone()),
-            compiler: host.compiler.as_ref().ok().map(|compiler| compiler.program.clone()),
-            link_static: host.compiler.as_ref().is_ok_and(|compiler| compiler.link_static),
+            root: if room.class == Class::Run { with_loader(root) } else { root },
+            program,
         }
     }
 
@@ -245,6 +253,24 @@ impl Spawner {
             end(&slot);
         }
     }
+}
+
+impl Host {
+    /// The room's tool, looked for when it is first asked for.
+    fn tool(&mut self, room: &Room) -> &Result<Place, String> {
+        let readable_by_all = !self.mode.user_namespace;
+        self.tools.entry(room.clone()).or_insert_with(|| {
+            let language = Language::from_name(&room.language)
+                .ok_or_else(|| format!("no language {}", room.language))?;
+            let work = if room.class == Class::Compile { Work::Compile } else { Work::Run };
+            toolchain::find(language, work, readable_by_all)
+        })
+    }
+}
+
+/// Where most programs run; a slot of it is what the probe builds.
+fn first_room() -> Room {
+    Room { class: Class::Run, language: Language::Python3.name().into() }
 }
 
 fn end(slot: &Slot) {
@@ -383,10 +409,5 @@ fn report(host: &Host, remarks: &str) -> HostReport {
         version => up("landlock", &format!("ABI {version}")),
     });
     walls.push(up("seccomp", "three lists: allow, refuse, kill"));
-    HostReport {
-        tier: Some(host.mode.tier.name().into()),
-        walls,
-        no_python: host.python.as_ref().err().cloned(),
-        no_compiler: host.compiler.as_ref().err().cloned(),
-    }
+    HostReport { tier: Some(host.mode.tier.name().into()), walls }
 }

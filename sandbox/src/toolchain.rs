@@ -1,4 +1,4 @@
-//! Which interpreter and compiler there are, and which trees each needs to be shown.
+//! Where the tools of a language are on this host, and which trees each needs to be shown.
 //!
 //! `python3` of a PATH is often a shell shim; the interpreter itself is asked where it is, where its library is and
 //! which shared objects it maps. Nothing guest-given is run here.
@@ -10,26 +10,16 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::protocol::Root;
+use crate::Language;
+use crate::language::{Engine, Tool, Work};
+use crate::protocol::{Found, Root};
 
-/// The environment variable that names the interpreter to use.
-pub(crate) const PYTHON_VARIABLE: &str = "ASSAY_PYTHON";
-/// The environment variable that names the C++ compiler to use.
-pub(crate) const COMPILER_VARIABLE: &str = "ASSAY_CXX";
-
-/// An interpreter and what it needs.
+/// A tool that was found, and what it needs.
 #[derive(Debug, Clone)]
-pub(crate) struct Python {
+pub(crate) struct Place {
     pub(crate) program: PathBuf,
     pub(crate) root: Root,
-}
-
-/// A compiler and what it needs.
-#[derive(Debug, Clone)]
-pub(crate) struct Compiler {
-    pub(crate) program: PathBuf,
-    pub(crate) root: Root,
-    pub(crate) link_static: bool,
+    pub(crate) found: Found,
 }
 
 /// What the interpreter says of itself.
@@ -51,50 +41,54 @@ with open('/proc/self/maps') as f: maps = {line.split(None, 5)[5].strip() for li
 print(json.dumps(dict(executable=os.path.realpath(getattr(sys, '_base_executable', sys.executable)), path=path,
     prefixes=[sys.prefix, sys.base_prefix], mapped=sorted(maps), version=sys.version_info[:2])))";
 
-/// Finds the interpreter: the one asked for, or `python3` of PATH, or /usr/bin/python3. The error says what to do.
-pub(crate) fn find_python(readable_by_all: bool) -> Result<Python, String> {
-    let asked = std::env::var_os(PYTHON_VARIABLE).map(PathBuf::from);
-    let candidates = match asked {
-        Some(path) => vec![path],
-        None => {
-            [on_path("python3"), vec!["/usr/bin/python3".into(), "/usr/local/bin/python3".into()]].concat()
-        }
-    };
+/// Finds what runs or compiles programs of a language. The error says what to do.
+pub(crate) fn find(language: Language, work: Work, readable_by_all: bool) -> Result<Place, String> {
+    let tool = language.entry().tool(work).ok_or_else(|| format!("{language} needs no such tool"))?;
     let mut reasons = Vec::new();
-    for candidate in candidates {
-        match ask(&candidate) {
-            Ok(facts) if facts.version < (3, 8) => {
-                reasons.push(format!("{}: older than 3.8", candidate.display()));
-            }
-            Ok(facts) => match describe(&facts, readable_by_all) {
-                Ok(python) => return Ok(python),
-                Err(error) => reasons.push(format!("{}: {error}", candidate.display())),
-            },
+    for candidate in candidates(tool) {
+        let place = match language.entry().engine {
+            Engine::Python => interpreter(&candidate, readable_by_all),
+            Engine::Native | Engine::Wasm => compiler(&candidate, tool),
+        };
+        match place {
+            Ok(place) => return Ok(place),
             Err(error) => reasons.push(format!("{}: {error}", candidate.display())),
         }
     }
     let detail = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
-    Err(format!("no usable python3{detail}: install the package python3, or name one in {PYTHON_VARIABLE}"))
+    let name = tool.commands.first().map_or("tool", String::as_str);
+    let variable =
+        tool.variable.as_ref().map_or(String::new(), |variable| format!(", or name one in {variable}"));
+    Err(format!("no usable {name}{detail}: install {}{variable}", tool.install))
 }
 
-/// Finds the compiler. The error says what to do.
-pub(crate) fn find_compiler() -> Result<Compiler, String> {
-    let candidates = match std::env::var_os(COMPILER_VARIABLE) {
-        Some(path) => vec![PathBuf::from(path)],
-        None => on_path("g++"),
+/// What may be the tool, best first.
+fn candidates(tool: &Tool) -> Vec<PathBuf> {
+    if let Some(asked) = tool.variable.as_ref().and_then(std::env::var_os) {
+        return vec![asked.into()];
+    }
+    let places =
+        |command: &String| if command.contains('/') { vec![command.into()] } else { on_path(command) };
+    tool.commands.iter().flat_map(places).collect()
+}
+
+fn interpreter(candidate: &Path, readable_by_all: bool) -> io::Result<Place> {
+    let facts = ask(candidate)?;
+    if facts.version < (3, 8) {
+        return Err(io::Error::other("older than 3.8"));
+    }
+    let root = describe(&facts, readable_by_all)?;
+    Ok(Place { program: facts.executable, root, found: Found { link_static: false } })
+}
+
+fn compiler(candidate: &Path, tool: &Tool) -> io::Result<Place> {
+    let program = candidate.canonicalize()?;
+    let has = |library: &String| {
+        output(Command::new(&program).arg(format!("-print-file-name={library}")))
+            .is_ok_and(|path| path.trim().starts_with('/'))
     };
-    let program = candidates
-        .iter()
-        .find_map(|path| path.canonicalize().ok())
-        .ok_or_else(|| format!("no g++: install the package g++, or name one in {COMPILER_VARIABLE}"))?;
-    let static_library = output(Command::new(&program).args(["-print-file-name=libstdc++.a"]));
-    let static_c = output(Command::new(&program).args(["-print-file-name=libc.a"]));
-    let found = |answer: io::Result<String>| answer.is_ok_and(|path| path.trim().starts_with('/'));
-    Ok(Compiler {
-        link_static: found(static_library) && found(static_c),
-        root: compiler_root(&program),
-        program,
-    })
+    let link_static = !tool.static_libraries.is_empty() && tool.static_libraries.iter().all(has);
+    Ok(Place { root: compiler_root(&program), program, found: Found { link_static } })
 }
 
 fn ask(candidate: &Path) -> io::Result<Facts> {
@@ -104,7 +98,7 @@ fn ask(candidate: &Path) -> io::Result<Facts> {
 }
 
 /// What has to be shown for an interpreter.
-fn describe(facts: &Facts, readable_by_all: bool) -> io::Result<Python> {
+fn describe(facts: &Facts, readable_by_all: bool) -> io::Result<Root> {
     let mut shown: BTreeSet<PathBuf> = BTreeSet::new();
     shown.insert(facts.executable.clone());
     for path in facts.path.iter().filter(|path| path.is_dir()) {
@@ -130,8 +124,7 @@ fn describe(facts: &Facts, readable_by_all: bool) -> io::Result<Python> {
         check_readable(&facts.executable)?;
     }
     let masks = facts.path.iter().flat_map(|path| start_up_files(path)).collect();
-    let root = Root { binds: same_places(outermost(shown)), masks, links: Vec::new() };
-    Ok(Python { program: facts.executable.clone(), root })
+    Ok(Root { binds: same_places(outermost(shown)), masks, links: Vec::new() })
 }
 
 /// Guests run as another user, who must be able to read and execute the interpreter.

@@ -4,13 +4,17 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use assay_sandbox::Language::{Cpp17, Python3};
 use assay_sandbox::Termination::{Exited, MemoryLimit};
 use assay_sandbox::{
     Executable, InputFile, Judge, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig,
     SandboxError,
 };
 use libtest_mimic::{Arguments, Trial};
+
+#[expect(non_upper_case_globals, reason = "as the tables read best")]
+const Python3: Language = Language::Python3;
+#[expect(non_upper_case_globals, reason = "as the tables read best")]
+const Cpp17: Language = Language::Cpp17;
 
 fn main() {
     assay_sandbox::init();

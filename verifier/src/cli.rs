@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use assay_sandbox::guardian::{self, GuardOptions};
-use assay_sandbox::{Sandbox, SandboxConfig, SandboxError};
+use assay_sandbox::{Language, Sandbox, SandboxConfig, SandboxError};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -156,7 +156,9 @@ impl From<SandboxError> for CliError {
 
 /// The whole command line: parses, runs, reports; never panics on a reader that left.
 pub(crate) fn main() -> ExitCode {
-    let parsed = serve::hold_signals().and_then(|()| parse(std::env::args_os().collect()));
+    let languages = || Language::load_configured().map_err(CliError::from);
+    let parsed =
+        serve::hold_signals().and_then(|()| languages()).and_then(|()| parse(std::env::args_os().collect()));
     let result = parsed.and_then(|parsed| match parsed {
         Parsed::Command(command) => command.run(),
         Parsed::Text(text) => output::print(text.as_bytes()).map(|()| Status::Fine),
@@ -192,6 +194,17 @@ pub(crate) fn sandbox(guarded: Result<(), SandboxError>, slots: usize) -> Result
     Sandbox::connect(&config)?.ok_or_else(|| {
         CliError::failure("the guardian started this process without a spawner; start it again")
     })
+}
+
+/// The names that `--lang` takes, for people.
+pub(crate) fn language_names() -> String {
+    let names: Vec<&str> = Language::all().into_iter().map(Language::name).collect();
+    names.join(", ")
+}
+
+/// Reads `--lang`.
+pub(crate) fn language(name: &str) -> Result<Language, String> {
+    Language::from_name(name).ok_or_else(|| format!("the languages are {}", language_names()))
 }
 
 enum Parsed {

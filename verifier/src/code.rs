@@ -73,7 +73,7 @@ impl CodeRun<'_> {
     }
 
     fn run_stdin(&self, tally: &mut Tally) -> Result<(), SandboxError> {
-        let prelude = self.language == Language::Python3 && self.options.prelude();
+        let prelude = self.language.is_like(Language::Python3) && self.options.prelude();
         let source = if prelude { with_prelude(self.source) } else { self.source.to_owned() };
         let program = Program::new(self.language, source);
         let executable = match self.sandbox.prepare(&program, &Limits::COMPILE)? {
@@ -118,7 +118,7 @@ impl CodeRun<'_> {
         match outcome.termination {
             Termination::Exited(_)
                 if self.options.profile == Profile::Lcb
-                    && self.language == Language::Python3
+                    && self.language.is_like(Language::Python3)
                     && !printed_traceback(&outcome.stderr) =>
             {
                 Termination::Exited(0)

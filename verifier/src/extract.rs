@@ -32,7 +32,8 @@ impl Extraction {
         [Extraction::LastFence, Extraction::Lcb, Extraction::Whole].into_iter().find(|e| e.name() == name)
     }
 
-    /// The program in `completion`, and its language. With `language` given only such a program counts; without,
+    /// The program in `completion`, and its language. With `language` given only such a program counts, or one
+    /// of the language it is like; without,
     /// the fence's tag says it, and untagged text is Python.
     pub fn program(self, completion: &str, language: Option<Language>) -> Option<(String, Language)> {
         let untagged = language.unwrap_or(Language::Python3);
@@ -72,9 +73,9 @@ fn last_fence(text: &str, language: Option<Language>) -> Option<(String, Languag
                 if fence.tag.is_empty() {
                     untagged = Some((fence.body(), language.unwrap_or(Language::Python3)));
                 } else if let Some(named) = Language::from_name(&fence.tag)
-                    && language.is_none_or(|wanted| wanted == named)
+                    && language.is_none_or(|wanted| wanted.is_like(named))
                 {
-                    tagged = Some((fence.body(), named));
+                    tagged = Some((fence.body(), language.unwrap_or(named)));
                 }
                 open = None;
             }
@@ -124,7 +125,11 @@ impl<'a> Fence<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Language::{Cpp17, Python3};
+
+    #[expect(non_upper_case_globals, reason = "as the tables read best")]
+    const Python3: Language = Language::Python3;
+    #[expect(non_upper_case_globals, reason = "as the tables read best")]
+    const Cpp17: Language = Language::Cpp17;
 
     fn check(
         mode: Extraction,
@@ -146,6 +151,8 @@ mod tests {
             ("```\na\n```", Some(Cpp17), Some(("a", Cpp17))),
             ("```cpp\na\n```", None, Some(("a", Cpp17))),
             ("```cpp\na\n```", Some(Python3), None),
+            ("```cpp\na\n```", Language::from_name("cpp20"), Language::from_name("cpp20").map(|l| ("a", l))),
+            ("```c++20\na\n```", Some(Cpp17), None),
             ("```python\na\n```\n```text\nout\n```", None, Some(("a", Python3))),
             ("```python\na\n", None, None),
             ("```python\na\n```\n```python\nhalf", None, Some(("a", Python3))),

@@ -297,7 +297,7 @@ pub fn self_test(sandbox: &Sandbox) -> Result<(), SandboxError> {
 /// The language the program must be in, if any is demanded.
 fn wanted_language(task: &CodeTask, options: &JudgeOptions) -> Result<Option<Language>, JudgeError> {
     match (task.func_name.is_some(), options.language) {
-        (true, Some(language)) if language != Language::Python3 => Err(JudgeError::Caller(format!(
+        (true, Some(language)) if !language.is_like(Language::Python3) => Err(JudgeError::Caller(format!(
             "functional tests call Python functions; the request says {}",
             language.name()
         ))),

@@ -401,7 +401,8 @@ pub fn seconds(field: &str, value: f64) -> Result<Duration, String> {
 
 fn language(name: &str) -> Result<Language, String> {
     Language::from_name(name).ok_or_else(|| {
-        let names = Language::ALL.map(Language::name).join(", ");
+        let names: Vec<&str> = Language::all().into_iter().map(Language::name).collect();
+        let names = names.join(", ");
         format!("`language` is {name:?}; expected one of {names}")
     })
 }

@@ -126,6 +126,7 @@ fn without_json_the_output_passes_through() {
             "",
             "\nassay: the source was not compiled: the compiler exited with code 1; ",
         ),
+        ("a.py", "x = (", "", "\nassay: the source was not compiled: the interpreter exited with code 1; "),
     ];
     let place = tempfile::tempdir().unwrap();
     for (file, source, stdout, end) in rows {
@@ -136,6 +137,19 @@ fn without_json_the_output_passes_through() {
         let fits = if end.starts_with('\n') { stderr.contains(end) } else { stderr.starts_with(end) };
         assert!(fits, "{source}: {stderr}");
     }
+}
+
+/// Python is compiled under the run's own limits. A source that took too long was said to have been refused by "the
+/// compiler", and no option was named, though one sets that limit.
+#[test]
+fn a_source_that_is_too_much_for_the_interpreter_names_the_limit() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("a.py"), format!("x = [{}]", "[1],".repeat(200_000))).unwrap();
+    let output = assay(place.path(), "run a.py --cpu-time 20ms");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let end =
+        "assay: the source was not compiled: the interpreter stopped at the CPU time limit (--cpu-time); ";
+    assert!(stderr.contains(end), "{stderr}");
 }
 
 #[test]

@@ -14,14 +14,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::judge::check_files;
-use crate::protocol::{Action, Flavour, Run};
+use crate::language::{Engine, Entry, Work};
+use crate::protocol::{self, Action, Flavour, Found, Product, Run};
 use crate::{
     Doctor, InputFile, Judge, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError,
     Termination, Tier, Usage, Wall, WallState, image, wasm,
 };
 
 use guest::{Guest, Material};
-use pool::{Pool, Role};
+use pool::{Pool, Role, Room};
 pub use session::{Exchange, Session};
 
 /// A run is repeated on another slot when one breaks; after this many it is reported.
@@ -44,6 +45,9 @@ pub struct SandboxConfig {
     pub python: Option<PathBuf>,
     /// The C++ compiler to use. `None`: `ASSAY_CXX`, then `g++` of `PATH`. Under a guardian as above.
     pub compiler: Option<PathBuf>,
+    /// A file with more languages, of the form of the sandbox's own `languages.toml`. `None`: the environment's
+    /// `ASSAY_LANGUAGES`, if set. Under a guardian only the environment counts. See [`Language::load`].
+    pub languages: Option<PathBuf>,
     /// Start an interpreter anew for every run instead of forking a warm one: the same results, some ten times
     /// slower.
     pub cold_start: bool,
@@ -107,8 +111,10 @@ impl Sandbox {
     /// Starts a spawner of its own and takes its socket. For tests and tools that run without a guardian.
     ///
     /// # Errors
-    /// [`SandboxError::Unavailable`] when the host allows no tier, or none as good as `config.tier`.
+    /// [`SandboxError::Unavailable`] when the host allows no tier, or none as good as `config.tier`; `Invalid` when the
+    /// file of languages is wrong.
     pub fn start(config: &SandboxConfig) -> Result<Sandbox, SandboxError> {
+        load_languages(config)?;
         Ok(Sandbox { pool: Arc::new(Pool::start(config)?) })
     }
 
@@ -117,6 +123,7 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::start`], and when the inherited socket is not one.
     pub fn connect(config: &SandboxConfig) -> Result<Option<Sandbox>, SandboxError> {
+        load_languages(config)?;
         Ok(Pool::connect(config)?.map(|pool| Sandbox { pool: Arc::new(pool) }))
     }
 
@@ -133,26 +140,42 @@ impl Sandbox {
         let ready = |image| {
             Prepared::Ready(Executable { language: program.language, args: program.args.clone(), image })
         };
-        let action = match program.language {
-            Language::Wasm => return Ok(prepare_wasm(program)),
-            Language::Python3 => Action::Python,
-            Language::Cpp17 => Action::Compile,
-        };
-        self.pool.need(action)?;
+        let entry = program.language.entry();
+        match entry.engine {
+            Engine::Wasm => Ok(prepare_wasm(program)),
+            Engine::Python => {
+                self.pool.tool(Room::of(program.language, Role::Program))?;
+                let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
+                Ok(ready(Image::Script(Arc::new(Script::new(program, source)))))
+            }
+            Engine::Native => {
+                let (outcome, binary) = self.compile(program, limits)?;
+                if outcome.termination != Termination::Exited(0) {
+                    return Ok(Prepared::Refused(Outcome { refused: true, ..outcome }));
+                }
+                let binary = binary.ok_or_else(|| SandboxError::Step {
+                    step: "binary",
+                    source: std::io::Error::other("the compiler succeeded and left nothing"),
+                })?;
+                Ok(ready(Image::Binary(Arc::new(binary))))
+            }
+        }
+    }
+
+    /// Has the compiler make a binary; how it ended, and what it left.
+    fn compile(
+        &self,
+        program: &Program,
+        limits: &Limits,
+    ) -> Result<(Outcome, Option<OwnedFd>), SandboxError> {
+        let entry = program.language.entry();
+        let room = Room::of(program.language, Role::Compiler);
+        let arguments = compiler_arguments(entry, &self.pool.tool(room)?);
         let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
-        if action == Action::Python {
-            return Ok(ready(Image::Script(Arc::new(Script::new(program, source)))));
-        }
-        let job = Job { action, ..Job::new(Role::Compiler, &source) };
+        let action = Action::Tool(Product::Binary);
+        let job = Job { action, args: arguments, source: Some(&entry.source), ..Job::new(room, &source) };
         let done = self.repeat(&job, &[], limits)?;
-        if done.outcome.termination != Termination::Exited(0) {
-            return Ok(Prepared::Refused(Outcome { refused: true, ..done.outcome }));
-        }
-        let binary = done.binary.ok_or_else(|| SandboxError::Step {
-            step: "binary",
-            source: std::io::Error::other("the compiler succeeded and left nothing"),
-        })?;
-        Ok(ready(Image::Binary(Arc::new(binary))))
+        Ok((done.outcome, done.binary))
     }
 
     /// Runs to the end: `stdin` is fed through a pipe, stdout and stderr are drained to their cap. A slot that
@@ -171,7 +194,7 @@ impl Sandbox {
             return wasm::run(module, &executable.args, stdin, limits);
         }
         let done = self.repeat(&executable.job(stdin)?, stdin, limits)?;
-        executable.image.keep(done.code)?;
+        executable.image.keep(done.code);
         Ok(done.outcome)
     }
 
@@ -190,7 +213,7 @@ impl Sandbox {
             return wasm::run(module, &all_args(checker), stdin, checker.limits);
         }
         let done = self.repeat(&judge_job(checker, stdin)?, stdin, checker.limits)?;
-        checker.executable.image.keep(done.code)?;
+        checker.executable.image.keep(done.code);
         Ok(done.outcome)
     }
 
@@ -221,7 +244,7 @@ impl Sandbox {
     /// What the host gives; every language is run inside the box.
     pub fn doctor(&self) -> Doctor {
         let report = self.pool.host();
-        let languages = Language::ALL.map(|language| self.examine(language)).to_vec();
+        let languages = Language::all().into_iter().map(|language| self.examine(language)).collect();
         let mut walls: Vec<Wall> = report
             .walls
             .iter()
@@ -250,15 +273,16 @@ impl Sandbox {
             ok: hint.is_empty(),
             hint,
         };
-        let (outcome, prefix) = match language {
-            Language::Python3 => (self.ask_interpreter(), ""),
-            Language::Cpp17 => (self.ask_compiler(), "g++ "),
-            Language::Wasm => return examine_wasm(),
+        let (outcome, label) = match language.entry().engine {
+            Engine::Wasm => return examine_wasm(),
+            Engine::Python => (self.ask_interpreter(language), ""),
+            Engine::Native => self.ask_tool(language, Role::Compiler),
         };
         match outcome {
             Err(error) => state("", error.to_string()),
             Ok(outcome) if outcome.termination == Termination::Exited(0) => {
-                state(&format!("{prefix}{}", String::from_utf8_lossy(&outcome.stdout)), String::new())
+                let said = String::from_utf8_lossy(&outcome.stdout);
+                state(&format!("{label}{}", said.lines().next().unwrap_or_default()), String::new())
             }
             Ok(outcome) => {
                 let said = String::from_utf8_lossy(&outcome.stderr);
@@ -268,20 +292,29 @@ impl Sandbox {
         }
     }
 
-    fn ask_interpreter(&self) -> Result<Outcome, SandboxError> {
+    fn ask_interpreter(&self, language: Language) -> Result<Outcome, SandboxError> {
         const ASK: &str = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
-        match self.prepare(&Program::new(Language::Python3, ASK), &Limits::COMPILE)? {
+        match self.prepare(&Program::new(language, ASK), &Limits::COMPILE)? {
             Prepared::Ready(executable) => self.run(&executable, &[], &Limits::COMPILE),
             Prepared::Refused(outcome) => Ok(outcome),
         }
     }
 
-    fn ask_compiler(&self) -> Result<Outcome, SandboxError> {
-        let action = Action::CompilerVersion;
-        self.pool.need(action)?;
-        let nothing = image::sealed(&b""[..]).map_err(step_error("source"))?;
-        let job = Job { action, ..Job::new(Role::Compiler, &nothing) };
-        Ok(self.repeat(&job, &[], &Limits::COMPILE)?.outcome)
+    /// A tool's version, and what to put before it.
+    fn ask_tool(&self, language: Language, role: Role) -> (Result<Outcome, SandboxError>, &'static str) {
+        let work = if role == Role::Compiler { Work::Compile } else { Work::Run };
+        let Some(tool) = language.entry().tool(work) else {
+            return (Err(SandboxError::Unavailable(format!("{language} has no such tool"))), "");
+        };
+        let ask = || {
+            let room = Room::of(language, role);
+            self.pool.tool(room)?;
+            let nothing = image::sealed(&b""[..]).map_err(step_error("source"))?;
+            let action = Action::Tool(Product::Nothing);
+            let job = Job { action, args: tool.version.clone(), ..Job::new(room, &nothing) };
+            Ok(self.repeat(&job, &[], &Limits::COMPILE)?.outcome)
+        };
+        (ask(), &tool.label)
     }
 
     /// Runs on one slot after another until one does not break.
@@ -301,17 +334,19 @@ impl Sandbox {
         let compiled = job.script.and_then(|script| script.compiled.get());
         let run = request(job, compiled.is_some(), values, limits);
         let material = Material { image: job.image, compiled, files: &job.files };
-        Guest::start(self.pool.lease(job.role)?, run, &material, limits)
+        Guest::start(self.pool.lease(job.room)?, run, &material, limits)
     }
 }
 
-/// What to run.
+/// What to run, and where.
 struct Job<'a> {
-    role: Role,
+    room: Room,
     action: Action,
     args: Vec<String>,
     files: Vec<SealedFile>,
     image: &'a OwnedFd,
+    /// The image's name in the box, if it is to lie there.
+    source: Option<&'a str>,
     script: Option<&'a Script>,
     seed: u64,
 }
@@ -324,23 +359,25 @@ struct SealedFile {
 }
 
 impl<'a> Job<'a> {
-    fn new(role: Role, image: &'a OwnedFd) -> Job<'a> {
+    fn new(room: Room, image: &'a OwnedFd) -> Job<'a> {
         let (args, files) = (Vec::new(), Vec::new());
-        Job { role, action: Action::Native, args, files, image, script: None, seed: 0 }
+        Job { room, action: Action::Native, args, files, image, source: None, script: None, seed: 0 }
     }
 }
 
 impl Executable {
     /// The job of running this program on its own.
     fn job(&self, stdin: &[u8]) -> Result<Job<'_>, SandboxError> {
+        let room = Room::of(self.language, Role::Program);
         let job = match &self.image {
             Image::Script(script) => Job {
                 action: Action::Python,
+                source: Some(&self.language.entry().source),
                 script: Some(script),
                 seed: hash(script.seed, stdin),
-                ..Job::new(Role::Program, &script.source)
+                ..Job::new(room, &script.source)
             },
-            Image::Binary(image) => Job::new(Role::Program, image),
+            Image::Binary(image) => Job::new(room, image),
             Image::Module(_) => {
                 return Err(SandboxError::Invalid(
                     "a WebAssembly program takes part in no session and no interactive run".into(),
@@ -358,7 +395,7 @@ fn judge_job<'a>(judge: &Judge<'a>, stdin: &[u8]) -> Result<Job<'a>, SandboxErro
     let words = args.iter().map(String::as_bytes).chain(judge.files.iter().map(|file| file.bytes));
     let seed = words.fold(job.seed, hash);
     let files = judge.files.iter().map(SealedFile::new).collect::<Result<_, _>>()?;
-    Ok(Job { role: Role::Judge, args, files, seed, ..job })
+    Ok(Job { room: Room::of(judge.executable.language, Role::Judge), args, files, seed, ..job })
 }
 
 fn all_args(judge: &Judge<'_>) -> Vec<String> {
@@ -374,13 +411,14 @@ impl SealedFile {
 }
 
 impl Image {
-    /// Keeps the code that a first run compiled, for the next.
-    fn keep(&self, code: Option<Vec<u8>>) -> Result<(), SandboxError> {
-        if let (Image::Script(script), Some(code)) = (self, code) {
-            let code = image::sealed(code.as_slice()).map_err(step_error("source"))?;
+    /// Keeps the code that a first run compiled, for the next. Where it cannot be kept, the next compiles again: the run
+    /// that made it has ended well.
+    fn keep(&self, code: Option<Vec<u8>>) {
+        if let (Image::Script(script), Some(code)) = (self, code)
+            && let Ok(code) = image::sealed(code.as_slice())
+        {
             let _ = script.compiled.set(code);
         }
-        Ok(())
     }
 }
 
@@ -409,6 +447,7 @@ fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run 
     Run {
         action: job.action,
         args: job.args.clone(),
+        source: job.source.map(str::to_string),
         files: job.files.iter().map(|file| file.name.clone()).collect(),
         warm: job.script.map(|script| script.flavour),
         seed: job.seed,
@@ -423,6 +462,22 @@ fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run 
         open_files: limits.open_files.into(),
         processes: limits.processes.into(),
     }
+}
+
+/// The languages that this process and its spawner are to know.
+fn load_languages(config: &SandboxConfig) -> Result<(), SandboxError> {
+    config.languages.as_deref().map_or_else(Language::load_configured, Language::load)
+}
+
+/// An entry's arguments with their placeholders filled in.
+fn compiler_arguments(entry: &Entry, found: &Found) -> Vec<String> {
+    let fill = |argument: &String| match argument.as_str() {
+        "{static}" => found.link_static.then(|| "-static".to_string()),
+        "{source}" => Some(entry.source.clone()),
+        "{output}" => Some(format!("/tmp/{}", protocol::PRODUCT)),
+        other => Some(other.to_string()),
+    };
+    entry.compile.iter().filter_map(fill).collect()
 }
 
 fn prepare_wasm(program: &Program) -> Prepared {
@@ -453,9 +508,9 @@ fn examine_wasm() -> LanguageState {
 }
 
 fn check_program(program: &Program) -> Result<(), SandboxError> {
-    let most = match program.language {
-        Language::Wasm => Program::MAX_MODULE,
-        Language::Cpp17 | Language::Python3 => Program::MAX_SOURCE,
+    let most = match program.language.entry().engine {
+        Engine::Wasm => Program::MAX_MODULE,
+        _ => Program::MAX_SOURCE,
     };
     if program.source.len() > most {
         return Err(SandboxError::Invalid(format!(

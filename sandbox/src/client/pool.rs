@@ -14,8 +14,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::guest::{failed, next_event};
 use super::knobs::Knobs;
 use super::{ATTEMPTS, SandboxConfig, step_error};
-use crate::protocol::{self, Action, Answer, Class, Command, Event, Flavour, HostReport, Order};
-use crate::{SandboxError, Tier, guardian, spawner, sys, toolchain};
+use crate::language::{self, Work};
+use crate::protocol::{self, Answer, Class, Command, Event, Flavour, Found, HostReport, Order};
+use crate::{Language, SandboxError, Tier, guardian, spawner, sys};
+
+/// How many idle slots are kept for each program that may run at once; beyond that the one longest unused ends.
+const IDLE: usize = 6;
 
 /// One slot as the client holds it.
 #[derive(Debug)]
@@ -28,13 +32,15 @@ pub(super) struct Slot {
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Slots of each role at most.
+    /// Slots of each room at most.
     most: usize,
     host: HostReport,
     shelf: Mutex<Shelf>,
-    /// A slot came free, of whichever role: all who wait look.
+    /// A slot came free, of whichever room: all who wait look.
     freed: Condvar,
     link: Mutex<Link>,
+    /// The tools asked for so far.
+    tools: Mutex<HashMap<Room, Result<Found, String>>>,
     /// Why interpreters are started anew for each run, once that is known.
     cold: OnceLock<String>,
     /// Warm interpreters that failed to start, one after the other.
@@ -43,13 +49,21 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    idle: HashMap<Role, Vec<Slot>>,
-    made: HashMap<Role, usize>,
+    /// In the order in which they were given back.
+    idle: Vec<(Room, Slot)>,
+    made: HashMap<Room, usize>,
 }
 
-/// What a slot is kept for. Who leases several at once takes them in this order, so no two callers wait for each
-/// other's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Slots of one kind: what they are kept for, and whose tool they show. Who leases several at once takes them in this
+/// order, so no two callers wait for each other's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Room {
+    pub(super) role: Role,
+    language: Language,
+}
+
+/// What a slot is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Role {
     /// Programs under test.
     Program,
@@ -57,16 +71,6 @@ pub(super) enum Role {
     Judge,
     Compiler,
 }
-
-impl Role {
-    fn class(self) -> Class {
-        match self {
-            Role::Program | Role::Judge => Class::Run,
-            Role::Compiler => Class::Compile,
-        }
-    }
-}
-
 /// The connection to the spawner and how to get another one.
 #[derive(Debug)]
 struct Link {
@@ -86,7 +90,7 @@ enum Origin {
 #[derive(Debug)]
 pub(super) struct Lease {
     pool: Arc<Pool>,
-    role: Role,
+    room: Room,
     slot: Option<Slot>,
 }
 
@@ -106,7 +110,7 @@ impl Pool {
         let host = match link.ask(&Order::Probe).map_err(step_error("spawner"))? {
             (Answer::Host(host), _) => host,
             (Answer::Failed(failure), _) => return Err(SandboxError::Unavailable(failure.text)),
-            (Answer::Slot { .. }, _) => return Err(unexpected()),
+            _ => return Err(unexpected()),
         };
         let found = host.tier.as_deref().and_then(Tier::from_name);
         if let Some(least) = config.tier
@@ -136,6 +140,7 @@ impl Pool {
             shelf: Mutex::default(),
             freed: Condvar::new(),
             link: Mutex::new(link),
+            tools: Mutex::default(),
             cold,
             failures: AtomicUsize::new(0),
         })
@@ -150,50 +155,82 @@ impl Pool {
         self.cold.get().map(String::as_str)
     }
 
-    /// Refuses what the host has no interpreter or compiler for.
-    pub(super) fn need(&self, action: Action) -> Result<(), SandboxError> {
-        let missing = match action {
-            Action::Python => &self.host.no_python,
-            Action::Compile | Action::CompilerVersion => &self.host.no_compiler,
-            Action::Native => &None,
+    /// The tool of a room; an error where the host has none, which says what to install.
+    pub(super) fn tool(&self, room: Room) -> Result<Found, SandboxError> {
+        let mut tools = locked(&self.tools);
+        let found = match tools.get(&room) {
+            Some(found) => found.clone(),
+            None => match locked(&self.link).ask(&Order::Find(room.name())).map_err(step_error("spawner"))? {
+                (Answer::Tool(found), _) => tools.entry(room).or_insert(found).clone(),
+                (Answer::Failed(failure), _) => return Err(failed(failure)),
+                _ => return Err(unexpected()),
+            },
         };
-        missing.as_ref().map_or(Ok(()), |text| Err(SandboxError::Unavailable(text.clone())))
+        found.map_err(SandboxError::Unavailable)
     }
 
     /// Takes an idle slot, makes one, or waits for one.
-    pub(super) fn lease(self: &Arc<Pool>, role: Role) -> Result<Lease, SandboxError> {
-        let lease = |slot| Lease { pool: Arc::clone(self), role, slot: Some(slot) };
+    pub(super) fn lease(self: &Arc<Pool>, room: Room) -> Result<Lease, SandboxError> {
+        let lease = |slot| Lease { pool: Arc::clone(self), room, slot: Some(slot) };
         let mut shelf = locked(&self.shelf);
         loop {
-            if let Some(slot) = shelf.idle.get_mut(&role).and_then(Vec::pop) {
-                return Ok(lease(slot));
+            if let Some(at) = shelf.idle.iter().rposition(|(known, _)| *known == room) {
+                return Ok(lease(shelf.idle.remove(at).1));
             }
-            let made = shelf.made.entry(role).or_default();
+            let made = shelf.made.entry(room).or_default();
             if *made < self.most {
                 *made += 1;
                 drop(shelf);
-                return self.make(role).map(lease).inspect_err(|_| self.forget(role));
+                return self.make(room).map(lease).inspect_err(|_| self.forget(room));
             }
             shelf = self.freed.wait(shelf).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn make(&self, role: Role) -> Result<Slot, SandboxError> {
-        match locked(&self.link).ask(&Order::Slot(role.class())).map_err(step_error("spawner"))? {
+    fn make(&self, room: Room) -> Result<Slot, SandboxError> {
+        match locked(&self.link).ask(&Order::Slot(room.name())).map_err(step_error("spawner"))? {
             (Answer::Slot { handles }, fds) => {
                 let mut fds = fds.into_iter();
                 let socket = fds.next().ok_or_else(unexpected)?;
                 Ok(Slot { socket, knobs: Knobs::new(handles, fds), warm: Vec::new() })
             }
             (Answer::Failed(failure), _) => Err(failed(failure)),
-            (Answer::Host(_), _) => Err(unexpected()),
+            _ => Err(unexpected()),
         }
     }
 
-    /// One slot of the role less.
-    fn forget(&self, role: Role) {
-        *locked(&self.shelf).made.entry(role).or_insert(1) -= 1;
+    /// Puts a slot back; of too many idle ones the one longest unused ends.
+    fn keep(&self, room: Room, slot: Slot) {
+        let mut shelf = locked(&self.shelf);
+        shelf.idle.push((room, slot));
+        if shelf.idle.len() > IDLE * self.most {
+            let (room, _) = shelf.idle.remove(0);
+            *shelf.made.entry(room).or_insert(1) -= 1;
+        }
         self.freed.notify_all();
+    }
+
+    /// One slot of the room less.
+    fn forget(&self, room: Room) {
+        *locked(&self.shelf).made.entry(room).or_insert(1) -= 1;
+        self.freed.notify_all();
+    }
+}
+
+impl Room {
+    /// Where programs of a language are compiled, or run in this role.
+    pub(super) fn of(language: Language, role: Role) -> Room {
+        let work = if role == Role::Compiler { Work::Compile } else { Work::Run };
+        Room { role, language: language.room(work) }
+    }
+
+    /// As the spawner takes it.
+    fn name(self) -> protocol::Room {
+        let class = match self.role {
+            Role::Program | Role::Judge => Class::Run,
+            Role::Compiler => Class::Compile,
+        };
+        protocol::Room { class, language: self.language.name().into() }
     }
 }
 
@@ -293,8 +330,7 @@ impl Lease {
     /// Puts the slot back, if it is as clean as it came.
     pub(super) fn give_back(mut self) {
         if let Some(slot) = self.slot.take_if(|slot| slot.knobs.clean()) {
-            locked(&self.pool.shelf).idle.entry(self.role).or_default().push(slot);
-            self.pool.freed.notify_all();
+            self.pool.keep(self.room, slot);
         }
     }
 }
@@ -302,7 +338,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.slot.take().is_some() {
-            self.pool.forget(self.role);
+            self.pool.forget(self.room);
         }
     }
 }
@@ -314,11 +350,16 @@ fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
     let mut command = process::Command::new(helper);
     // A group of its own: Ctrl-C is for the program that uses the sandbox; the spawner ends when that does.
     command.arg0(spawner::NAME).stdin(theirs).stdout(Stdio::null()).process_group(0);
-    if let Some(python) = &config.python {
-        command.env(toolchain::PYTHON_VARIABLE, python);
-    }
-    if let Some(compiler) = &config.compiler {
-        command.env(toolchain::COMPILER_VARIABLE, compiler);
+    let variable =
+        |language: Language, work| language.entry().tool(work).and_then(|tool| tool.variable.as_ref());
+    for (variable, path) in [
+        (variable(Language::Python3, Work::Run).map(String::as_str), &config.python),
+        (variable(Language::Cpp17, Work::Compile).map(String::as_str), &config.compiler),
+        (Some(language::FILE_VARIABLE), &config.languages),
+    ] {
+        if let (Some(variable), Some(path)) = (variable, path) {
+            command.env(variable, path);
+        }
     }
     if !config.without.is_empty() {
         let names: Vec<&str> = config.without.iter().map(|lack| lack.name()).collect();

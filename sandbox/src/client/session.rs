@@ -95,7 +95,7 @@ impl Session {
         self.guest.drop_values();
         self.guest.drive(&[], |_| false)?;
         let done = self.guest.finish()?;
-        self.executable.image.keep(done.code)?;
+        self.executable.image.keep(done.code);
         Ok(done.outcome)
     }
 

@@ -24,7 +24,8 @@ Tiers, best first:
   B  root and control groups of version 1
   C  user namespaces without root: programs of one process, watched one by one
 
-Exit code 0 if there is a tier (at least the one asked for) and every language runs, else 1.
+Exit code 0 if there is a tier (at least the one asked for) and the needed languages run (python3,
+cpp17 and wasm), else 1. A file named in ASSAY_LANGUAGES adds languages of your own.
 With --json: {ok, tier, walls: {name: state}, languages: {name: {version, ok}}}.";
 
 pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
@@ -83,7 +84,8 @@ fn report(doctor: &Doctor, missed: Option<Tier>) -> String {
         .languages
         .iter()
         .map(|state| {
-            let how = if state.ok { state.version.clone() } else { format!("missing: {}", state.hint) };
+            let missing = if state.language.is_needed() { "missing" } else { "optional, missing" };
+            let how = if state.ok { state.version.clone() } else { format!("{missing}: {}", state.hint) };
             vec![state.language.name().into(), how]
         })
         .collect();

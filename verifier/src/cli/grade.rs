@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::values::{count, duration, size};
-use super::{CliError, Status, guard, output, read_file, sandbox};
+use super::{CliError, Status, guard, language, output, read_file, sandbox};
 
 /// Grade a file of completions and report on it
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// What the problem file holds, when its first record does not say it: livecodebench, sandboxfusion, math or native
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     format: Option<Format>,
-    /// Language of the programs, when the fences do not say it: python3, cpp17 or wasm
+    /// Language of the programs, when the fences do not say it, such as python3 or cpp17
     #[arg(long, value_name = "LANGUAGE", value_parser = language)]
     lang: Option<Language>,
     /// How a program is found in a completion: last_fence, lcb or whole; the profile's way when absent
@@ -643,10 +643,6 @@ fn format(name: &str) -> Result<Format, String> {
         let names: Vec<&str> = Format::ALL.into_iter().map(Format::name).collect();
         format!("the formats are {}", names.join(", "))
     })
-}
-
-fn language(name: &str) -> Result<Language, String> {
-    Language::from_name(name).ok_or_else(|| "the languages are python3, cpp17 and wasm".to_owned())
 }
 
 fn extraction(name: &str) -> Result<Extraction, String> {

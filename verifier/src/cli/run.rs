@@ -10,15 +10,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::values::{duration, show_duration, show_size, size};
-use super::{CliError, Status, guard, output, read_file, sandbox};
+use super::{CliError, Status, guard, language, language_names, output, read_file, sandbox};
 
 /// Run one program in the sandbox
 #[derive(Debug, clap::Args)]
 #[command(after_help = EPILOGUE)]
 pub(crate) struct Args {
-    /// The program: .py (Python 3), .cpp or .cc (C++17), .wasm (WebAssembly with WASI preview 1)
+    /// The program: .py (Python 3), .cpp or .cc (C++17), .wasm (WebAssembly with WASI preview 1), and more: see `doctor`
     file: PathBuf,
-    /// Language, when the file's extension does not say it: python3, cpp17 or wasm
+    /// Language, when the file's extension does not say it, such as python3 or cpp17
     #[arg(long, value_name = "LANGUAGE", value_parser = language)]
     lang: Option<Language>,
     /// File the program reads as its standard input, `-` for assay's own; without it the input is empty
@@ -54,7 +54,7 @@ The program's output goes to stdout and stderr, then one line on stderr says how
 --json, stdout holds {termination, exit_code, signal, stdout, stderr, cpu_time, wall_time,
 peak_memory, compiled} in seconds and bytes; output that is not UTF-8 is also given exactly, as
 stdout_base64 or stderr_base64. compiled is false where the source was refused and no program ran:
-then all else is the compiler's. Exit code 0 if the program exited with 0, else 1.";
+then all else is the compiler's or interpreter's. Exit code 0 if the program exited with 0, else 1.";
 
 pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     let guarded = guard();
@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
         if !outcome.stdout.is_empty() && !outcome.stdout.ends_with(b"\n") && io::stdout().is_terminal() {
             output::log_raw("\n");
         }
-        output::log(&summary(&outcome, compiled));
+        output::log(&summary(&outcome, compiled, program.language));
     }
     let fine = compiled && outcome.termination == Termination::Exited(0);
     Ok(if fine { Status::Fine } else { Status::CheckFailed })
@@ -107,23 +107,15 @@ fn program(args: &Args) -> Result<Program, CliError> {
     Ok(Program { args: args.args.clone(), ..Program::new(language, source) })
 }
 
-fn language(name: &str) -> Result<Language, String> {
-    Language::from_name(name).ok_or_else(|| {
-        let names: Vec<&str> = Language::ALL.into_iter().map(Language::name).collect();
-        format!("the languages are {}", names.join(", "))
-    })
-}
-
 fn language_of(file: &Path) -> Result<Language, CliError> {
-    match file.extension().and_then(|extension| extension.to_str()) {
-        Some("py") => Ok(Language::Python3),
-        Some("cpp" | "cc" | "cxx") => Ok(Language::Cpp17),
-        Some("wasm") => Ok(Language::Wasm),
-        _ => Err(CliError::usage(format!(
-            "cannot tell the language of {} from its name; give --lang python3, cpp17 or wasm",
-            file.display()
-        ))),
-    }
+    let extension = file.extension().and_then(|extension| extension.to_str());
+    extension.and_then(Language::from_extension).ok_or_else(|| {
+        CliError::usage(format!(
+            "cannot tell the language of {} from its name; give --lang {}",
+            file.display(),
+            language_names()
+        ))
+    })
 }
 
 fn read_stdin(path: &Path) -> Result<Vec<u8>, CliError> {
@@ -161,10 +153,15 @@ fn record(outcome: &Outcome, compiled: bool) -> Value {
     Value::Object(record)
 }
 
-fn summary(outcome: &Outcome, compiled: bool) -> String {
-    let who = if compiled { "" } else { "the source was not compiled: the compiler " };
-    // The compiler has limits of its own, which no option sets.
-    let option = |name: &str| if compiled { format!(" ({name})") } else { String::new() };
+fn summary(outcome: &Outcome, compiled: bool, language: Language) -> String {
+    let who = match (compiled, language.is_compiled()) {
+        (true, _) => "",
+        (false, true) => "the source was not compiled: the compiler ",
+        (false, false) => "the source was not compiled: the interpreter ",
+    };
+    // A compiler has limits of its own, which no option sets; an interpreter compiles under the run's.
+    let own = !compiled && language.is_compiled();
+    let option = |name: &str| if own { String::new() } else { format!(" ({name})") };
     let how = match outcome.termination {
         Termination::Exited(code) => format!("exited with code {code}"),
         Termination::Signaled(signal) => format!("ended by signal {signal}"),

@@ -139,7 +139,7 @@ impl Job {
     fn deadline(&self, asked: Option<Duration>, began: Instant) -> Instant {
         let (compile, run) = (self.compile.cpu_time, self.run.cpu_time);
         let patience = asked.unwrap_or(compile + run + CLIENT_SLACK);
-        let compiling = if self.program.language == Language::Cpp17 { compile } else { Duration::ZERO };
+        let compiling = if self.program.language.is_compiled() { compile } else { Duration::ZERO };
         began + patience.saturating_sub(compiling + run + ANSWERING)
     }
 
@@ -160,7 +160,7 @@ impl Job {
     }
 
     fn attempt(&self, sandbox: &Sandbox) -> Result<RunCodeResponse, SandboxError> {
-        let compiled = self.program.language == Language::Cpp17;
+        let compiled = self.program.language.is_compiled();
         let began = Instant::now();
         let (executable, compile) = match sandbox.prepare(&self.program, &self.compile)? {
             Prepared::Ready(executable) => (executable, compiled.then(|| silent_success(began.elapsed()))),
