@@ -1,6 +1,7 @@
 //! What client, spawner and slot-init say to each other: one JSON message per datagram of a SEQPACKET socket,
 //! descriptors beside it. All of these are trusted processes; no byte of a guest travels here.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -187,9 +188,8 @@ pub(crate) const PRODUCT: &str = "main";
 pub(crate) enum Event {
     /// To [`Command::Warm`]: the interpreter waits, or why none does.
     Warm(Result<(), Failure>),
-    /// The guest's process is there; `pid` is its number outside, for /proc; descriptors are stdin to write, stdout
-    /// and stderr to read.
-    Started { pid: i32 },
+    /// The guest's process is there; descriptors are stdin to write, stdout and stderr to read, and the process itself.
+    Started,
     /// A wall could not be finished; nothing of the guest ran.
     Failed(Failure),
     /// The guest and everything it started is gone. A compiled binary is the one descriptor.
@@ -246,15 +246,21 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
+thread_local! {
+    /// Where messages arrive: a fresh buffer of that size for each would cost more than the message.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; MAX_MESSAGE]);
+}
+
 /// Receives a message; `None` when the other side is gone.
 pub(crate) fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
-    let mut buffer = vec![0; MAX_MESSAGE];
-    let (length, fds) = match sys::receive(socket.as_fd(), &mut buffer) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-        other => other?,
-    };
-    if length == 0 {
-        return Ok(None);
-    }
-    Ok(Some((serde_json::from_slice(&buffer[..length])?, fds)))
+    BUFFER.with_borrow_mut(|buffer| {
+        let (length, fds) = match sys::receive(socket.as_fd(), buffer) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            other => other?,
+        };
+        if length == 0 {
+            return Ok(None);
+        }
+        Ok(Some((serde_json::from_slice(&buffer[..length])?, fds)))
+    })
 }

@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -31,7 +31,7 @@ use nix::unistd::{UnlinkatFlags, execve, execveat, pipe2, sethostname, setsid, u
 
 use crate::image;
 use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Product, Run, Stage};
-use crate::sys::{self, Child, Reaped};
+use crate::sys::{self, AnchorStack, Child, Reaped};
 use crate::walls::{credentials, landlock, mounts, rlimits, seccomp, step};
 use crate::zygote::{self, Setting, Start, Zygote};
 
@@ -54,6 +54,7 @@ struct Slot {
     rules: Option<RulesetCreated>,
     filters: seccomp::Filters,
     warm: HashMap<Flavour, Zygote>,
+    anchor_stack: Box<AnchorStack>,
 }
 
 /// What a guest is started with.
@@ -150,8 +151,17 @@ fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
     let may_fork = plan.may_fork || plan.class == Class::Compile;
     let filters = step("seccomp", || seccomp::Filters::compile(may_fork))?;
     let (client, own_pidfd) = step("slot", || Ok((receive_client(socket)?, sys::own_pidfd()?)))?;
-    let warm = HashMap::new();
-    Ok(Slot { plan, client, source_directory, proc, own_pidfd, rules, filters, warm })
+    Ok(Slot {
+        plan,
+        client,
+        source_directory,
+        proc,
+        own_pidfd,
+        rules,
+        filters,
+        warm: HashMap::new(),
+        anchor_stack: AnchorStack::new(),
+    })
 }
 
 /// The socket to the client is the one descriptor of the spawner's second message.
@@ -235,7 +245,7 @@ impl Slot {
         let (report, reporter) = step("pipes", || Ok(pipe2(OFlag::O_CLOEXEC)?))?;
         let entry = step("source", || entry(run, fds, &pipes.guest, reporter))?;
         step("source", || self.fill_box(run, &entry))?;
-        let anchor = step("process namespace", start_anchor)?;
+        let anchor = step("process namespace", || sys::start_anchor(&mut self.anchor_stack))?;
         let started = match run.warm {
             Some(flavour) => self.fork_warm(flavour, run, &anchor, &entry),
             None => self.fork_cold(run, &anchor, &entry),
@@ -250,8 +260,8 @@ impl Slot {
             }
         };
         let [stdin, stdout, stderr] = &pipes.client;
-        let pid = self.number_outside(&guest);
-        let told = self.say(&Event::Started { pid }, &[stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]);
+        let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd(), guest.pidfd.as_fd()];
+        let told = self.say(&Event::Started, &descriptors);
         drop(pipes.client);
         if told.is_ok() {
             self.wait(&guest);
@@ -266,18 +276,6 @@ impl Slot {
             _ => None,
         };
         Ok(Finished { reaped, stage, binary })
-    }
-
-    /// The guest's process number as the host's /proc says it; 0 when it is gone already.
-    fn number_outside(&self, guest: &Child) -> i32 {
-        let path = format!("self/fdinfo/{}", guest.pidfd.as_raw_fd());
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let mut text = String::new();
-        let read = nix::fcntl::openat(&self.proc, path.as_str(), flags, Mode::empty())
-            .map_err(io::Error::from)
-            .and_then(|file| File::from(file).read_to_string(&mut text));
-        let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-        read.ok().and(number).filter(|number| *number > 0).unwrap_or(0)
     }
 
     /// Until the guest ends, or the client says `Kill` or goes away.
@@ -338,7 +336,9 @@ impl Slot {
         anchor: &Child,
         entry: &Entry<'_>,
     ) -> Result<Child, Failure> {
-        let start = Start { rlimits: self.rlimits(run).iter().map(as_numbers).collect(), ..start(run) };
+        let rlimits = rlimits::of(run, self.plan.may_fork, self.beside());
+        let rlimits = step("rlimits", || rlimits::clamp(&rlimits))?;
+        let start = Start { rlimits: rlimits.iter().map(as_numbers).collect(), ..start(run) };
         let mut descriptors: Vec<BorrowedFd<'_>> = entry.pipes.iter().map(AsFd::as_fd).collect();
         descriptors.push(entry.report.as_fd());
         for more in [&entry.values, &entry.compiled, &entry.export] {
@@ -379,9 +379,9 @@ impl Slot {
         Ok(guest)
     }
 
-    /// The limits of a guest. Beside it the slot's user has slot-init, the anchor and the warm interpreters.
-    fn rlimits(&self, run: &Run) -> Vec<(Resource, u64)> {
-        rlimits::of(run, self.plan.class, self.plan.may_fork, 2 + self.warm.len() as u64)
+    /// Processes of the slot's user beside a guest: slot-init, the anchor and the warm interpreters.
+    fn beside(&self) -> u64 {
+        2 + self.warm.len() as u64
     }
 
     /// The guest's own side: the rest of the walls, in order, then exec.
@@ -415,7 +415,10 @@ impl Slot {
         if self.plan.user.is_some() {
             step("oom score", || self.die_first())?;
         }
-        step("rlimits", || rlimits::set(&self.rlimits(run)))?;
+        step("rlimits", || {
+            rlimits::set(&rlimits::lasting(self.plan.class))?;
+            rlimits::set(&rlimits::of(run, self.plan.may_fork, self.beside()))
+        })?;
         step("credentials", || credentials::drop_all(self.plan.user))?;
         if let Some(rules) = &self.rules {
             step("landlock", || landlock::restrict(rules))?;
@@ -572,21 +575,6 @@ fn pipe_ends(path: &str) -> io::Result<(OwnedFd, OwnedFd)> {
 fn pulse_stdin() {
     let [(stdin, _), ..] = mounts::PIPES;
     let _ = open(stdin, OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty());
-}
-
-/// Process 1 of a new pid namespace: holds nothing, waits to be killed. Orphans of the guest come to it, and
-/// since it ignores SIGCHLD they vanish when they end.
-fn start_anchor() -> io::Result<Child> {
-    if let Some(child) = sys::fork(CloneFlags::CLONE_NEWPID)? {
-        return Ok(child);
-    }
-    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-    let _ = sys::close_range(0, u32::MAX);
-    let _ = sys::default_signals();
-    let _ = sys::ignore_children();
-    loop {
-        nix::unistd::pause();
-    }
 }
 
 /// Ends the namespace: the kernel kills and reaps whatever is left in it before the anchor can be reaped.

@@ -48,6 +48,54 @@ pub(crate) fn fork(flags: CloneFlags) -> io::Result<Option<Child>> {
     }
 }
 
+/// Starts process 1 of a new pid namespace: it holds nothing and waits to be killed. Orphans in the namespace come to
+/// it, and since it ignores SIGCHLD they vanish when they end. It borrows the caller's memory (a copy would cost
+/// six times as much), so it is made of plain system calls that cannot fail and set no `errno`; it stands on `stack`
+/// until it is reaped. The caller must be single-threaded.
+pub(crate) fn start_anchor(stack: &mut AnchorStack) -> io::Result<Child> {
+    let flags = libc::CLONE_VM | libc::CLONE_NEWPID | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let mut pidfd: RawFd = -1;
+    // SAFETY: the stack is as long as a process stands on it, for slots keep it and reap before they start the next;
+    // its end is aligned; `stay` touches nothing of the caller's but that stack.
+    let pid = unsafe {
+        let top = stack.0.as_mut_ptr().add(stack.0.len()).cast();
+        libc::clone(stay, top, flags, std::ptr::null_mut(), &raw mut pidfd)
+    };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
+    Ok(Child { pid: Pid::from_raw(pid), pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+}
+
+/// What an anchor stands on.
+#[derive(Debug)]
+#[repr(align(16))]
+pub(crate) struct AnchorStack([u8; 16 << 10]);
+
+impl AnchorStack {
+    pub(crate) fn new() -> Box<AnchorStack> {
+        Box::new(AnchorStack([0; 16 << 10]))
+    }
+}
+
+/// The anchor's life. All signals are blocked first, so that no handler that it has from the caller can run.
+extern "C" fn stay(_: *mut libc::c_void) -> libc::c_int {
+    let all = u64::MAX;
+    // SAFETY: the arguments are numbers, a live mask of the kernel's size, and a zeroed action but for "ignore".
+    unsafe {
+        let block = libc::SIG_SETMASK;
+        libc::syscall(libc::SYS_rt_sigprocmask, block, &raw const all, std::ptr::null::<u64>(), 8);
+        libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
+        let mut ignore: libc::sigaction = std::mem::zeroed();
+        ignore.sa_sigaction = libc::SIG_IGN;
+        libc::sigaction(libc::SIGCHLD, &raw const ignore, std::ptr::null_mut());
+        loop {
+            libc::syscall(libc::SYS_pause);
+        }
+    }
+}
+
 /// Ends the process at once: no atexit, no destructors, no flush.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit does not return and touches no memory of ours.
@@ -113,12 +161,6 @@ pub(crate) fn duplicate_above(fd: BorrowedFd<'_>, least: RawFd) -> io::Result<Ow
     check(copy)?;
     // SAFETY: a fresh descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
-}
-
-/// Closes `first..=last`.
-pub(crate) fn close_range(first: u32, last: u32) -> io::Result<()> {
-    // SAFETY: only called in a child that owns nothing but what it is about to hand to exec.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) as i32 })
 }
 
 /// Marks every descriptor from `first` on close-on-exec.
@@ -354,13 +396,4 @@ pub(crate) fn landlock_version() -> i32 {
         ) as i32
     };
     version.max(0)
-}
-
-/// Children that end leave no zombie.
-pub(crate) fn ignore_children() -> io::Result<()> {
-    // SAFETY: SIG_IGN installs no handler.
-    if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }

@@ -1,19 +1,26 @@
 """The interpreter's side of a run: how a source becomes a program in a process of its own.
 
-Warm (`serve`): started once per slot by exec, imports what programs usually import, and forks a child per run. The
-child finishes the walls and becomes the program. The warm process itself never sees a byte of a guest, nor of what a
-caller says of one, so nothing of a run can be found in the memory of the next: it gets descriptors, and reads
-none of them. It is not the child's parent either (CLONE_PARENT): slot-init reaps, so status and usage are
-first-hand.
+Warm (`serve`): started once per slot by exec, imports what programs usually import, builds the walls that all runs
+have in common, and forks a child per run. The child finishes the walls, compiles the source *behind them* and becomes the
+program. The warm process itself never sees a byte of a guest, nor of what a caller says of one, so nothing of a run can
+be found in the memory of the next: it gets descriptors, and reads none of them. It is not the child's parent either
+(CLONE_PARENT): slot-init reaps, so status and usage are first-hand.
 
 Cold (`once`): the same from the point where the walls stand, for interpreters that cannot be kept warm.
 
+A forked child pays for every page that it is the first to touch, and most of what a run costs is that. So the child
+does little, the warm process does once what children do (`rehearse`) and hands on what it can.
+
 Descriptors of a child: 0, 1, 2 the program's own; 3 the value pipe, in a session; until the program starts also
 4 the report, 5 its compiled code (if it was compiled before), 6 where to write its compiled code (if it was
-not), 7 the landlock rules, 8 the host's /proc; in a cold start 9 what slot-init says of the run. On the report the child writes `w` when the walls stand, `c` when the
-source is compiled, or `!` and a failure of a wall; then it is closed, so nobody else can.
+not), 7 the landlock rules; in a cold start 9 what slot-init says of the run. The warm process has the host's /proc as 8
+until it becomes a guest's equal. On the report the child writes `w` when the walls stand, `c` when the source is
+compiled, or `!` and a failure of a wall; then it is closed, so nobody else can.
 """
 
+import gc
+import marshal
+import os
 import sys
 
 SOURCE = "/box/main.py"
@@ -22,13 +29,8 @@ VALUES, REPORT, CODE, EXPORT, RULES, PROC, RUN = 3, 4, 5, 6, 7, 8, 9
 SOCKET = 15
 
 
-class Failed(Exception):
-    """A wall did not stand: the name of its step, and why."""
-
-
 def serve():
     """Waits for runs. Returns in the child of each, with what the run is."""
-    import gc
     import json
     import socket
     from array import array
@@ -36,14 +38,15 @@ def serve():
     gc.disable()
     channel = socket.socket(fileno=SOCKET)
     plan = json.loads(channel.recv(1 << 18))
-    kernel = Kernel(plan)
     for name in plan["imports"]:
         try:
             __import__(name)
         except ImportError:
             pass
-    loaded_numpy = sys.modules.get("numpy")
-    kernel.small_thread_stacks()
+    kernel = Kernel(plan)
+    numpy = sys.modules.get("numpy")
+    rehearse(numpy)
+    kernel.become_guest()
     gc.collect()
     gc.freeze()
     kernel.filter(plan["base_filters"])
@@ -58,19 +61,31 @@ def serve():
         pid, errno = kernel.fork_into(descriptors[0])
         if pid == 0:
             channel.detach()
-            run = read_run(descriptors[1])
-            run["numpy"] = loaded_numpy
-            enter(run, plan, kernel, descriptors)
+            run = read_run(read_all(descriptors[1]))
+            run["numpy"] = numpy
+            enter(run, kernel, descriptors)
             return run
         for descriptor in descriptors:
             kernel.close(descriptor)
         channel.send(b'{"pid":%d,"errno":%d}' % (pid, errno))
 
 
-def read_run(descriptor):
-    """What slot-init says of a run: a line of numbers, then each argument with a NUL behind it. No JSON: a forked
-    child pays for every page it touches first, and a decoder of many."""
-    head, _, tail = read_all(descriptor).partition(b"\n")
+def rehearse(numpy):
+    """Does what children do before a program's first line, on a text of its own. What the interpreter notes of that
+    (names it looked up, code it made faster) lies then in pages that children share instead of writing their own."""
+    for _ in range(16):
+        run = read_run(b"1 0 0 0 7 64 3 -1\nargument\0")
+        code = marshal.loads(marshal.dumps(compiled(b"x = [int(y) for y in '1 2'.split()]\n")))
+        scope = main_module().__dict__
+        seed(run["seed"], numpy)
+        exec(code, scope)
+    gc.disable()
+
+
+def read_run(text):
+    """What slot-init says of a run: a line of numbers, then each argument with a NUL behind it. A decoder of JSON
+    would touch many pages."""
+    head, _, tail = text.partition(b"\n")
     seed, values, compiled, export, *limits = map(int, head.split())
     return {
         "seed": seed, "values": values, "compiled": compiled, "export": export,
@@ -80,8 +95,6 @@ def read_run(descriptor):
 
 
 def read_all(descriptor):
-    import os
-
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
@@ -92,40 +105,39 @@ class Kernel:
     NEWPID = 0x20000000
     # PARENT | CHILD_SETTID | CHILD_CLEARTID | SIGCHLD
     FORK = 0x8000 | 0x01000000 | 0x00200000 | 17
+    # CAP_SYS_PTRACE and CAP_SYS_ADMIN: to enter the namespace of an anchor, which is not dumpable.
+    ENTERING = 1 << 19 | 1 << 21
 
     def __init__(self, plan):
         import ctypes
-        import os
+        import resource
+        import threading
 
         self.ctypes = ctypes
+        self.user = plan["user"]
         # Holds the interpreter's lock during a call, as forking needs.
         self.library = ctypes.PyDLL(None, use_errno=True)
-        self.library.syscall.restype = ctypes.c_long
-        self.library.syscall.argtypes = [ctypes.c_long] * 6
-        self.close = os.close
-        self.before = ctypes.pythonapi.PyOS_BeforeFork
-        self.after_in_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
-        self.after_in_child = ctypes.pythonapi.PyOS_AfterFork_Child
-        for function in (self.before, self.after_in_parent, self.after_in_child):
-            function.restype, function.argtypes = None, []
-        set_dumpable, set_death_signal, kill = 4, 1, 9
-        self.prctl(set_dumpable, 0)
-        self.prctl(set_death_signal, kill)
+        self.syscall = self.library.syscall
+        self.syscall.restype = ctypes.c_long
+        self.syscall.argtypes = [ctypes.c_long] * 6
+        self.close, self.limit = os.close, resource.setrlimit
+        self.name_thread = getattr(threading.main_thread(), "_set_native_id", int)
         self.home = self.call(self.PIDFD_OPEN, os.getpid(), 0)
         self.thread_id = self.thread_id_address()
+        self.landlock = plan["landlock"]
         self.final = self.program(plan["final_filter"])
+        self.no_capabilities = self.capabilities(0)
+        self.small_thread_stacks()
 
     def call(self, number, *arguments):
         """One call; a negative error number where it failed."""
         padded = arguments + (0,) * (5 - len(arguments))
-        result = self.library.syscall(number, *padded)
+        result = self.syscall(number, *padded)
         return result if result >= 0 else -self.ctypes.get_errno()
 
-    def must(self, number, *arguments):
-        result = self.call(number, *arguments)
-        if result < 0:
-            raise OSError(-result, "system call %d" % number)
-        return result
+    def must(self, number, one=0, two=0, three=0):
+        if self.syscall(number, one, two, three, 0, 0) < 0:
+            raise OSError(self.ctypes.get_errno(), "system call %d" % number)
 
     def prctl(self, option, value):
         return self.call(157, option, value)
@@ -148,6 +160,36 @@ class Kernel:
         except AttributeError:
             pass
 
+    def become_guest(self):
+        """The walls that are the same for all runs, but for those that would keep this process from forking them: the
+        guests' user, directory, umask. Nobody of that user can reach it: guests live in other pid namespaces."""
+        os.umask(0o022)
+        os.chdir("/box")
+        self.score = None
+        if self.user is not None:
+            self.score = os.open("self/oom_score_adj", os.O_RDWR, dir_fd=PROC)
+            self.own_score = os.read(self.score, 16)
+            keep_capabilities = 8
+            self.prctl(keep_capabilities, 1)
+            os.setgroups([])
+            os.setresgid(self.user, self.user, self.user)
+            os.setresuid(self.user, self.user, self.user)
+        os.close(PROC)
+        self.set_capabilities(self.capabilities(self.ENTERING))
+        # A change of user undoes both.
+        set_dumpable, set_death_signal, kill = 4, 1, 9
+        self.prctl(set_dumpable, 0)
+        self.prctl(set_death_signal, kill)
+
+    def capabilities(self, mask):
+        """Arguments of capset: what is permitted and effective; nothing is inherited."""
+        header = (self.ctypes.c_uint32 * 2)(0x20080522, 0)
+        return header, (self.ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)
+
+    def set_capabilities(self, arguments):
+        header, sets = arguments
+        self.must(self.CAPSET, self.ctypes.addressof(header), self.ctypes.addressof(sets))
+
     def program(self, text):
         """A filter in the kernel's form: a count and the address of its instructions, both kept alive."""
         ctypes = self.ctypes
@@ -167,62 +209,44 @@ class Kernel:
         self.must(self.SECCOMP, set_mode_filter, 0, self.ctypes.addressof(program[0]))
 
     def fork_into(self, namespace):
-        """Forks into the pid namespace of that process; its own number for the child, or the error's."""
+        """Forks into the pid namespace of that process; its own number for the child, or the error's.
+
+        The interpreter's own hooks around a fork are left out: they see to other threads, which this process never
+        had, and cost half of what a fork does. `random` is seeded anew in any case."""
         entered = self.call(self.SETNS, namespace, self.NEWPID)
         if entered < 0:
             return -1, -entered
-        self.before()
-        pid = self.call(self.CLONE, self.FORK, 0, 0, self.thread_id)
+        if self.score is not None:
+            os.write(self.score, b"1000")
+        pid = self.syscall(self.CLONE, self.FORK, 0, 0, self.thread_id, 0)
         if pid == 0:
-            self.after_in_child()
             return 0, 0
-        self.after_in_parent()
+        error = self.ctypes.get_errno()
+        if self.score is not None:
+            os.write(self.score, self.own_score)
         self.must(self.SETNS, self.home, self.NEWPID)
-        return (pid, 0) if pid > 0 else (-1, -pid)
-
-    def drop_capabilities(self):
-        header = (self.ctypes.c_uint32 * 2)(0x20080522, 0)
-        sets = (self.ctypes.c_uint32 * 6)()
-        self.must(self.CAPSET, self.ctypes.addressof(header), self.ctypes.addressof(sets))
+        return (pid, 0) if pid > 0 else (-1, error)
 
 
-def enter(run, plan, kernel, descriptors):
+def enter(run, kernel, descriptors):
     """The walls that each run finishes for itself, in order; a failure carries the name of its step."""
-    import os
-    import resource
-
     step = "descriptors"
     try:
         targets = [0, 1, 2, REPORT]
         targets += [VALUES] * run["values"] + [CODE] * run["compiled"] + [EXPORT] * run["export"]
         for descriptor, target in zip(descriptors[2:], targets):
             os.dup2(descriptor, target)
-        kernel.must(kernel.CLOSE_RANGE, PROC + 1, (1 << 32) - 1, 0)
+        kernel.must(kernel.CLOSE_RANGE, RULES + 1, (1 << 32) - 1)
         os.setsid()
-        os.umask(0o022)
-        os.chdir("/box")
-        user = plan["user"]
-        if user is not None:
-            step = "oom score"
-            score = os.open("self/oom_score_adj", os.O_WRONLY, dir_fd=PROC)
-            os.write(score, b"1000")
-            os.close(score)
+        kernel.name_thread()
         step = "rlimits"
         for which, value in run["rlimits"]:
-            hard = resource.getrlimit(which)[1]
-            value = hard if value < 0 else value if hard < 0 else min(value, hard)
-            resource.setrlimit(which, (value, value))
+            kernel.limit(which, (value, value))
         step = "credentials"
-        if user is not None:
-            os.setgroups([])
-            os.setresgid(user, user, user)
-            os.setresuid(user, user, user)
-        kernel.drop_capabilities()
-        set_death_signal, kill = 1, 9
-        kernel.prctl(set_death_signal, kill)
-        if plan["landlock"]:
+        kernel.set_capabilities(kernel.no_capabilities)
+        if kernel.landlock:
             step = "landlock"
-            kernel.must(kernel.LANDLOCK_RESTRICT, RULES, 0)
+            kernel.must(kernel.LANDLOCK_RESTRICT, RULES)
         step = "seccomp"
         kernel.install(kernel.final)
         os.write(REPORT, b"w")
@@ -232,7 +256,6 @@ def enter(run, plan, kernel, descriptors):
 
 def refuse(step, error):
     import json
-    import os
 
     failure = {"step": step, "errno": getattr(error, "errno", None) or 0, "text": str(error)}
     os.write(REPORT, b"!" + json.dumps(failure).encode())
@@ -241,9 +264,6 @@ def refuse(step, error):
 
 def load(run):
     """The program's code: as it was compiled before, or compiled now and passed on if somebody asks for it."""
-    import marshal
-    import os
-
     if run["compiled"]:
         code = marshal.loads(read_all(CODE))
     else:
@@ -251,7 +271,7 @@ def load(run):
         source = read_all(file)
         os.close(file)
         try:
-            code = compile(source, SOURCE, "exec", 0, True)
+            code = compiled(source)
         except BaseException as error:
             sys.excepthook(type(error), error.with_traceback(None), None)
             leave(1)
@@ -264,11 +284,24 @@ def load(run):
     return code
 
 
+def compiled(source):
+    return compile(source, SOURCE, "exec", 0, True)
+
+
 def new_main(run):
     """A fresh `__main__`, and what else a program started by its file finds."""
+    main = main_module()
+    sys.modules["__main__"] = main
+    sys.argv[:] = ["main.py"] + run["args"]
+    sys.orig_argv = [sys.executable, "-s", "-B"] + sys.argv
+    sys.path[0] = "/box"
+    seed(run["seed"], run["numpy"])
+    gc.enable()
+    return main.__dict__
+
+
+def main_module():
     import builtins
-    import gc
-    import random
     from importlib.machinery import SourceFileLoader
 
     main = type(sys)("__main__")
@@ -276,15 +309,16 @@ def new_main(run):
         __annotations__={}, __builtins__=builtins, __cached__=None, __file__=SOURCE,
         __loader__=SourceFileLoader("__main__", SOURCE), __spec__=None,
     )
-    sys.modules["__main__"] = main
-    sys.argv[:] = ["main.py"] + run["args"]
-    sys.orig_argv = [sys.executable, "-s", "-B"] + sys.argv
-    sys.path[0] = "/box"
-    random.seed(run["seed"])
-    if run["numpy"]:
-        run["numpy"].random.seed(run["seed"] & 0xFFFFFFFF)
-    gc.enable()
-    return main.__dict__
+    return main
+
+
+def seed(number, numpy):
+    """What random numbers start from: the same for the same program and input."""
+    import random
+
+    random.seed(number)
+    if numpy:
+        numpy.random.seed(number & 0xFFFFFFFF)
 
 
 def status(error):
@@ -312,8 +346,6 @@ def status(error):
 def leave(code):
     """An interpreter's last steps, but for taking modules apart: threads, exit handlers, buffers."""
     import atexit
-    import os
-    import signal
 
     join_threads = getattr(sys.modules.get("threading"), "_shutdown", int)
     for last in (join_threads, atexit._run_exitfuncs):
@@ -331,6 +363,8 @@ def leave(code):
                 print("Exception ignored in: %r\n%s: %s" % (stream, type(error).__name__, error), file=sys.stderr)
             code = 120
     if code == -2:
+        import signal
+
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
     os._exit(code)
@@ -338,7 +372,7 @@ def leave(code):
 
 def once():
     """A cold start: the walls stand already."""
-    run = read_run(RUN)
+    run = read_run(read_all(RUN))
     run["numpy"] = None
     return run
 

@@ -1,9 +1,9 @@
 //! Warm interpreters, as slot-init holds them: started once by exec, forked for each run. The interpreter's own side,
 //! with the walls its children finish, is `zygote.py`; it also runs a program in an interpreter started cold.
 //!
-//! The interpreter keeps slot-init's rights, for it must enter a run's pid namespace and give its child another
-//! user; it never sees a byte of a guest. It is slot-init's child, and so are its children (`CLONE_PARENT`), which
-//! slot-init alone can reap.
+//! The interpreter has the guests' user already, and of slot-init's rights those two that entering a run's pid
+//! namespace takes; it never sees a byte of a guest. It is slot-init's child, and so are its children
+//! (`CLONE_PARENT`), which slot-init alone can reap.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -18,10 +18,10 @@ use nix::unistd::{execve, pipe2};
 use serde::{Deserialize, Serialize};
 
 use crate::image;
-use crate::protocol::{self, Failure, Flavour};
+use crate::protocol::{self, Class, Failure, Flavour};
 use crate::sys::{self, Child};
 use crate::walls::seccomp::WarmFilters;
-use crate::walls::step;
+use crate::walls::{rlimits, step};
 
 /// The interpreter's side.
 pub(crate) const DRIVER: &str = include_str!("zygote.py");
@@ -239,6 +239,7 @@ fn become_interpreter(setting: &Setting<'_>, socket: &OwnedFd, printed: &OwnedFd
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
     let (_, hard) = getrlimit(Resource::RLIMIT_STACK)?;
     setrlimit(Resource::RLIMIT_STACK, LARGEST_STACK.min(hard), hard)?;
+    rlimits::set(&rlimits::lasting(Class::Run))?;
     let arguments = [setting.program.as_c_str(), c"-s", c"-B", c"-c", &CString::new(DRIVER)?];
     Ok(execve(&setting.program, &arguments, &setting.environment)?)
 }

@@ -4,10 +4,11 @@
 //! that nobody reads nor an input that the guest never reads can block; between events the loop sleeps until the
 //! earliest moment at which a limit could have been passed.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -34,6 +35,11 @@ const MAX_CODE: usize = 16 << 20;
 /// How much is read from a pipe at once.
 const CHUNK: usize = 256 << 10;
 
+thread_local! {
+    /// What a read fills, to be copied from: most reads bring a few bytes, and a fresh buffer would be cleared for each.
+    static CHUNK_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+}
+
 /// A finished run.
 #[derive(Debug)]
 pub(super) struct Done {
@@ -58,8 +64,7 @@ pub(super) struct Material<'a> {
 pub(super) struct Guest {
     lease: Lease,
     limits: Limits,
-    /// Its number in this process's pid namespace, for /proc; 0 when unknown.
-    pid: i32,
+    process: Process,
     stdin: Option<File>,
     stdout: Stream,
     stderr: Stream,
@@ -78,6 +83,36 @@ pub(super) struct Guest {
     /// Without a group: nanoseconds that each process below the guest was seen to run or to wait for a core, also
     /// of those that are gone. A compiler's driver sleeps while its stages work, one after the other.
     below: BTreeMap<i32, u64>,
+}
+
+/// The guest's first process.
+#[derive(Debug)]
+struct Process {
+    pidfd: OwnedFd,
+    /// Its number in this process's pid namespace, for /proc, once somebody asked; 0 when it was gone by then.
+    number: OnceCell<i32>,
+}
+
+impl Process {
+    fn new(pidfd: OwnedFd) -> Process {
+        Process { pidfd, number: OnceCell::new() }
+    }
+
+    fn number(&self) -> i32 {
+        *self.number.get_or_init(|| {
+            let path = format!("/proc/self/fdinfo/{}", self.pidfd.as_raw_fd());
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
+            number.filter(|number| *number > 0).unwrap_or(0)
+        })
+    }
+
+    fn cpu_nanos(&self) -> Option<u64> {
+        // Number 0 would be the clock of this very process.
+        Some(self.number())
+            .filter(|number| *number > 0)
+            .and_then(|number| sys::process_cpu_nanos(number).ok())
+    }
 }
 
 /// A moment, as the clocks of one run show it.
@@ -135,12 +170,12 @@ impl Guest {
         protocol::send(&slot.socket, &Command::Run(run), &fds).map_err(&supervision)?;
         let [values, code] = [values, code].map(|pipe| pipe.map(|(read, _)| read));
         let (event, fds) = next_event(slot.socket.as_fd())?;
-        let pid = match event {
-            Event::Started { pid } => pid,
+        match event {
+            Event::Started => {}
             Event::Failed(failure) => return Err(failed(failure)),
             event => return Err(supervision(io::Error::other(format!("{event:?} out of turn")))),
-        };
-        let Ok([stdin, stdout, stderr]) = <[OwnedFd; 3]>::try_from(fds) else {
+        }
+        let Ok([stdin, stdout, stderr, process]) = <[OwnedFd; 4]>::try_from(fds) else {
             return Err(supervision(io::Error::other("descriptors are missing")));
         };
         let cpu_before = slot.knobs.cpu_nanos().unwrap_or(0);
@@ -149,7 +184,7 @@ impl Guest {
         nonblocking(&stdin).map_err(&supervision)?;
         Ok(Guest {
             limits: limits.clone(),
-            pid,
+            process: Process::new(process),
             stdin: Some(stdin.into()),
             stdout: Stream::new(stdout, cap).map_err(&supervision)?,
             stderr: Stream::new(stderr, cap).map_err(&supervision)?,
@@ -316,8 +351,8 @@ impl Guest {
         let busy = (self.limits.cpu_time - cpu) / parallel.min(self.limits.processes).max(1);
         let mut pause = busy.min(self.limits.wall_time - idle);
         if !self.lease.slot()?.knobs.present() {
-            self.peak_seen = self.peak_seen.max(resident(self.pid));
-            note_below(self.pid, DEEPEST, &mut self.below);
+            self.peak_seen = self.peak_seen.max(resident(self.process.number()));
+            note_below(self.process.number(), DEEPEST, &mut self.below);
             if self.peak_seen > self.limits.memory {
                 self.kill(Termination::MemoryLimit)?;
             }
@@ -383,13 +418,13 @@ impl Guest {
             };
         }
         let group = self.lease.group_cpu().map(|nanos| nanos.saturating_sub(self.cpu_before));
-        Duration::from_nanos(group.or_else(|| sys::process_cpu_nanos(self.pid).ok()).unwrap_or(0))
+        Duration::from_nanos(group.or_else(|| self.process.cpu_nanos()).unwrap_or(0))
     }
 
     /// Time the guest was ready to run and had no core: that of its most delayed living thread, or the time of
     /// all below it where no group counts their CPU time.
     fn delay(&self) -> Duration {
-        Duration::from_nanos(longest_delay(self.pid, DEEPEST).max(self.below.values().sum()))
+        Duration::from_nanos(longest_delay(self.process.number(), DEEPEST).max(self.below.values().sum()))
     }
 
     /// The most memory charged to the run at once, as far as it is known by now.
@@ -510,16 +545,11 @@ impl Stream {
     fn drain(&mut self) -> io::Result<()> {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
         let room = self.cap - self.bytes.len();
-        let mut surplus = [0; 4096];
-        let result = if room == 0 {
-            pipe.read(&mut surplus)
-        } else {
-            let start = self.bytes.len();
-            self.bytes.resize(start + room.min(CHUNK), 0);
-            let result = pipe.read(&mut self.bytes[start..]);
-            self.bytes.truncate(start + result.as_ref().map_or(0, |length| *length));
-            result
-        };
+        let result: io::Result<usize> = CHUNK_BUFFER.with_borrow_mut(|chunk| {
+            let length = pipe.read(chunk)?;
+            self.bytes.extend_from_slice(&chunk[..length.min(room)]);
+            Ok(length)
+        });
         match result {
             Ok(0) => self.pipe = None,
             Ok(_) => {}

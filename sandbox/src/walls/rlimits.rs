@@ -3,7 +3,6 @@
 
 use std::io;
 
-use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use crate::protocol::{Class, Run};
@@ -11,15 +10,20 @@ use crate::protocol::{Class, Run};
 /// Largest file the compiler may write, in bytes.
 const COMPILED_FILE: u64 = 256 << 20;
 
-/// All limits of a guest, soft and hard alike: it can only lower them. `beside` counts the processes of the
-/// slot that share the guest's user.
-pub(crate) fn of(run: &Run, class: Class, may_fork: bool, beside: u64) -> Vec<(Resource, u64)> {
+/// What is the same for every guest of a slot.
+pub(crate) fn lasting(class: Class) -> Vec<(Resource, u64)> {
     let file_size = if class == Class::Compile { COMPILED_FILE } else { 0 };
-    let mut limits = vec![
+    vec![
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, file_size),
         (Resource::RLIMIT_MEMLOCK, 0),
         (Resource::RLIMIT_MSGQUEUE, 0),
+    ]
+}
+
+/// What one run says. `beside` counts the processes of the slot that share the guest's user.
+pub(crate) fn of(run: &Run, may_fork: bool, beside: u64) -> Vec<(Resource, u64)> {
+    let mut limits = vec![
         (Resource::RLIMIT_NOFILE, run.open_files),
         (Resource::RLIMIT_STACK, run.stack),
         (Resource::RLIMIT_AS, run.address_space),
@@ -32,17 +36,17 @@ pub(crate) fn of(run: &Run, class: Class, may_fork: bool, beside: u64) -> Vec<(R
     limits
 }
 
-/// Sets them in the calling process.
-pub(crate) fn set(limits: &[(Resource, u64)]) -> io::Result<()> {
-    limits.iter().try_for_each(|(resource, wanted)| lower(*resource, *wanted))
+/// Each limit, or this process's hard limit where that is lower: raising it is not ours to do.
+pub(crate) fn clamp(limits: &[(Resource, u64)]) -> io::Result<Vec<(Resource, u64)>> {
+    let clamp = |(resource, wanted): &(Resource, u64)| {
+        let wanted = if *wanted == u64::MAX { RLIM_INFINITY } else { *wanted };
+        let (_, hard) = getrlimit(*resource)?;
+        Ok((*resource, wanted.min(hard)))
+    };
+    limits.iter().map(clamp).collect()
 }
 
-/// Both limits to `wanted`, or to the hard limit where that is lower: raising it is not ours to do.
-fn lower(resource: Resource, wanted: u64) -> io::Result<()> {
-    let wanted = if wanted == u64::MAX { RLIM_INFINITY } else { wanted };
-    let (_, hard) = getrlimit(resource)?;
-    match setrlimit(resource, wanted.min(hard), wanted.min(hard)) {
-        Err(Errno::EPERM) if wanted >= hard => Ok(()),
-        other => Ok(other?),
-    }
+/// Sets them in the calling process, soft and hard alike: a guest can only lower them.
+pub(crate) fn set(limits: &[(Resource, u64)]) -> io::Result<()> {
+    clamp(limits)?.into_iter().try_for_each(|(resource, value)| Ok(setrlimit(resource, value, value)?))
 }

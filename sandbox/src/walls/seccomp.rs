@@ -152,9 +152,6 @@ const KILL: &[(c_long, When)] = &[
 /// guest is answered. The interpreter's own filters let these pass; the child's last filter, a short one, does not.
 const UNTIL_THE_GUEST: &[(c_long, Answer)] = &[
     (SYS_setns, Answer::Kill),
-    (SYS_setgroups, Answer::Refuse),
-    (SYS_setresgid, Answer::Refuse),
-    (SYS_setresuid, Answer::Refuse),
     (SYS_capset, Answer::Refuse),
     (SYS_seccomp, Answer::Unknown),
     (SYS_landlock_restrict_self, Answer::Unknown),
