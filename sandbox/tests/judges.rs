@@ -4,10 +4,13 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use assay_sandbox::Termination::{Exited, MemoryLimit};
+use assay_sandbox::Side::{self, Judge as JudgeSide, Solution};
+use assay_sandbox::Termination::{
+    self, CpuTimeLimit, Exited, ForbiddenSyscall, MemoryLimit, OutputLimit, Signaled, WallTimeLimit,
+};
 use assay_sandbox::{
-    Executable, InputFile, Judge, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig,
-    SandboxError,
+    Executable, InputFile, Interaction, Judge, Language, Limits, Outcome, Prepared, Program, Sandbox,
+    SandboxConfig, SandboxError,
 };
 use libtest_mimic::{Arguments, Trial};
 
@@ -21,14 +24,15 @@ fn main() {
     let arguments = Arguments::from_args();
     // Started by the first test that needs it: listing tests starts nothing.
     let shared: Shared = Arc::default();
-    let trials = CHECKS.iter().map(|(name, check)| {
+    let mut trials: Vec<Trial> = TALKS.iter().map(|row| talk_trial(&shared, row)).collect();
+    trials.extend(CHECKS.iter().map(|(name, check)| {
         let shared = Arc::clone(&shared);
         Trial::test(*name, move || {
             check(sandbox(&shared));
             Ok(())
         })
-    });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    }));
+    let conclusion = libtest_mimic::run(&arguments, trials);
     drop(shared);
     conclusion.exit();
 }
@@ -49,10 +53,17 @@ const CHECKS: &[(&str, Check)] = &[
     ("files_are_not_the_programs_memory", files_are_not_charged),
     ("what_cannot_be_shown_is_refused", files_refused),
     ("random_numbers_repeat_for_the_same_files", checkers_repeat),
+    ("guess_the_number", guess_the_number),
+    ("a_transcript_is_what_was_said", transcripts),
+    ("a_transcript_is_cut_where_it_was_asked_to", transcripts_cut),
+    ("ten_thousand_round_trips", round_trips),
+    ("a_solution_sees_nothing_of_the_judges", secrets),
+    ("interactive_runs_share_few_slots", few_slots),
+    ("what_cannot_take_part_is_refused", interactions_refused),
     ("runs_of_all_kinds_share_one_slot_of_each", one_slot_of_each),
 ];
 
-fn prepare(sandbox: &Sandbox, language: Language, source: &str) -> Executable {
+fn prepare(sandbox: &Sandbox, language: Language, source: impl Into<Vec<u8>>) -> Executable {
     match sandbox.prepare(&Program::new(language, source), &Limits::COMPILE).expect("prepare") {
         Prepared::Ready(executable) => executable,
         Prepared::Refused(outcome) => panic!("refused: {}", text(&outcome.stderr)),
@@ -280,7 +291,7 @@ fn one_slot_of_each(_: &Sandbox) {
                         0 => sandbox.run(script, b"", &Limits::DEFAULT).expect("run"),
                         1 => check(sandbox, script, &[], &[file("a", b"1")]),
                         _ => {
-                            prepare(sandbox, Cpp17, &format!("int main() {{ return {round}; }}"));
+                            prepare(sandbox, Cpp17, format!("int main() {{ return {round}; }}"));
                             continue;
                         }
                     };
@@ -289,4 +300,369 @@ fn one_slot_of_each(_: &Sandbox) {
             });
         }
     });
+}
+
+/// Two programs, what changes in their limits, how they end and who of them first.
+struct Talk {
+    name: &'static str,
+    solution: (Language, &'static str),
+    judge: (Language, &'static str),
+    /// The solution's and the judge's.
+    limits: fn(&mut Limits, &mut Limits),
+    solution_ends: Termination,
+    judge_ends: Termination,
+    /// `None` where both end at the same moment, each for reasons of its own.
+    first: Option<Side>,
+}
+
+/// For each side what is the same in many of these.
+const PRELUDE: &str = "
+import os, sys, time
+def say(*words): print(*words, flush=True)
+def hear(): return sys.stdin.readline()
+def write(data):
+    while data: data = data[os.write(1, data):]
+def read_all():
+    pieces = []
+    while piece := os.read(0, 1 << 16): pieces.append(piece)
+    return b''.join(pieces)
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end: pass
+";
+
+/// A judge that waits for the end of its input, and says that it came.
+const WAITS: &str = "sys.exit(9 if hear() == '' else 8)";
+
+fn brief(limits: &mut Limits, judge: &mut Limits) {
+    limits.wall_time = Duration::from_millis(400);
+    judge.wall_time = Duration::from_millis(400);
+}
+
+fn usual(_: &mut Limits, _: &mut Limits) {}
+
+#[rustfmt::skip]
+const TALKS: &[Talk] = &[
+    Talk { name: "judge_ends_first", solution: (Python3, "say('1'); sys.exit(6 if hear() == '' else 7)"),
+        judge: (Python3, "sys.exit(5 if hear() == '1\\n' else 4)"), limits: usual,
+        solution_ends: Exited(6), judge_ends: Exited(5), first: Some(JudgeSide) },
+    Talk { name: "solution_ends_first", solution: (Python3, "say('1'); sys.exit(3)"),
+        judge: (Python3, "sys.exit(5 if (hear(), hear()) == ('1\\n', '') else 4)"), limits: usual,
+        solution_ends: Exited(3), judge_ends: Exited(5), first: Some(Solution) },
+    Talk { name: "an_unflushed_answer_comes_at_the_end", solution: (Python3, "print('1')"),
+        judge: (Python3, "sys.exit(5 if (hear(), hear()) == ('1\\n', '') else 4)"), limits: usual,
+        solution_ends: Exited(0), judge_ends: Exited(5), first: Some(Solution) },
+    Talk { name: "last_words_arrive", solution: (Python3, "sys.exit(0 if len(read_all()) == 5 << 20 else 1)"),
+        judge: (Python3, "write(b'x' * (5 << 20))"), limits: usual,
+        solution_ends: Exited(0), judge_ends: Exited(0), first: Some(JudgeSide) },
+
+    // The two of a deadlock are not told apart: the solution is ended, the judge gets its say.
+    Talk { name: "both_wait", solution: (Python3, "hear()"), judge: (Python3, WAITS), limits: brief,
+        solution_ends: WallTimeLimit, judge_ends: Exited(9), first: Some(Solution) },
+    Talk { name: "both_wait_native", solution: (Cpp17, "#include <cstdio>\nint main() { return getchar() == EOF ? 0 : 1; }"),
+        judge: (Cpp17, "#include <cstdio>\nint main() { return getchar() == EOF ? 9 : 8; }"),
+        // The smaller the CPU limit, the more often the clocks are looked at.
+        limits: |solution, judge| { brief(solution, judge); judge.cpu_time = Duration::from_millis(20); },
+        solution_ends: WallTimeLimit, judge_ends: Exited(9), first: Some(Solution) },
+    Talk { name: "an_answer_is_not_flushed", solution: (Python3, "print(hear()); hear()"),
+        judge: (Python3, "say('1'); sys.exit(9 if hear() == '' else 8)"), limits: brief,
+        solution_ends: WallTimeLimit, judge_ends: Exited(9), first: Some(Solution) },
+    Talk { name: "solution_sleeps", solution: (Python3, "time.sleep(60)"), judge: (Python3, WAITS), limits: brief,
+        solution_ends: WallTimeLimit, judge_ends: Exited(9), first: Some(Solution) },
+    Talk { name: "judge_sleeps_over_its_own_limit", solution: (Python3, "sys.exit(4 if hear() == '' else 3)"),
+        judge: (Python3, "time.sleep(60)"), limits: |_, judge| judge.wall_time = Duration::from_millis(400),
+        solution_ends: Exited(4), judge_ends: WallTimeLimit, first: Some(JudgeSide) },
+    Talk { name: "judge_sleeps_on_after_the_solutions_end", solution: (Python3, ""),
+        judge: (Python3, "hear(); time.sleep(60)"), limits: brief,
+        solution_ends: Exited(0), judge_ends: WallTimeLimit, first: Some(Solution) },
+    Talk { name: "judge_has_its_idle_time_anew", solution: (Python3, "time.sleep(60)"),
+        judge: (Python3, "hear(); time.sleep(0.3); sys.exit(9)"), limits: brief,
+        solution_ends: WallTimeLimit, judge_ends: Exited(9), first: Some(Solution) },
+
+    // Who computes keeps nobody idle.
+    Talk { name: "a_slow_judge_is_waited_for", solution: (Python3, "sys.exit(0 if hear() == '1\\n' else 1)"),
+        judge: (Python3, "burn(1.2); say('1')"), limits: brief,
+        solution_ends: Exited(0), judge_ends: Exited(0), first: None },
+    Talk { name: "a_slow_solution_is_waited_for", solution: (Python3, "burn(1.2); say('1')"),
+        judge: (Python3, "sys.exit(0 if hear() == '1\\n' else 1)"), limits: brief,
+        solution_ends: Exited(0), judge_ends: Exited(0), first: None },
+
+    Talk { name: "solution_floods", solution: (Python3, "while True: print('x' * 9999)"),
+        judge: (Python3, "hear(); hear(); time.sleep(0.2); sys.exit(9 if len(read_all()) < 1 << 20 else 8)"),
+        limits: |solution, _| solution.output = 1 << 20,
+        solution_ends: OutputLimit, judge_ends: Exited(9), first: Some(Solution) },
+    Talk { name: "judge_floods_one_that_is_gone", solution: (Python3, "hear()"),
+        judge: (Python3, "while True: print('x' * 9999)"), limits: |_, judge| judge.output = 4 << 20,
+        solution_ends: Exited(0), judge_ends: OutputLimit, first: Some(Solution) },
+    Talk { name: "solution_floods_its_stderr", solution: (Python3, "while True: sys.stderr.write('x' * 9999)"),
+        judge: (Python3, WAITS), limits: |solution, _| solution.output = 1 << 20,
+        solution_ends: OutputLimit, judge_ends: Exited(9), first: Some(Solution) },
+
+    Talk { name: "solution_crashes", solution: (Cpp17, "int main() { volatile int *p = 0; *p = 1; }"),
+        judge: (Python3, WAITS), limits: usual,
+        solution_ends: Signaled(11), judge_ends: Exited(9), first: Some(Solution) },
+    Talk { name: "judge_crashes", solution: (Python3, "sys.exit(4 if hear() == '' else 3)"),
+        judge: (Python3, "os.abort()"), limits: usual,
+        solution_ends: Exited(4), judge_ends: Signaled(6), first: Some(JudgeSide) },
+    Talk { name: "solution_computes_for_ever", solution: (Python3, "while True: pass"), judge: (Python3, WAITS),
+        limits: |solution, _| solution.cpu_time = Duration::from_millis(300),
+        solution_ends: CpuTimeLimit, judge_ends: Exited(9), first: Some(Solution) },
+    Talk { name: "judge_computes_for_ever", solution: (Python3, "sys.exit(4 if hear() == '' else 3)"),
+        judge: (Python3, "while True: pass"), limits: |_, judge| judge.cpu_time = Duration::from_millis(300),
+        solution_ends: Exited(4), judge_ends: CpuTimeLimit, first: Some(JudgeSide) },
+    Talk { name: "solution_takes_all_memory", solution: (Python3, "x = []\nwhile True: x.append(b'x' * (1 << 26))"),
+        judge: (Python3, WAITS), limits: usual,
+        solution_ends: MemoryLimit, judge_ends: Exited(9), first: Some(Solution) },
+    Talk { name: "solution_does_what_is_forbidden",
+        solution: (Python3, "import ctypes; ctypes.CDLL(None).syscall(101, 0, 0, 0, 0)"), judge: (Python3, WAITS),
+        limits: usual, solution_ends: ForbiddenSyscall, judge_ends: Exited(9), first: Some(Solution) },
+
+    // Over plain pipes each would wait for the other to read.
+    Talk { name: "huge_messages_both_ways_at_once",
+        solution: (Python3, "write(b'x' * (9 << 20)); os.close(1); sys.exit(0 if len(read_all()) == 9 << 20 else 1)"),
+        judge: (Python3, "write(b'y' * (9 << 20)); os.close(1); sys.exit(0 if len(read_all()) == 9 << 20 else 1)"),
+        limits: usual, solution_ends: Exited(0), judge_ends: Exited(0), first: None },
+    Talk { name: "stdout_closed_and_still_reading",
+        solution: (Python3, "say('1'); os.close(1); sys.exit(0 if (hear(), hear()) == ('2\\n', '') else 1)"),
+        judge: (Python3, "assert (hear(), hear()) == ('1\\n', ''); say('2')"), limits: usual,
+        solution_ends: Exited(0), judge_ends: Exited(0), first: None },
+    // No SIGPIPE: else luck would decide whether these end well.
+    Talk { name: "what_one_that_is_gone_does_not_read_is_dropped",
+        solution: (Python3, "assert hear() == ''; write(b'x' * (2 << 20)); sys.exit(7)"), judge: (Python3, "sys.exit(5)"),
+        limits: usual, solution_ends: Exited(7), judge_ends: Exited(5), first: Some(JudgeSide) },
+    Talk { name: "what_one_that_closed_its_input_does_not_read_is_dropped",
+        solution: (Python3, "hear(); write(b'x' * (2 << 20)); say(''); sys.exit(7 if hear() == '2\\n' else 8)"),
+        judge: (Python3, "os.close(0); say('1'); time.sleep(0.3); say('2'); sys.exit(5)"),
+        limits: usual, solution_ends: Exited(7), judge_ends: Exited(5), first: None },
+    Talk { name: "a_source_that_is_refused", solution: (Python3, "print(1"), judge: (Python3, WAITS), limits: usual,
+        solution_ends: Exited(1), judge_ends: Exited(9), first: Some(Solution) },
+];
+
+fn talk_trial(shared: &Shared, row: &'static Talk) -> Trial {
+    let shared = Arc::clone(shared);
+    Trial::test(row.name, move || {
+        let sandbox = sandbox(&shared);
+        let [solution, judge] = [row.solution, row.judge].map(|(language, source)| {
+            let prelude = if language == Python3 { PRELUDE } else { "" };
+            prepare(sandbox, language, format!("{prelude}{source}"))
+        });
+        let (mut limits, mut judge_limits) = (Limits::DEFAULT, Limits::DEFAULT);
+        (row.limits)(&mut limits, &mut judge_limits);
+        let judge = Judge { executable: &judge, args: &[], files: &[], limits: &judge_limits };
+        let talk = sandbox.interact(&solution, &limits, &judge, 0).expect("interact");
+        let first = row.first.and(Some(talk.first));
+        let found = (talk.solution.termination, talk.judge.termination, first);
+        if found == (row.solution_ends, row.judge_ends, row.first) {
+            return Ok(());
+        }
+        Err(format!("{found:?}: {} {}", text(&talk.solution.stderr), text(&talk.judge.stderr)).into())
+    })
+}
+
+fn interact(
+    sandbox: &Sandbox,
+    solution: &Executable,
+    judge: &Executable,
+    files: &[InputFile<'_>],
+    transcript: usize,
+) -> Interaction {
+    let judge = Judge { executable: judge, args: &["secret"], files, limits: &Limits::DEFAULT };
+    sandbox.interact(solution, &Limits::DEFAULT, &judge, transcript).expect("interact")
+}
+
+const GUESS_PYTHON: &str = "
+low, high = 1, 1000
+while True:
+    guess = (low + high) // 2
+    print(guess, flush=True)
+    match input():
+        case '=': break
+        case '<': high = guess - 1
+        case '>': low = guess + 1
+";
+const GUESS_CPP: &str = r#"
+#include <iostream>
+#include <string>
+int main() {
+    int low = 1, high = 1000;
+    for (std::string answer; answer != "=";) {
+        int guess = (low + high) / 2;
+        std::cout << guess << std::endl;
+        if (!(std::cin >> answer)) return 1;
+        if (answer == "<") high = guess - 1; else low = guess + 1;
+    }
+}"#;
+const HOST_PYTHON: &str = "
+import sys
+secret = int(open(sys.argv[1]).read())
+for _ in range(10):
+    guess = int(input())
+    print('=' if guess == secret else '<' if secret < guess else '>', flush=True)
+    if guess == secret: sys.exit(0)
+print('too many', file=sys.stderr)
+sys.exit(1)
+";
+const HOST_CPP: &str = r#"
+#include <fstream>
+#include <iostream>
+int main(int, char **argv) {
+    int secret, guess;
+    if (!(std::ifstream(argv[1]) >> secret)) return 3;
+    for (int round = 0; round < 10 && std::cin >> guess; round++) {
+        std::cout << (guess == secret ? "=" : secret < guess ? "<" : ">") << std::endl;
+        if (guess == secret) return 0;
+    }
+    std::cerr << "too many\n";
+    return 1;
+}"#;
+
+fn guess_the_number(sandbox: &Sandbox) {
+    let one_by_one =
+        "for guess in range(1, 1000):\n    print(guess, flush=True)\n    if input() == '=': break";
+    let hosts = [(Python3, HOST_PYTHON), (Cpp17, HOST_CPP)].map(|(l, source)| prepare(sandbox, l, source));
+    let [python, cpp, slow] = [(Python3, GUESS_PYTHON), (Cpp17, GUESS_CPP), (Python3, one_by_one)]
+        .map(|(language, source)| prepare(sandbox, language, source));
+    for host in &hosts {
+        for guesser in [&python, &cpp] {
+            for secret in ["1", "500", "777", "1000"] {
+                let talk = interact(sandbox, guesser, host, &[file("secret", secret.as_bytes())], 0);
+                let ends = (talk.solution.termination, talk.judge.termination);
+                assert_eq!(ends, (Exited(0), Exited(0)), "{secret}: {}", text(&talk.judge.stderr));
+            }
+        }
+        let talk = interact(sandbox, &slow, host, &[file("secret", b"777")], 0);
+        assert_eq!((talk.judge.termination, text(&talk.judge.stderr).as_str()), (Exited(1), "too many\n"));
+        // It was waiting for an answer that did not come.
+        assert_eq!((talk.solution.termination, talk.first), (Exited(1), JudgeSide));
+    }
+}
+
+fn transcripts(sandbox: &Sandbox) {
+    let (guesser, host) = (prepare(sandbox, Cpp17, GUESS_CPP), prepare(sandbox, Python3, HOST_PYTHON));
+    let talk = interact(sandbox, &guesser, &host, &[file("secret", b"625")], 1 << 16);
+    let said: Vec<(Side, String)> =
+        talk.transcript.messages.iter().map(|message| (message.from, text(&message.bytes))).collect();
+    let expected: Vec<(Side, String)> = [("500", ">"), ("750", "<"), ("625", "=")]
+        .into_iter()
+        .flat_map(|(guess, answer)| [(Solution, format!("{guess}\n")), (JudgeSide, format!("{answer}\n"))])
+        .collect();
+    assert_eq!((said, talk.transcript.cut), (expected, false));
+    assert!(talk.solution.stdout.is_empty() && talk.judge.stdout.is_empty());
+}
+
+fn transcripts_cut(sandbox: &Sandbox) {
+    let solution = prepare(sandbox, Python3, "print('x' * 200_000)");
+    let judge = prepare(sandbox, Python3, "import sys; sys.stdin.read()");
+    for (room, cut) in [(0, true), (7, true), (200_000, true), (200_001, false)] {
+        let transcript = interact(sandbox, &solution, &judge, &[], room).transcript;
+        let kept: usize = transcript.messages.iter().map(|message| message.bytes.len()).sum();
+        assert_eq!((kept, transcript.cut), (room, cut));
+    }
+}
+
+/// That many small messages cost little, and little of it is idle time. Prints what a round trip takes.
+fn round_trips(sandbox: &Sandbox) {
+    const TRIPS: u32 = 10_000;
+    let python = "import sys\nfor _ in range(10_000): print(1, flush=True); sys.stdin.readline()";
+    let python_judge = "import sys\nfor line in sys.stdin: print(2, flush=True)";
+    let cpp = "#include <cstdio>\nint main() { for (int i = 0, x; i < 10000; i++) { puts(\"1\"); fflush(stdout); if (scanf(\"%d\", &x) != 1) return 1; } }";
+    let cpp_judge = "#include <cstdio>\nint main() { int x; while (scanf(\"%d\", &x) == 1) { puts(\"2\"); fflush(stdout); } }";
+    for (language, solution, judge) in [(Python3, python, python_judge), (Cpp17, cpp, cpp_judge)] {
+        let (solution, judge) = (prepare(sandbox, language, solution), prepare(sandbox, language, judge));
+        let limits = Limits { cpu_time: Duration::from_secs(10), ..Limits::DEFAULT };
+        let judge = Judge { executable: &judge, args: &[], files: &[], limits: &limits };
+        let talk = sandbox.interact(&solution, &limits, &judge, 1 << 20).expect("interact");
+        assert_eq!((talk.solution.termination, talk.judge.termination), (Exited(0), Exited(0)));
+        assert_eq!(talk.transcript.messages.len() as u32, 2 * TRIPS);
+        let (solution, judge) = (talk.solution.usage, talk.judge.usage);
+        println!(
+            "{}: a round trip takes {:?}, CPU {:?} and {:?}",
+            language.name(),
+            solution.wall_time / TRIPS,
+            solution.cpu_time / TRIPS,
+            judge.cpu_time / TRIPS
+        );
+    }
+}
+
+/// The judge waits for the solution's report, so its files are there while the solution looks for them.
+fn secrets(_: &Sandbox) {
+    let sandbox =
+        &Sandbox::start(&SandboxConfig { slots: 1, ..SandboxConfig::default() }).expect("a sandbox");
+    let search = "
+import os, sys
+found = []
+for directory in ['/box', '/tmp', '/dev', '/dev/fd', '/dev/shm', '/proc', '/proc/self', '/proc/1', '/']:
+    try: found += [name for name in os.listdir(directory) if 'secret' in name]
+    except OSError: pass
+for name in ['secret', '/box/secret', '/proc/1/cwd/secret', '/proc/2/cwd/secret', '/proc/self/cwd/secret']:
+    if os.path.exists(name): found.append(name)
+for number in range(3, 64):
+    try: found.append(os.read(number, 9))
+    except OSError: pass
+print(sorted(os.listdir('/box')), sys.argv, found, flush=True)
+";
+    let judge = "
+import os, sys
+print(open('/box/secret').read(), sorted(os.listdir('/box')), file=sys.stderr)
+print(input(), file=sys.stderr)
+";
+    let (search, judge) = (prepare(sandbox, Python3, search), prepare(sandbox, Python3, judge));
+    for _ in 0..2 {
+        let talk = interact(sandbox, &search, &judge, &[file("secret", b"1234")], 0);
+        let seen = "1234 ['main.py', 'secret']\n['main.py'] ['main.py'] []\n";
+        assert_eq!(text(&talk.judge.stderr), seen, "{}", text(&talk.solution.stderr));
+        let alone = sandbox.run(&search, b"", &Limits::DEFAULT).expect("run");
+        assert_eq!(text(&alone.stdout), "['main.py'] ['main.py'] []\n");
+        let checker = check(sandbox, &search, &[], &[]);
+        assert_eq!(text(&checker.stdout), "['main.py'] ['main.py'] []\n", "the slot that had the files");
+    }
+}
+
+/// Each takes two slots; there are as many for judges as for solutions, so nobody waits for ever with one in hand.
+fn few_slots(_: &Sandbox) {
+    for slots in [1, 2] {
+        let sandbox =
+            &Sandbox::start(&SandboxConfig { slots, ..SandboxConfig::default() }).expect("a sandbox");
+        let (guesser, host) =
+            (&prepare(sandbox, Python3, GUESS_PYTHON), &prepare(sandbox, Python3, HOST_PYTHON));
+        std::thread::scope(|scope| {
+            for worker in 0..4u32 {
+                scope.spawn(move || {
+                    for round in 0..5 {
+                        let secret = (worker * 200 + round * 31 + 1).to_string();
+                        let files = [file("secret", secret.as_bytes())];
+                        let talk = interact(sandbox, guesser, host, &files, 0);
+                        let ends = (talk.solution.termination, talk.judge.termination);
+                        assert_eq!(ends, (Exited(0), Exited(0)), "{}", text(&talk.judge.stderr));
+                        check(sandbox, guesser, &[], &[]);
+                        sandbox.run(guesser, b"=\n", &Limits::DEFAULT).expect("run");
+                    }
+                });
+            }
+        });
+    }
+}
+
+fn interactions_refused(sandbox: &Sandbox) {
+    let script = prepare(sandbox, Python3, "pass");
+    // (module (func (export "_start")))
+    let smallest: &[u8] =
+        b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+    let module = prepare(sandbox, Language::Wasm, smallest);
+    let none: &[InputFile<'_>] = &[];
+    let judge = Judge { executable: &script, args: &[], files: none, limits: &Limits::DEFAULT };
+    let absurd = Limits { processes: 0, ..Limits::DEFAULT };
+    for (solution, limits, judge, part) in [
+        (&script, &Limits::DEFAULT, Judge { files: &[file("a/b", b"")], ..judge }, "name"),
+        (&script, &absurd, judge, "processes"),
+        (&script, &Limits::DEFAULT, Judge { limits: &absurd, ..judge }, "processes"),
+        (&script, &Limits::DEFAULT, Judge { executable: &module, ..judge }, "WebAssembly"),
+        (&module, &Limits::DEFAULT, judge, "WebAssembly"),
+    ] {
+        match sandbox.interact(solution, limits, &judge, 0) {
+            Err(SandboxError::Invalid(text)) => assert!(text.contains(part), "{text}"),
+            other => panic!("{part}: {other:?}"),
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,9 @@ pub(super) struct Guest {
     before: Counters,
     cpu_before: u64,
     started: Instant,
-    /// Where this budget of CPU and idle time began: the start, or the present exchange's.
+    /// CPU time when the present budget of it began: none, or what was used before the present exchange.
+    cpu_mark: Duration,
+    /// Where the present budget of idle time began: the start, the present exchange's, or later.
     mark: Mark,
     /// Why we ended it, when we did.
     ended_by_us: Option<(Termination, Instant)>,
@@ -141,6 +144,8 @@ struct End {
 pub(super) struct Stream {
     pipe: Option<File>,
     pub(super) bytes: Vec<u8>,
+    /// Bytes that came and were not kept, for they went elsewhere.
+    passed: usize,
     /// One byte more than may come is kept, to know that more came.
     cap: usize,
 }
@@ -196,6 +201,7 @@ impl Guest {
             before,
             cpu_before,
             started,
+            cpu_mark: Duration::ZERO,
             mark: Mark { wall: started, cpu: Duration::ZERO, delay: Duration::ZERO },
             ended_by_us: None,
             end: None,
@@ -213,13 +219,25 @@ impl Guest {
 
     /// Starts a new budget of CPU and idle time.
     pub(super) fn renew(&mut self) {
+        self.renew_idle();
+        self.cpu_mark = self.mark.cpu;
+    }
+
+    /// Starts a new budget of idle time.
+    pub(super) fn renew_idle(&mut self) {
         self.mark = Mark { wall: Instant::now(), cpu: self.cpu(), delay: self.delay() };
+    }
+
+    /// CPU time since the idle time's budget began; if asked to be thorough, the wait for a core too.
+    pub(super) fn busy(&self, thorough: bool) -> Duration {
+        let delay = if thorough { self.delay().saturating_sub(self.mark.delay) } else { Duration::ZERO };
+        self.cpu().saturating_sub(self.mark.cpu) + delay
     }
 
     /// CPU and wall time since the present budget began, and the peak so far.
     pub(super) fn spent(&self) -> Usage {
         Usage {
-            cpu_time: self.cpu().saturating_sub(self.mark.cpu),
+            cpu_time: self.cpu().saturating_sub(self.cpu_mark),
             wall_time: self.mark.wall.elapsed(),
             peak_memory: self.peak(),
         }
@@ -273,11 +291,11 @@ impl Guest {
             if input.is_empty() && self.values.is_none() {
                 self.stdin = None;
             }
-            if enough(self) || (self.end.is_some() && self.drained()) {
+            if enough(self) || self.over() {
                 return Ok(());
             }
             if self.end.is_none() && Instant::now() >= look {
-                look = self.watch()?;
+                look = self.watch(&|_| Duration::ZERO)?;
             }
             let ready = self.wait(!input.is_empty(), look).map_err(&supervision)?;
             if ready.event {
@@ -286,47 +304,71 @@ impl Guest {
             if ready.stdin {
                 input = self.feed(input);
             }
-            let more = self.values.iter_mut().chain(&mut self.code);
-            for stream in [&mut self.stdout, &mut self.stderr].into_iter().chain(more) {
-                stream.drain().map_err(&supervision)?;
+            if ready.stdout {
+                self.stdout.drain().map_err(&supervision)?;
             }
-            if self.stdout.overflown() || self.stderr.overflown() {
-                self.kill(Termination::OutputLimit)?;
+            if ready.rest {
+                self.drain_rest()?;
             }
+            self.check_output()?;
+        }
+    }
+
+    /// Reads what is there on all pipes but stdout.
+    pub(super) fn drain_rest(&mut self) -> Result<(), SandboxError> {
+        let more = self.values.iter_mut().chain(&mut self.code);
+        [&mut self.stderr]
+            .into_iter()
+            .chain(more)
+            .try_for_each(Stream::drain)
+            .map_err(step_error("supervision"))
+    }
+
+    /// Reads what is there on stdout without keeping it. Returns how many bytes came within the limit.
+    pub(super) fn pass(&mut self, buffer: &mut [u8]) -> Result<usize, SandboxError> {
+        self.stdout.pass(buffer).map_err(step_error("supervision"))
+    }
+
+    /// Ends the guest if it has written too much.
+    pub(super) fn check_output(&mut self) -> Result<(), SandboxError> {
+        if self.stdout.overflown() || self.stderr.overflown() {
+            self.kill(Termination::OutputLimit)
+        } else {
+            Ok(())
         }
     }
 
     /// Sleeps until something can be read or written, or it is time to look at the clocks.
     fn wait(&self, feeding: bool, look: Instant) -> io::Result<Ready> {
-        let mut fds = Vec::with_capacity(5);
-        let event = self.lease.socket().filter(|_| self.end.is_none()).map(|fd| {
-            fds.push(PollFd::new(fd, PollFlags::POLLIN));
-            fds.len() - 1
-        });
-        let stdin = self.stdin.as_ref().filter(|_| feeding).map(|pipe| {
-            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
-            fds.len() - 1
-        });
-        for stream in self.streams() {
-            fds.extend(stream.pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
-        }
-        let timeout = look.saturating_duration_since(Instant::now());
-        let timeout = if self.end.is_some() { SLOT_PATIENCE } else { timeout };
-        // Rounded up: a sleep of 0 ms would spin until the moment comes.
-        let millis = timeout.as_micros().div_ceil(1000).min(60_000) as u16;
-        match poll(&mut fds, PollTimeout::from(millis)) {
-            Ok(0) if self.end.is_some() => {
-                return Err(io::Error::other("a pipe stays open though every process of the guest is gone"));
-            }
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let is_ready = |index: Option<usize>| index.is_some_and(|index| fds[index].any() == Some(true));
-        Ok(Ready { event: is_ready(event), stdin: is_ready(stdin) })
+        let mut fds = Vec::with_capacity(6);
+        let places = self.enlist(feeding, &mut fds);
+        sleep(&mut fds, self.end.is_none().then_some(look))?;
+        Ok(places.ready(&fds))
     }
 
-    /// Looks at the clocks; ends what is over a limit. Returns when to look again.
-    fn watch(&mut self) -> Result<Instant, SandboxError> {
+    /// Adds what this guest waits for to the list of a `poll`.
+    pub(super) fn enlist<'a>(&'a self, feeding: bool, fds: &mut Vec<PollFd<'a>>) -> Places {
+        let mut add = |fd: Option<BorrowedFd<'a>>, flags| {
+            fd.map(|fd| {
+                fds.push(PollFd::new(fd, flags));
+                fds.len() - 1
+            })
+        };
+        let stdin = self.stdin.as_ref().filter(|_| feeding);
+        let places = Places {
+            event: add(self.lease.socket().filter(|_| self.end.is_none()), PollFlags::POLLIN),
+            stdin: add(stdin.map(AsFd::as_fd), PollFlags::POLLOUT),
+            stdout: add(self.stdout.fd(), PollFlags::POLLIN),
+            rest: 0..0,
+        };
+        let first = fds.len();
+        fds.extend(self.rest().filter_map(Stream::fd).map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        Places { rest: first..fds.len(), ..places }
+    }
+
+    /// Looks at the clocks; ends what is over a limit. Returns when to look again. `excuse` is time since the idle
+    /// time's budget began in which the guest need not have been busy; the thorough answer takes longer.
+    pub(super) fn watch(&mut self, excuse: &dyn Fn(bool) -> Duration) -> Result<Instant, SandboxError> {
         let now = Instant::now();
         if let Some((_, since)) = self.ended_by_us {
             if since.elapsed() > SLOT_PATIENCE {
@@ -334,22 +376,24 @@ impl Guest {
             }
             return Ok(now + Duration::from_millis(100));
         }
-        let cpu = self.cpu().saturating_sub(self.mark.cpu);
+        let cpu = self.cpu().saturating_sub(self.cpu_mark);
         if cpu > self.limits.cpu_time {
             self.kill(Termination::CpuTimeLimit)?;
             return Ok(now);
         }
-        let mut idle = self.mark.wall.elapsed().saturating_sub(cpu);
-        if idle > self.limits.wall_time {
-            idle = idle.saturating_sub(self.delay().saturating_sub(self.mark.delay));
+        let wall = self.mark.wall.elapsed();
+        let idle = |thorough| wall.saturating_sub(excuse(thorough)).saturating_sub(self.busy(thorough));
+        let mut idle_time = idle(false);
+        if idle_time > self.limits.wall_time {
+            idle_time = idle(true);
         }
-        if idle > self.limits.wall_time {
+        if idle_time > self.limits.wall_time {
             self.kill(Termination::WallTimeLimit)?;
             return Ok(now);
         }
         let parallel = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         let busy = (self.limits.cpu_time - cpu) / parallel.min(self.limits.processes).max(1);
-        let mut pause = busy.min(self.limits.wall_time - idle);
+        let mut pause = busy.min(self.limits.wall_time - idle_time);
         if !self.lease.slot()?.knobs.present() {
             self.peak_seen = self.peak_seen.max(resident(self.process.number()));
             note_below(self.process.number(), DEEPEST, &mut self.below);
@@ -361,7 +405,7 @@ impl Guest {
         Ok(now + pause.max(TICK))
     }
 
-    fn take_event(&mut self) -> Result<(), SandboxError> {
+    pub(super) fn take_event(&mut self) -> Result<(), SandboxError> {
         let slot = self.lease.slot()?;
         let (event, fds) = next_event(slot.socket.as_fd())?;
         let (status, cpu_nanos, peak_resident, stage) = match event {
@@ -387,7 +431,7 @@ impl Guest {
     }
 
     /// Writes what fits; returns what is left. A guest that closed its input gets no more.
-    fn feed<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
+    pub(super) fn feed<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
         let Some(pipe) = &mut self.stdin else { return &[] };
         match pipe.write(input) {
             Ok(written) => &input[written..],
@@ -401,12 +445,45 @@ impl Guest {
         }
     }
 
-    fn drained(&self) -> bool {
-        self.streams().all(Stream::ended)
+    /// Whether it takes input: it may have closed it, or we may.
+    pub(super) fn reads(&self) -> bool {
+        self.stdin.is_some()
     }
 
-    fn streams(&self) -> impl Iterator<Item = &Stream> {
-        [&self.stdout, &self.stderr].into_iter().chain(&self.values).chain(&self.code)
+    /// Whether no more output can come.
+    pub(super) fn output_ended(&self) -> bool {
+        self.stdout.ended()
+    }
+
+    /// Whether every process of it is gone.
+    pub(super) fn ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Whether we have ended it and it is not gone yet.
+    pub(super) fn is_dying(&self) -> bool {
+        self.ended_by_us.is_some() && self.end.is_none()
+    }
+
+    /// Whether its process is on its way out, or gone already: then what it held open is closed before we are told.
+    pub(super) fn is_exiting(&self) -> bool {
+        const EXITING: u64 = 4;
+        let Ok(text) = fs::read_to_string(format!("/proc/{}/stat", self.process.number())) else {
+            return true;
+        };
+        // Behind the name, which may hold anything: state, four numbers, terminal's group, flags.
+        let flags = text.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6)?.parse().ok());
+        flags.is_none_or(|flags: u64| flags & EXITING != 0)
+    }
+
+    /// Whether it is gone and all it wrote is read.
+    pub(super) fn over(&self) -> bool {
+        self.end.is_some() && self.stdout.ended() && self.rest().all(Stream::ended)
+    }
+
+    /// The pipes besides stdin and stdout.
+    fn rest(&self) -> impl Iterator<Item = &Stream> {
+        [&self.stderr].into_iter().chain(&self.values).chain(&self.code)
     }
 
     /// CPU time since the start.
@@ -485,7 +562,7 @@ impl Guest {
             memory_kills: end.counters.memory_kills.saturating_sub(self.before.memory_kills),
             process_refusals: end.counters.process_refusals.saturating_sub(self.before.process_refusals),
             over_memory: end.group_cpu.is_none() && end.peak_resident > self.limits.memory,
-            over_cpu: self.cpu().saturating_sub(self.mark.cpu) > self.limits.cpu_time,
+            over_cpu: self.cpu().saturating_sub(self.cpu_mark) > self.limits.cpu_time,
             over_output: self.stdout.overflown() || self.stderr.overflown(),
         })
     }
@@ -530,15 +607,57 @@ fn decide(facts: &Facts) -> Termination {
     }
 }
 
-struct Ready {
-    event: bool,
-    stdin: bool,
+/// Where the entries of a guest are in the list of a `poll`.
+#[derive(Debug)]
+pub(super) struct Places {
+    event: Option<usize>,
+    stdin: Option<usize>,
+    stdout: Option<usize>,
+    rest: Range<usize>,
+}
+
+/// What can be read or written.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) event: bool,
+    pub(super) stdin: bool,
+    pub(super) stdout: bool,
+    /// Any of the other pipes.
+    pub(super) rest: bool,
+}
+
+impl Places {
+    /// What the `poll` said.
+    pub(super) fn ready(&self, fds: &[PollFd<'_>]) -> Ready {
+        let is_ready = |index: usize| fds[index].any() == Some(true);
+        Ready {
+            event: self.event.is_some_and(is_ready),
+            stdin: self.stdin.is_some_and(is_ready),
+            stdout: self.stdout.is_some_and(is_ready),
+            rest: self.rest.clone().any(is_ready),
+        }
+    }
+}
+
+/// Waits for the first of these, or until it is time to look at the clocks; no time means that every guest has ended, and
+/// only what they wrote is to be read.
+pub(super) fn sleep(fds: &mut [PollFd<'_>], look: Option<Instant>) -> io::Result<()> {
+    let timeout = look.map_or(SLOT_PATIENCE, |look| look.saturating_duration_since(Instant::now()));
+    // Rounded up: a sleep of 0 ms would spin until the moment comes.
+    let millis = timeout.as_micros().div_ceil(1000).min(60_000) as u16;
+    match poll(fds, PollTimeout::from(millis)) {
+        Ok(0) if look.is_none() => {
+            Err(io::Error::other("a pipe stays open though every process of the guest is gone"))
+        }
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Stream {
     fn new(pipe: OwnedFd, cap: usize) -> io::Result<Stream> {
         nonblocking(&pipe)?;
-        Ok(Stream { pipe: Some(pipe.into()), bytes: Vec::new(), cap })
+        Ok(Stream { pipe: Some(pipe.into()), bytes: Vec::new(), passed: 0, cap })
     }
 
     /// Reads what is there; beyond the cap it is read and dropped, so that the guest is not blocked by us.
@@ -559,8 +678,29 @@ impl Stream {
         Ok(())
     }
 
+    /// Reads what is there and keeps nothing. Returns how many bytes of it were still within the cap.
+    fn pass(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(pipe) = &mut self.pipe else { return Ok(0) };
+        match pipe.read(buffer) {
+            Ok(0) => self.pipe = None,
+            Ok(length) => {
+                let room = (self.cap - 1).saturating_sub(self.passed);
+                self.passed = self.passed.saturating_add(length);
+                return Ok(length.min(room));
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(0)
+    }
+
     fn overflown(&self) -> bool {
-        self.bytes.len() >= self.cap
+        self.bytes.len().max(self.passed) >= self.cap
+    }
+
+    /// The read end, while more can come.
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
     }
 
     /// Nothing more can come.

@@ -5,6 +5,7 @@
 //! the status its parent reaped, the counters of its control group, the bytes in the pipes.
 
 mod guest;
+mod interaction;
 mod knobs;
 mod pool;
 mod session;
@@ -22,7 +23,9 @@ use crate::{
 };
 
 use guest::{Guest, Material};
-use pool::{Pool, Role, Room};
+use interaction::Dialogue;
+pub use interaction::{Interaction, Message, Side, Transcript};
+use pool::{Lease, Pool, Role, Room};
 pub use session::{Exchange, Session};
 
 /// A run is repeated on another slot when one breaks; after this many it is reported.
@@ -36,7 +39,8 @@ pub struct SandboxConfig {
     /// The executable that becomes spawner and slot-init; its `main` calls [`init`](crate::init) first.
     /// `None`: this one.
     pub helper: Option<PathBuf>,
-    /// Programs running at once, each in a slot of its own; 0 means one per core.
+    /// Programs running at once, each in a slot of its own; 0 means one per core. As many checkers and interactors beside
+    /// them, in slots of their own.
     pub slots: usize,
     /// The least acceptable tier; below it, refuse to start. `None`: whatever the host gives.
     pub tier: Option<Tier>,
@@ -217,6 +221,48 @@ impl Sandbox {
         Ok(done.outcome)
     }
 
+    /// Runs a solution and a judge's program (an interactor) that talk to each other: what one writes to stdout the other
+    /// reads from stdin. Each has its own limits; `limits` are the solution's. `transcript` is how many bytes of what is
+    /// said are kept: 0 for none. The solution sees nothing of the judge's files and arguments.
+    ///
+    /// - A program that ends, or closes its stdout, ends the other one's input. The other may go on within its limits, and
+    ///   what it then writes is counted and dropped. Nobody waits to write; nobody is ended by a broken pipe.
+    /// - `Limits::output` bounds what each side writes to the other (and to stderr).
+    /// - `Limits::wall_time` bounds the time in which *neither* of the two runs, counted against both alike; when one
+    ///   has ended, the other begins anew. If both are over, the solution is ended. So give the judge no less of
+    ///   it than the solution, and two that wait for each other are the solution's fault.
+    ///
+    /// Two slots are taken for the time of the run, of which one is kept for judges.
+    ///
+    /// # Errors
+    /// [`SandboxError::Invalid`] for what [`Sandbox::check`] refuses, and for WebAssembly; `Step` when slots broke three
+    /// times.
+    pub fn interact(
+        &self,
+        solution: &Executable,
+        limits: &Limits,
+        judge: &Judge<'_>,
+        transcript: usize,
+    ) -> Result<Interaction, SandboxError> {
+        check_limits(limits)?;
+        check_judge(judge)?;
+        let jobs = (solution.job(&[])?, judge_job(judge, &[])?);
+        let mut attempt = 0;
+        let (solution_done, judge_done, first, transcript) = loop {
+            attempt += 1;
+            match self
+                .launch_both((&jobs.0, limits), (&jobs.1, judge.limits))
+                .and_then(|(solution, judge)| Dialogue::new(solution, judge, transcript).run())
+            {
+                Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
+                other => break other?,
+            }
+        };
+        solution.image.keep(solution_done.code);
+        judge.executable.image.keep(judge_done.code);
+        Ok(Interaction { solution: solution_done.outcome, judge: judge_done.outcome, first, transcript })
+    }
+
     /// Starts a program that is fed frames; it holds a slot until the session is closed or dropped. A source that the
     /// interpreter refuses ends the session, as one that ends before its first value.
     ///
@@ -331,10 +377,31 @@ impl Sandbox {
 
     /// Starts it on a leased slot.
     fn launch(&self, job: &Job<'_>, values: bool, limits: &Limits) -> Result<Guest, SandboxError> {
+        Self::start_on(self.pool.lease(job.room)?, job, values, limits)
+    }
+
+    /// Starts a solution and its judge on two leased slots. Both slots are ready before either program starts, so that
+    /// neither waits for the other's.
+    fn launch_both(
+        &self,
+        solution: (&Job<'_>, &Limits),
+        judge: (&Job<'_>, &Limits),
+    ) -> Result<(Guest, Guest), SandboxError> {
+        let lease = |(job, _): (&Job<'_>, _)| -> Result<Lease, SandboxError> {
+            let mut lease = self.pool.lease(job.room)?;
+            lease.warm(job.flavour())?;
+            Ok(lease)
+        };
+        let (lease, judge_lease) = (lease(solution)?, lease(judge)?);
+        let judge = Self::start_on(judge_lease, judge.0, false, judge.1)?;
+        Ok((Self::start_on(lease, solution.0, false, solution.1)?, judge))
+    }
+
+    fn start_on(lease: Lease, job: &Job<'_>, values: bool, limits: &Limits) -> Result<Guest, SandboxError> {
         let compiled = job.script.and_then(|script| script.compiled.get());
         let run = request(job, compiled.is_some(), values, limits);
         let material = Material { image: job.image, compiled, files: &job.files };
-        Guest::start(self.pool.lease(job.room)?, run, &material, limits)
+        Guest::start(lease, run, &material, limits)
     }
 }
 
@@ -362,6 +429,11 @@ impl<'a> Job<'a> {
     fn new(room: Room, image: &'a OwnedFd) -> Job<'a> {
         let (args, files) = (Vec::new(), Vec::new());
         Job { room, action: Action::Native, args, files, image, source: None, script: None, seed: 0 }
+    }
+
+    /// The warm interpreter it wants.
+    fn flavour(&self) -> Option<Flavour> {
+        self.script.map(|script| script.flavour)
     }
 }
 
@@ -449,7 +521,7 @@ fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run 
         args: job.args.clone(),
         source: job.source.map(str::to_string),
         files: job.files.iter().map(|file| file.name.clone()).collect(),
-        warm: job.script.map(|script| script.flavour),
+        warm: job.flavour(),
         seed: job.seed,
         values,
         compiled,
