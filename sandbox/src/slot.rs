@@ -450,7 +450,9 @@ impl Slot {
         };
         let mut arguments = vec![program.clone().map_or_else(|| text("./main"), Ok)?];
         arguments.extend(fixed.iter().copied().map(text).collect::<io::Result<Vec<_>>>()?);
-        if run.action != Action::Python {
+        if run.action == Action::Python {
+            arguments.push(text(&start(run).message())?);
+        } else {
             arguments.extend(run.args.iter().map(|arg| text(arg)).collect::<io::Result<Vec<_>>>()?);
         }
         Ok(Launch { program, arguments, environment: environment()? })

@@ -1,6 +1,6 @@
 """The interpreter's side of a run: how a source becomes a program in a process of its own.
 
-Warm (`serve`): started once per slot by exec, imports what programs usually import, builds the walls that all runs
+Warm (`warm_up`): started once per slot by exec, imports what programs usually import, builds the walls that all runs
 have in common, and forks a child per run. The child finishes the walls, compiles the source *behind them* and becomes the
 program. The warm process itself never sees a byte of a guest, nor of what a caller says of one, so nothing of a run can
 be found in the memory of the next: it gets descriptors, and reads none of them. It is not the child's parent either
@@ -8,8 +8,9 @@ be found in the memory of the next: it gets descriptors, and reads none of them.
 
 Cold (`once`): the same from the point where the walls stand, for interpreters that cannot be kept warm.
 
-A forked child pays for every page that it is the first to touch, and most of what a run costs is that. So the child
-does little, the warm process does once what children do (`rehearse`) and hands on what it can.
+A forked child pays for every page that it is the first to write, and most of what a run costs is that. So the child
+does little: the warm process makes ready what is the same for all (`Kernel`, `Main`) and does once what children do
+(`rehearse`), so that what the interpreter notes of it lies in pages that they share.
 
 Descriptors of a child: 0, 1, 2 the program's own; 3 the value pipe, in a session; until the program starts also
 4 the report, 5 its compiled code (if it was compiled before), 6 where to write its compiled code (if it was
@@ -29,11 +30,10 @@ VALUES, REPORT, CODE, EXPORT, RULES, PROC, RUN = 3, 4, 5, 6, 7, 8, 9
 SOCKET = 15
 
 
-def serve():
-    """Waits for runs. Returns in the child of each, with what the run is."""
+def warm_up():
+    """Imports what programs import, builds the walls that all runs have in common, and says so on the socket."""
     import json
     import socket
-    from array import array
 
     gc.disable()
     channel = socket.socket(fileno=SOCKET)
@@ -43,59 +43,68 @@ def serve():
             __import__(name)
         except ImportError:
             pass
-    kernel = Kernel(plan)
-    numpy = sys.modules.get("numpy")
-    rehearse(numpy)
+    kernel, main = Kernel(plan), Main()
+    rehearse(kernel, main)
     kernel.become_guest()
     gc.collect()
     gc.freeze()
     kernel.filter(plan["base_filters"])
     channel.send(b'{"pid":0,"errno":0}')
-    while True:
-        message, control, _, _ = channel.recvmsg(16, 256)
-        if not message:
-            sys.exit()
-        descriptors = array("i")
-        for _, _, data in control:
-            descriptors.frombytes(data)
-        pid, errno = kernel.fork_into(descriptors[0])
-        if pid == 0:
-            channel.detach()
-            run = read_run(read_all(descriptors[1]))
-            run["numpy"] = numpy
-            enter(run, kernel, descriptors)
-            return run
-        for descriptor in descriptors:
-            kernel.close(descriptor)
-        channel.send(b'{"pid":%d,"errno":%d}' % (pid, errno))
+    return channel, kernel, main
 
 
-def rehearse(numpy):
-    """Does what children do before a program's first line, on a text of its own. What the interpreter notes of that
-    (names it looked up, code it made faster) lies then in pages that children share instead of writing their own."""
+def next_run(channel):
+    """What slot-init asks for next, and the descriptors that came with it."""
+    message, control, _, _ = channel.recvmsg(256, 256)
+    if not message:
+        sys.exit()
+    return Run(message), list(memoryview(control[0][2]).cast("i"))
+
+
+def rehearse(kernel, main):
+    """Does what children do, on texts of its own: names are looked up, symbols bound, code is made faster."""
+    said = os.open("/dev/null", os.O_RDWR)
     for _ in range(16):
-        run = read_run(b"1 0 0 0 7 64 3 -1\nargument\0")
+        run = Run(b"0 0 0 1 7 64 3 -1")
+        run.read(said)
+        for which, _ in run.rlimits:
+            kernel.limit(which, kernel.limits(which))
+        os.close(os.dup2(said, os.dup(said)))
         code = marshal.loads(marshal.dumps(compiled(b"x = [int(y) for y in '1 2'.split()]\n")))
-        scope = main_module().__dict__
-        seed(run["seed"], numpy)
-        exec(code, scope)
+        main.seed(run.seed)
+        exec(code, main_module().__dict__)
+        os.write(said, b"")
+        sys.stdout.flush()
+    os.close(said)
     gc.disable()
 
 
-def read_run(text):
-    """What slot-init says of a run: a line of numbers, then each argument with a NUL behind it. A decoder of JSON
-    would touch many pages."""
-    head, _, tail = text.partition(b"\n")
-    seed, values, compiled, export, *limits = map(int, head.split())
-    return {
-        "seed": seed, "values": values, "compiled": compiled, "export": export,
-        "rlimits": list(zip(limits[::2], limits[1::2])),
-        "args": [arg.decode() for arg in tail.split(b"\0")[:-1]],
-    }
+class Run:
+    """What slot-init says of a run. The message holds numbers: are a value pipe, compiled code, a pipe for compiled code
+    and arguments there, and the limits. The file holds what a caller says: eight bytes that random numbers
+    start from, then the arguments, each with a NUL behind it; it is read in the child."""
+
+    __slots__ = ("values", "compiled", "export", "has_args", "targets", "rlimits", "seed", "args")
+
+    def __init__(self, message):
+        self.values, self.compiled, self.export, self.has_args, *limits = map(int, message.split())
+        self.targets = [0, 1, 2, REPORT]
+        self.targets += [VALUES] * self.values + [CODE] * self.compiled + [EXPORT] * self.export
+        self.rlimits = [(which, (value, value)) for which, value in zip(limits[::2], limits[1::2])]
+        self.args = None
+
+    def read(self, file):
+        self.seed = int.from_bytes(os.pread(file, 8, 0), "little")
+        if self.has_args:
+            self.args = [arg.decode() for arg in read_all(file)[8:].split(b"\0")[:-1]]
 
 
 def read_all(descriptor):
-    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    text, more = b"", True
+    while more:
+        more = os.pread(descriptor, 1 << 16, len(text))
+        text = text + more if text else more
+    return text
 
 
 class Kernel:
@@ -120,8 +129,9 @@ class Kernel:
         self.syscall = self.library.syscall
         self.syscall.restype = ctypes.c_long
         self.syscall.argtypes = [ctypes.c_long] * 6
-        self.close, self.limit = os.close, resource.setrlimit
-        self.name_thread = getattr(threading.main_thread(), "_set_native_id", int)
+        self.limit, self.limits = resource.setrlimit, resource.getrlimit
+        # A guest is the second process of its namespace.
+        threading.main_thread()._native_id = 2
         self.home = self.call(self.PIDFD_OPEN, os.getpid(), 0)
         self.thread_id = self.thread_id_address()
         self.landlock = plan["landlock"]
@@ -232,16 +242,14 @@ def enter(run, kernel, descriptors):
     """The walls that each run finishes for itself, in order; a failure carries the name of its step."""
     step = "descriptors"
     try:
-        targets = [0, 1, 2, REPORT]
-        targets += [VALUES] * run["values"] + [CODE] * run["compiled"] + [EXPORT] * run["export"]
-        for descriptor, target in zip(descriptors[2:], targets):
+        run.read(descriptors[1])
+        for descriptor, target in zip(descriptors[2:], run.targets):
             os.dup2(descriptor, target)
         kernel.must(kernel.CLOSE_RANGE, RULES + 1, (1 << 32) - 1)
         os.setsid()
-        kernel.name_thread()
         step = "rlimits"
-        for which, value in run["rlimits"]:
-            kernel.limit(which, (value, value))
+        for which, values in run.rlimits:
+            kernel.limit(which, values)
         step = "credentials"
         kernel.set_capabilities(kernel.no_capabilities)
         if kernel.landlock:
@@ -264,7 +272,7 @@ def refuse(step, error):
 
 def load(run):
     """The program's code: as it was compiled before, or compiled now and passed on if somebody asks for it."""
-    if run["compiled"]:
+    if run.compiled:
         code = marshal.loads(read_all(CODE))
     else:
         file = os.open(SOURCE, os.O_RDONLY)
@@ -275,12 +283,12 @@ def load(run):
         except BaseException as error:
             sys.excepthook(type(error), error.with_traceback(None), None)
             leave(1)
-        if run["export"]:
+        if run.export:
             text = memoryview(marshal.dumps(code))
             while text:
                 text = text[os.write(EXPORT, text):]
     os.write(REPORT, b"c")
-    os.closerange(VALUES + 1 if run["values"] else VALUES, RUN + 1)
+    os.closerange(VALUES + 1 if run.values else VALUES, RUN + 1)
     return code
 
 
@@ -288,16 +296,35 @@ def compiled(source):
     return compile(source, SOURCE, "exec", 0, True)
 
 
-def new_main(run):
-    """A fresh `__main__`, and what else a program started by its file finds."""
-    main = main_module()
-    sys.modules["__main__"] = main
-    sys.argv[:] = ["main.py"] + run["args"]
-    sys.orig_argv = [sys.executable, "-s", "-B"] + sys.argv
-    sys.path[0] = "/box"
-    seed(run["seed"], run["numpy"])
-    gc.enable()
-    return main.__dict__
+class Main:
+    """What a program started by its file finds, made before its process is there."""
+
+    def __init__(self):
+        import random
+
+        self.random = random._inst
+        self.numpy = sys.modules.get("numpy")
+        self.module = sys.modules["__main__"] = main_module()
+        self.seed_random = super(random.Random, self.random).seed
+        sys.argv[:] = ["main.py"]
+        sys.orig_argv = [sys.executable, "-s", "-B", "main.py"]
+        sys.path[0] = "/box"
+
+    def scope(self, run):
+        """Its names, for the program to run in."""
+        if run.args:
+            sys.argv += run.args
+            sys.orig_argv += run.args
+        self.seed(run.seed)
+        gc.enable()
+        return self.module.__dict__
+
+    def seed(self, number):
+        """What random numbers start from: the same for the same program and input."""
+        self.seed_random(number)
+        self.random.gauss_next = None
+        if self.numpy:
+            self.numpy.random.seed(number & 0xFFFFFFFF)
 
 
 def main_module():
@@ -310,15 +337,6 @@ def main_module():
         __loader__=SourceFileLoader("__main__", SOURCE), __spec__=None,
     )
     return main
-
-
-def seed(number, numpy):
-    """What random numbers start from: the same for the same program and input."""
-    import random
-
-    random.seed(number)
-    if numpy:
-        numpy.random.seed(number & 0xFFFFFFFF)
 
 
 def status(error):
@@ -345,14 +363,15 @@ def status(error):
 
 def leave(code):
     """An interpreter's last steps, but for taking modules apart: threads, exit handlers, buffers."""
+    import _thread
     import atexit
 
-    join_threads = getattr(sys.modules.get("threading"), "_shutdown", int)
-    for last in (join_threads, atexit._run_exitfuncs):
-        try:
-            last()
-        except BaseException as error:
-            sys.excepthook(type(error), error, error.__traceback__)
+    threading = sys.modules.get("threading")
+    join_threads = getattr(threading, "_shutdown", None)
+    if join_threads and (_thread._count() or atexit._ncallbacks() or getattr(threading, "_threading_atexits", True)):
+        last(join_threads)
+    if atexit._ncallbacks():
+        last(atexit._run_exitfuncs)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name, None)
         try:
@@ -370,17 +389,36 @@ def leave(code):
     os._exit(code)
 
 
+def last(function):
+    try:
+        function()
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+
+
 def once():
-    """A cold start: the walls stand already."""
-    run = read_run(read_all(RUN))
-    run["numpy"] = None
-    return run
+    """A cold start: the walls stand already. The message comes as an argument."""
+    run = Run(sys.argv[2].encode())
+    run.read(RUN)
+    return run, Main()
 
 
-run = once() if sys.argv[1:] == ["once"] else serve()
+# From here on nothing is taken apart in a child: names of this module stay as they are.
+if sys.argv[1:2] == ["once"]:
+    run, main = once()
+else:
+    channel, kernel, main = warm_up()
+    while True:
+        run, descriptors = next_run(channel)
+        pid, errno = kernel.fork_into(descriptors[0])
+        if pid == 0:
+            enter(run, kernel, descriptors)
+            break
+        for descriptor in descriptors:
+            os.close(descriptor)
+        channel.send(b'{"pid":%d,"errno":%d}' % (pid, errno))
 code = load(run)
-scope = new_main(run)
-del run
+scope = main.scope(run)
 try:
     exec(code, scope)
 except BaseException as error:

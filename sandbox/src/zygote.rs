@@ -135,15 +135,20 @@ pub(crate) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// In a file of its own, as `read_run` takes it: a warm interpreter passes it on unread, so nothing of it stays in
+    /// Nothing but numbers that say nothing of a program, for a warm interpreter may read it; as `Run` takes it.
+    pub(crate) fn message(&self) -> String {
+        let flags = [self.values, self.compiled, self.export, !self.args.is_empty()];
+        let flags = flags.iter().map(|flag| u8::from(*flag).to_string());
+        let limits = self.rlimits.iter().map(|(which, value)| format!("{which} {value}"));
+        flags.chain(limits).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What a caller says of the run, in a file that a warm interpreter passes on unread, so that nothing of it stays in
     /// that memory.
     pub(crate) fn file(&self) -> io::Result<OwnedFd> {
-        let mut text =
-            format!("{} {} {} {}", self.seed, self.values as u8, self.compiled as u8, self.export as u8);
-        self.rlimits.iter().for_each(|(which, value)| text += &format!(" {which} {value}"));
-        text.push('\n');
-        self.args.iter().for_each(|arg| text += &format!("{arg}\0"));
-        image::sealed(text.as_bytes())
+        let mut bytes = self.seed.to_le_bytes().to_vec();
+        self.args.iter().for_each(|arg| bytes.extend([arg.as_bytes(), b"\0"].concat()));
+        image::sealed(bytes.as_slice())
     }
 }
 
@@ -190,9 +195,9 @@ impl Zygote {
         anchor: BorrowedFd<'_>,
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<Child> {
-        let start = start.file()?;
-        let descriptors = [&[anchor, start.as_fd()], descriptors].concat();
-        protocol::send(&self.socket, &(), &descriptors)?;
+        let file = start.file()?;
+        let descriptors = [&[anchor, file.as_fd()], descriptors].concat();
+        sys::send(self.socket.as_fd(), start.message().as_bytes(), &descriptors)?;
         let pid = self.answer()?;
         Ok(Child { pid, pidfd: sys::open_process(pid)? })
     }
