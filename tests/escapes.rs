@@ -32,11 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a tier lacks that the host may have, and how its tests are called.
 const WAYS: [(&str, &[Lack]); 2] = [("host", &[]), ("no_groups", &[Lack::Groups])];
 
+/// A program for each runtime that attacks are written for.
+const RUNTIMES: [(&str, &str); 2] =
+    [("javascript", ""), ("java", "class Main { public static void main(String[] a) {} }")];
+
 /// One tier.
 struct Arena {
     sandbox: Sandbox,
     tier: char,
     innocents: [Executable; 2],
+    /// Languages this host has no tools for, and why.
+    lacks: BTreeMap<Language, String>,
     /// The process all others of this sandbox descend from.
     spawner: u32,
     /// What is there when nothing runs.
@@ -99,11 +105,24 @@ impl Arena {
             spawner: spawner.expect("a spawner"),
             sandbox,
             innocents,
+            lacks: BTreeMap::new(),
             quiet: Traces::default(),
             turn: Mutex::default(),
         };
         arena.check_innocents().expect("innocent runs before all attacks");
         let _ = prepare(&arena.sandbox, Language::Cpp17, "int main() {}");
+        // Each of these has slots of its own.
+        for (name, source) in RUNTIMES {
+            let language = Language::from_name(name).expect("a language");
+            match arena.sandbox.prepare(&Program::new(language, source), &Limits::COMPILE) {
+                Ok(Prepared::Ready(program)) => {
+                    let outcome = arena.sandbox.run(&program, b"", &limits()).expect("a run");
+                    assert_eq!(outcome.termination, Termination::Exited(0), "{outcome:?}");
+                }
+                Ok(Prepared::Refused(outcome)) => panic!("{name}: {outcome:?}"),
+                Err(error) => _ = arena.lacks.insert(language, error.to_string()),
+            }
+        }
         arena.quiet = Traces::of(arena.spawner);
         arena
     }
@@ -153,8 +172,12 @@ fn attack(arena: &Arena, file: &Path) -> Result<(), Failed> {
     let _turn = arena.turn.lock().unwrap_or_else(PoisonError::into_inner);
     let source = fs::read_to_string(file)?;
     let case = Case::read(&source, arena.tier)?;
-    let language =
-        if file.extension().is_some_and(|e| e == "py") { Language::Python3 } else { Language::Cpp17 };
+    let extension = file.extension().and_then(|extension| extension.to_str()).ok_or("no extension")?;
+    let language = Language::from_extension(extension).ok_or("the extension says no language")?;
+    if let Some(why) = arena.lacks.get(&language) {
+        println!("{} had nothing to attack: {why}", file.display());
+        return Ok(());
+    }
     let (end, outcome) = match prepare(&arena.sandbox, language, &source) {
         Err(outcome) => ("refused".to_string(), outcome),
         Ok(executable) => {

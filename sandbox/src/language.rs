@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserial
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use crate::SandboxError;
+use crate::{Limits, SandboxError};
 
 /// The environment variable that names a file with more languages.
 pub(crate) const FILE_VARIABLE: &str = "ASSAY_LANGUAGES";
@@ -134,6 +134,8 @@ pub(crate) enum Engine {
     Python,
     /// A binary, executed.
     Native,
+    /// An interpreter or virtual machine of its own for each run, of the cold class.
+    Runtime,
     /// A module of the second engine.
     Wasm,
 }
@@ -150,7 +152,16 @@ pub(crate) struct Entry {
     pub(crate) source: String,
     compiler: Option<Tool>,
     pub(crate) compile: Vec<String>,
+    /// What the compiler leaves in /tmp.
+    pub(crate) product: String,
+    /// What that, or a source that needs no compiler, is called in the box.
+    pub(crate) image: String,
     interpreter: Option<Tool>,
+    pub(crate) run: Vec<String>,
+    pub(crate) environment: Vec<String>,
+    pub(crate) compiler_environment: Vec<String>,
+    pub(crate) needs: Needs,
+    pub(crate) compiler_needs: Needs,
     /// By work, the language whose slots this one shares.
     rooms: [Language; 2],
 }
@@ -165,12 +176,41 @@ impl Entry {
     }
 }
 
+/// What a tool takes for itself, added to the limits of its runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Needs {
+    memory_mib: u64,
+    address_space_gib: u64,
+    processes: u32,
+    open_files: u32,
+}
+
+impl Needs {
+    /// The limits with what the tool needs.
+    pub(crate) fn added_to(self, limits: &Limits) -> Limits {
+        Limits {
+            memory: limits.memory.saturating_add(self.memory_mib << 20),
+            processes: limits.processes.saturating_add(self.processes),
+            open_files: limits.open_files.saturating_add(self.open_files),
+            ..limits.clone()
+        }
+    }
+
+    /// Beyond what follows from the memory limit, in bytes.
+    pub(crate) fn address_space(self) -> u64 {
+        self.address_space_gib << 30
+    }
+}
+
 /// A program of the host.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Tool {
     pub(crate) commands: Vec<String>,
     pub(crate) variable: Option<String>,
+    pub(crate) home: Vec<String>,
+    pub(crate) show: Vec<String>,
     pub(crate) version: Vec<String>,
     pub(crate) label: String,
     #[serde(rename = "static")]
@@ -194,7 +234,14 @@ struct Written {
     source: Option<String>,
     compiler: Option<WrittenTool>,
     compile: Option<Vec<String>>,
+    product: Option<String>,
+    image: Option<String>,
     interpreter: Option<WrittenTool>,
+    run: Option<Vec<String>>,
+    environment: Option<Vec<String>>,
+    compiler_environment: Option<Vec<String>>,
+    needs: Option<Needs>,
+    compiler_needs: Option<Needs>,
 }
 
 #[derive(Deserialize)]
@@ -253,6 +300,7 @@ impl Written {
         };
         let missing =
             |key: &str| format!("the key `{key}` is missing (or `like`, to take it from another language)");
+        let source = self.source.or(base.map(|base| base.source.clone())).ok_or_else(|| missing("source"))?;
         Ok(Entry {
             name: self.name,
             like,
@@ -260,9 +308,19 @@ impl Written {
             extensions: self.extensions,
             engine: self.engine.or(base.map(|base| base.engine)).ok_or_else(|| missing("engine"))?,
             needed: self.needed,
-            source: self.source.or(base.map(|base| base.source.clone())).ok_or_else(|| missing("source"))?,
             compiler: tool(self.compiler, base.and_then(|base| base.compiler.as_ref())),
             compile: self.compile.or(base.map(|base| base.compile.clone())).unwrap_or_default(),
+            product: self.product.or(base.map(|base| base.product.clone())).unwrap_or("main".into()),
+            image: self.image.or(base.map(|base| base.image.clone())).unwrap_or(source.clone()),
+            source,
+            run: self.run.or(base.map(|base| base.run.clone())).unwrap_or_default(),
+            environment: self.environment.or(base.map(|base| base.environment.clone())).unwrap_or_default(),
+            compiler_environment: self
+                .compiler_environment
+                .or(base.map(|base| base.compiler_environment.clone()))
+                .unwrap_or_default(),
+            needs: self.needs.or(base.map(|base| base.needs)).unwrap_or_default(),
+            compiler_needs: self.compiler_needs.or(base.map(|base| base.compiler_needs)).unwrap_or_default(),
             interpreter: tool(self.interpreter, base.and_then(|base| base.interpreter.as_ref())),
             rooms: [Language::Python3; 2],
         })
@@ -348,8 +406,10 @@ fn check(entry: &Entry) -> Result<(), String> {
             "`name` and `aliases` are lower-case letters, digits and + - _ . #, not {name:?}"
         ));
     }
-    if entry.source.contains(['/', '\0']) || entry.source.starts_with('.') || entry.source.is_empty() {
-        return Err(format!("`source` must be a plain file name, not {:?}", entry.source));
+    for (key, name) in [("source", &entry.source), ("product", &entry.product), ("image", &entry.image)] {
+        if name.contains(['/', '\0']) || name.starts_with('.') || name.is_empty() {
+            return Err(format!("`{key}` must be a plain file name, not {name:?}"));
+        }
     }
     let needs = |key: &str, tool: &Option<Tool>| match tool {
         Some(tool) if !tool.commands.is_empty() => Ok(()),
@@ -362,8 +422,84 @@ fn check(entry: &Entry) -> Result<(), String> {
         }
         Engine::Python => needs("interpreter", &entry.interpreter),
         Engine::Native => needs("compiler", &entry.compiler),
+        Engine::Runtime => needs("interpreter", &entry.interpreter),
         Engine::Wasm => Ok(()),
     }
+}
+
+/// The name of the class that holds a Java program: the public one's, else the first one's, else Main. Comments and
+/// texts are left out; generic classes, records, enums and interfaces count as classes.
+pub(crate) fn main_class(source: &[u8]) -> String {
+    let text = String::from_utf8_lossy(source);
+    let words = java_words(&text);
+    let kinds = ["class", "interface", "enum", "record"];
+    let modifiers = ["final", "abstract", "strictfp", "sealed"];
+    let mut first = None;
+    for (at, pair) in words.windows(2).enumerate() {
+        // `record` and `sealed` are words like others elsewhere; `.class` is an expression.
+        let starts = at == 0
+            || [";", "}", "public", ")"].contains(&words[at - 1])
+            || modifiers.contains(&words[at - 1]);
+        if !kinds.contains(&pair[0])
+            || !starts
+            || !pair[1].starts_with(|c: char| c.is_alphabetic() || c == '_')
+        {
+            continue;
+        }
+        if words[..at].iter().rev().find(|word| !modifiers.contains(word)) == Some(&"public") {
+            return pair[1].into();
+        }
+        first = first.or(Some(pair[1]));
+    }
+    first.unwrap_or("Main").into()
+}
+
+/// The words outside of comments, texts and braces; of other signs only `;`, `}`, `)` and `.`.
+fn java_words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut rest, mut depth) = (text, 0_usize);
+    while let Some(sign) = rest.chars().next() {
+        let skip =
+            |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
+        let length = match sign {
+            '/' if rest.starts_with("//") => skip("\n", 2),
+            '/' if rest.starts_with("/*") => skip("*/", 2),
+            '"' if rest.starts_with("\"\"\"") => skip("\"\"\"", 3),
+            '"' | '\'' => quoted(rest, sign),
+            '{' | '}' => {
+                depth = if sign == '{' { depth + 1 } else { depth.saturating_sub(1) };
+                1
+            }
+            _ if sign.is_alphanumeric() || sign == '_' || sign == '$' => {
+                let inside = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+                rest.find(|c| !inside(c)).unwrap_or(rest.len())
+            }
+            _ => sign.len_utf8(),
+        };
+        let word = &rest[..length];
+        if depth == 0
+            && (word.starts_with(|c: char| c.is_alphabetic() || c == '_')
+                || [";", "}", ")", "."].contains(&word))
+        {
+            words.push(word);
+        }
+        rest = &rest[length..];
+    }
+    words
+}
+
+/// The length of a text in quotes, with escapes in it.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, sign) in text.char_indices().skip(1) {
+        match sign {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if sign == quote || sign == '\n' => return at + sign.len_utf8(),
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]
@@ -389,6 +525,31 @@ mod tests {
         assert_eq!(cpp20.room(Work::Compile), Language::Cpp17);
         assert_eq!(cpp20.room(Work::Run), Language::Python3);
         assert_ne!(Language::from_name("c").unwrap().room(Work::Compile), Language::Cpp17);
+    }
+
+    #[test]
+    fn a_java_programs_class_is_found() {
+        for (source, class) in [
+            ("", "Main"),
+            ("class A {}", "A"),
+            ("import java.util.*;\nclass A {} public class B { }", "B"),
+            (
+                "// public class X\n/* public class Y */ public final class Solution<T> extends Z {}",
+                "Solution",
+            ),
+            (
+                "class A { public class Inner {} String s = \"} public class T {\"; char c = '\\''; } class B {}",
+                "A",
+            ),
+            ("@Deprecated() public abstract class C {}", "C"),
+            ("public record P(int x) {} class A {}", "P"),
+            ("class Q { Class<?> c = String.class; }", "Q"),
+            ("class A { String s = \"\"\"\n} public class T {\"\"\"; }\npublic interface I {}", "I"),
+            ("class A", "A"),
+            ("\"", "Main"),
+        ] {
+            assert_eq!(main_class(source.as_bytes()), class, "{source}");
+        }
     }
 
     /// A text added to the sandbox's own, and what is said of it.

@@ -68,6 +68,7 @@
 //! # Ok(()) }
 //! ```
 
+mod archive;
 mod client;
 mod doctor;
 mod error;

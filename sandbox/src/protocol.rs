@@ -19,6 +19,9 @@ const MAX_MESSAGE: usize = 160 << 10;
 pub(crate) enum Class {
     /// Python and native programs: no writable path.
     Run,
+    /// Virtual machines and interpreters that compile as they run: a small fresh tmpfs per run, a wider list of system
+    /// calls.
+    Cold,
     /// Compilers: a fresh tmpfs per run, processes of its own.
     Compile,
 }
@@ -141,6 +144,11 @@ pub(crate) struct Run {
     pub(crate) args: Vec<String>,
     /// The name of the image's bytes in the box, for whoever reads them there.
     pub(crate) source: Option<String>,
+    /// A file or directory that is taken out of the slot's /tmp when the run has ended with 0; it comes back with
+    /// [`Event::Ended`], a directory as an archive.
+    pub(crate) product: Option<String>,
+    /// What the guest finds in its environment beside the usual.
+    pub(crate) environment: Vec<String>,
     /// Python: the warm interpreter to fork from; none means a cold start.
     pub(crate) warm: Option<Flavour>,
     /// Python: what `random` and numpy start from.
@@ -169,19 +177,8 @@ pub(crate) enum Action {
     /// A native binary, executed from its sealed memfd.
     Native,
     /// The slot's tool.
-    Tool(Product),
+    Tool,
 }
-
-/// What a tool leaves; it comes back with [`Event::Ended`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Product {
-    Nothing,
-    /// A file at [`PRODUCT`].
-    Binary,
-}
-
-/// Where a tool leaves what it makes: this name in the slot's /tmp.
-pub(crate) const PRODUCT: &str = "main";
 
 /// Slot-init to client.
 #[derive(Debug, Serialize, Deserialize)]

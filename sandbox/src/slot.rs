@@ -9,7 +9,7 @@
 //! 4. when the guest ended or the client says so, kill the anchor: everything in the namespace dies with it;
 //! 5. report.
 //!
-//! A slot-init never reads a byte that a guest wrote, except the binary the compiler left, copied as bytes after
+//! A slot-init never reads a byte that a guest wrote, except what a compiler left, copied as bytes after
 //! every process of the compiler is dead.
 
 use std::collections::HashMap;
@@ -29,11 +29,11 @@ use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, execve, execveat, pipe2, sethostname, setsid, unlinkat};
 
-use crate::image;
-use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Product, Run, Stage};
+use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Run, Stage};
 use crate::sys::{self, AnchorStack, Child, Reaped};
 use crate::walls::{credentials, landlock, mounts, rlimits, seccomp, step};
 use crate::zygote::{self, Setting, Start, Zygote};
+use crate::{archive, image};
 
 /// `argv[0]` of a slot-init.
 pub(crate) const NAME: &str = "assay: slot";
@@ -135,21 +135,21 @@ fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
     let proc = step("mounts", || {
         Ok(open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
     })?;
-    let source_directory = step("mounts", || mounts::build(&plan.root, plan.class))?;
+    let source_directory = step("mounts", || mounts::build(&plan.root, plan.class, plan.program.as_deref()))?;
     step("host name", || Ok(sethostname("box")?))?;
     step("capabilities", credentials::limit_slot)?;
     let rules = step("landlock", || {
         if sys::landlock_version() == 0 {
             return Ok(None);
         }
-        if plan.class == Class::Compile {
-            // The rules name directories, and the compiler's /tmp is new for each run.
+        if plan.class != Class::Run {
+            // The rules name directories, and these have a new /tmp for each run.
             return Ok(None);
         }
         landlock::rules(plan.class).map(Some)
     })?;
     let may_fork = plan.may_fork || plan.class == Class::Compile;
-    let filters = step("seccomp", || seccomp::Filters::compile(may_fork))?;
+    let filters = step("seccomp", || seccomp::Filters::compile(plan.class, may_fork))?;
     let (client, own_pidfd) = step("slot", || Ok((receive_client(socket)?, sys::own_pidfd()?)))?;
     Ok(Slot {
         plan,
@@ -176,7 +176,7 @@ impl Slot {
     fn run(&mut self, run: &Run, fds: Vec<OwnedFd>) -> io::Result<()> {
         let tmp = match self.plan.class {
             Class::Run => None,
-            Class::Compile => match step("mounts", || mounts::fresh_tmp(self.plan.user)) {
+            class => match step("mounts", || mounts::fresh_tmp(class, self.plan.user)) {
                 Ok(tmp) => Some(tmp),
                 Err(failure) => return self.say(&Event::Failed(failure), &[]),
             },
@@ -270,9 +270,10 @@ impl Slot {
         let reaped = step("supervision", || sys::reap(guest.pid));
         end_anchor(&anchor);
         let (reaped, stage) = (reaped?, read_report(report, run.action)?);
-        let compiled = run.action == Action::Tool(Product::Binary) && reaped.status == 0;
-        let binary = match tmp {
-            Some(tmp) if compiled => Some(step("binary", || take_binary(tmp.as_fd()))?),
+        let binary = match (tmp, &run.product) {
+            (Some(tmp), Some(name)) if reaped.status == 0 => {
+                Some(step("binary", || take_product(tmp.as_fd(), name))?)
+            }
             _ => None,
         };
         Ok(Finished { reaped, stage, binary })
@@ -363,7 +364,7 @@ impl Slot {
         let guest = step("process namespace", || {
             setns(&anchor.pidfd, CloneFlags::CLONE_NEWPID)?;
             let flags =
-                if self.plan.class == Class::Compile { CloneFlags::CLONE_NEWNS } else { CloneFlags::empty() };
+                if self.plan.class == Class::Run { CloneFlags::empty() } else { CloneFlags::CLONE_NEWNS };
             let guest = sys::fork(flags);
             if !matches!(guest, Ok(None)) {
                 setns(&self.own_pidfd, CloneFlags::CLONE_NEWPID)?;
@@ -446,7 +447,7 @@ impl Slot {
         let (program, fixed): (Option<CString>, &[&str]) = match run.action {
             Action::Python => (Some(self.program()?), &["-s", "-B", "-c", zygote::DRIVER, "once"]),
             Action::Native => (None, &[]),
-            Action::Tool(_) => (Some(self.program()?), &[]),
+            Action::Tool => (Some(self.program()?), &[]),
         };
         let mut arguments = vec![program.clone().map_or_else(|| text("./main"), Ok)?];
         arguments.extend(fixed.iter().copied().map(text).collect::<io::Result<Vec<_>>>()?);
@@ -455,7 +456,9 @@ impl Slot {
         } else {
             arguments.extend(run.args.iter().map(|arg| text(arg)).collect::<io::Result<Vec<_>>>()?);
         }
-        Ok(Launch { program, arguments, environment: environment()? })
+        let mut environment = environment()?;
+        environment.extend(run.environment.iter().map(|more| text(more)).collect::<io::Result<Vec<_>>>()?);
+        Ok(Launch { program, arguments, environment })
     }
 }
 
@@ -585,10 +588,13 @@ fn end_anchor(anchor: &Child) {
     let _ = sys::reap(anchor.pid);
 }
 
-/// Copies the compiler's output into a sealed memfd. Every process that could write there is dead.
-fn take_binary(tmp: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let file = File::from(sys::open_beneath(tmp, &CString::new(protocol::PRODUCT)?)?);
+/// Copies what a compiler made into a sealed memfd. Every process that could write there is dead.
+fn take_product(tmp: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let file = File::from(sys::open_beneath(tmp, &CString::new(name)?)?);
     let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return archive::pack(file.into());
+    }
     if !metadata.is_file() || metadata.len() > MAX_BINARY {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "what the compiler left is no binary"));
     }

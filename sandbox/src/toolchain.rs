@@ -26,6 +26,8 @@ pub(crate) struct Place {
 #[derive(Deserialize)]
 struct Facts {
     executable: PathBuf,
+    /// Of a virtual environment: its own name for the interpreter, by which the interpreter knows where it is.
+    called: PathBuf,
     path: Vec<PathBuf>,
     prefixes: Vec<PathBuf>,
     mapped: Vec<PathBuf>,
@@ -38,7 +40,8 @@ for name in ('ssl', 'ctypes', 'sqlite3', 'bz2', 'lzma', 'zlib', 'readline', 'uui
     try: __import__(name)
     except ImportError: pass
 with open('/proc/self/maps') as f: maps = {line.split(None, 5)[5].strip() for line in f if '.so' in line}
-print(json.dumps(dict(executable=os.path.realpath(getattr(sys, '_base_executable', sys.executable)), path=path,
+print(json.dumps(dict(executable=os.path.realpath(getattr(sys, '_base_executable', sys.executable)),
+    called=os.path.abspath(sys.executable), path=path,
     prefixes=[sys.prefix, sys.base_prefix], mapped=sorted(maps), version=sys.version_info[:2])))";
 
 /// Finds what runs or compiles programs of a language. The error says what to do.
@@ -48,7 +51,8 @@ pub(crate) fn find(language: Language, work: Work, readable_by_all: bool) -> Res
     for candidate in candidates(tool) {
         let place = match language.entry().engine {
             Engine::Python => interpreter(&candidate, readable_by_all),
-            Engine::Native | Engine::Wasm => compiler(&candidate, tool),
+            Engine::Runtime if work == Work::Run => runtime(&candidate, tool),
+            Engine::Native | Engine::Runtime | Engine::Wasm => compiler(&candidate, tool),
         };
         match place {
             Ok(place) => return Ok(place),
@@ -77,18 +81,85 @@ fn interpreter(candidate: &Path, readable_by_all: bool) -> io::Result<Place> {
     if facts.version < (3, 8) {
         return Err(io::Error::other("older than 3.8"));
     }
-    let root = describe(&facts, readable_by_all)?;
-    Ok(Place { program: facts.executable, root, found: Found { link_static: false } })
+    let mut root = describe(&facts, readable_by_all)?;
+    let mut program = facts.executable;
+    if facts.prefixes[0] != facts.prefixes[1] {
+        program = facts.called;
+        root.links.extend(links_from(&program, &root));
+    }
+    Ok(Place { program, root, found: Found { link_static: false } })
 }
 
 fn compiler(candidate: &Path, tool: &Tool) -> io::Result<Place> {
-    let program = candidate.canonicalize()?;
+    let program = executable(candidate, tool)?;
     let has = |library: &String| {
         output(Command::new(&program).arg(format!("-print-file-name={library}")))
             .is_ok_and(|path| path.trim().starts_with('/'))
     };
     let link_static = !tool.static_libraries.is_empty() && tool.static_libraries.iter().all(has);
-    Ok(Place { root: compiler_root(&program), program, found: Found { link_static } })
+    let mut root = compiler_root(&program);
+    show_more(&mut root, tool);
+    Ok(Place { root, program, found: Found { link_static } })
+}
+
+/// A virtual machine or interpreter: its own tree, and the system's libraries.
+fn runtime(candidate: &Path, tool: &Tool) -> io::Result<Place> {
+    let program = executable(candidate, tool)?;
+    let mut shown = BTreeSet::from([program.clone()]);
+    shown.extend(own_tree(&program));
+    for directory in ["/usr/lib/x86_64-linux-gnu", "/usr/lib64"].map(PathBuf::from) {
+        if directory.is_dir() {
+            shown.extend(library_paths(&directory));
+        }
+    }
+    shown.extend(loader_files());
+    let mut root = Root { binds: same_places(outermost(shown)), ..Root::default() };
+    show_more(&mut root, tool);
+    Ok(Place { program, root, found: Found { link_static: false } })
+}
+
+/// The tool itself. What is found on PATH may be a link, or a stand-in that chooses one of several; such a one is asked
+/// where the tool lives.
+fn executable(candidate: &Path, tool: &Tool) -> io::Result<PathBuf> {
+    if !tool.home.is_empty() {
+        let home = output(Command::new(candidate).args(&tool.home))?;
+        let name = candidate.file_name().unwrap_or_default();
+        return Path::new(home.trim()).join("bin").join(name).canonicalize();
+    }
+    candidate.canonicalize()
+}
+
+/// The tree a tool was installed in: what is above its `bin`. Not where that is the system's own, which is not shown
+/// for one tool, nor a directory of more than the tool: somebody's home, or what is above it.
+fn own_tree(program: &Path) -> Option<PathBuf> {
+    let tree = program.parent()?.parent()?;
+    let homes = [std::env::var_os("HOME").map(PathBuf::from), Some("/root".into())];
+    let is_home = |path: &Path| {
+        homes.iter().flatten().any(|home| home.starts_with(path)) || path.parent() == Some(Path::new("/home"))
+    };
+    let of_the_system = ["/usr", "/usr/local", "/opt", "/usr/lib"].map(Path::new).contains(&tree);
+    (!of_the_system && !is_home(tree)).then(|| tree.to_path_buf())
+}
+
+/// Adds what the tool's entry names besides, where it is there. A `*` at the end stands for any ending.
+fn show_more(root: &mut Root, tool: &Tool) {
+    for path in tool.show.iter().flat_map(|path| matching(path)) {
+        if !root.binds.iter().any(|(_, target)| path.starts_with(target)) {
+            root.binds.push((path.canonicalize().unwrap_or_else(|_| path.clone()), path));
+        }
+    }
+}
+
+fn matching(path: &str) -> Vec<PathBuf> {
+    let Some(start) = path.strip_suffix('*') else {
+        return Path::new(path).exists().then(|| path.into()).into_iter().collect();
+    };
+    let directory = Path::new(start).parent().unwrap_or(Path::new("/"));
+    let entries = directory.read_dir().into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.as_os_str().as_encoded_bytes().starts_with(start.as_bytes()))
+        .collect()
 }
 
 fn ask(candidate: &Path) -> io::Result<Facts> {
@@ -125,6 +196,21 @@ fn describe(facts: &Facts, readable_by_all: bool) -> io::Result<Root> {
     }
     let masks = facts.path.iter().flat_map(|path| start_up_files(path)).collect();
     Ok(Root { binds: same_places(outermost(shown)), masks, links: Vec::new() })
+}
+
+/// The links that a name leads over, those aside that lie in a tree that is shown.
+fn links_from(name: &Path, root: &Root) -> Vec<(PathBuf, PathBuf)> {
+    const LONGEST: usize = 16;
+    let mut links = Vec::new();
+    let mut path = name.to_path_buf();
+    for _ in 0..LONGEST {
+        let Ok(target) = path.read_link() else { break };
+        if !root.binds.iter().any(|(_, shown)| path.starts_with(shown)) {
+            links.push((path.clone(), target.clone()));
+        }
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    links
 }
 
 /// Guests run as another user, who must be able to read and execute the interpreter.
@@ -188,7 +274,8 @@ fn compiler_root(program: &Path) -> Root {
     let mut shown = BTreeSet::from([PathBuf::from("/usr")]);
     if !program.starts_with("/usr") {
         // bin/g++ of a prefix of its own.
-        shown.extend(program.parent().and_then(Path::parent).map(Path::to_path_buf));
+        shown.extend(own_tree(program));
+        shown.insert(program.to_path_buf());
     }
     for top in ["/bin", "/lib", "/lib32", "/lib64"].map(PathBuf::from) {
         match top.read_link() {

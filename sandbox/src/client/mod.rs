@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::judge::check_files;
-use crate::language::{Engine, Entry, Work};
-use crate::protocol::{self, Action, Flavour, Found, Product, Run};
+use crate::language::{Engine, Needs, Work, main_class};
+use crate::protocol::{Action, Flavour, Run};
 use crate::{
     Doctor, InputFile, Judge, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError,
     Termination, Tier, Usage, Wall, WallState, image, wasm,
@@ -79,8 +79,18 @@ enum Image {
     Script(Arc<Script>),
     /// A sealed memory file with a native binary.
     Binary(Arc<OwnedFd>),
+    /// What a runtime runs.
+    Hosted(Arc<Hosted>),
     /// A WebAssembly module.
     Module(Arc<[u8]>),
+}
+
+/// A source or what a compiler made of it, in a sealed memory file, for a runtime.
+#[derive(Debug)]
+struct Hosted {
+    file: OwnedFd,
+    /// Java's main class.
+    class: String,
 }
 
 /// A source for the interpreter, in a sealed memory file.
@@ -152,34 +162,57 @@ impl Sandbox {
                 let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
                 Ok(ready(Image::Script(Arc::new(Script::new(program, source)))))
             }
-            Engine::Native => {
-                let (outcome, binary) = self.compile(program, limits)?;
-                if outcome.termination != Termination::Exited(0) {
-                    return Ok(Prepared::Refused(Outcome { refused: true, ..outcome }));
-                }
-                let binary = binary.ok_or_else(|| SandboxError::Step {
-                    step: "binary",
-                    source: std::io::Error::other("the compiler succeeded and left nothing"),
-                })?;
-                Ok(ready(Image::Binary(Arc::new(binary))))
+            Engine::Native => match self.compile(program, limits)? {
+                Ok(binary) => Ok(ready(Image::Binary(Arc::new(binary)))),
+                Err(outcome) => Ok(Prepared::Refused(outcome)),
+            },
+            Engine::Runtime => {
+                self.pool.tool(Room::of(program.language, Role::Program))?;
+                let file = match entry.tool(Work::Compile) {
+                    None => Ok(image::sealed(program.source.as_slice()).map_err(step_error("source"))?),
+                    Some(_) => self.compile(program, limits)?,
+                };
+                Ok(match file {
+                    Ok(file) => {
+                        ready(Image::Hosted(Arc::new(Hosted { file, class: main_class(&program.source) })))
+                    }
+                    Err(outcome) => Prepared::Refused(outcome),
+                })
             }
         }
     }
 
-    /// Has the compiler make a binary; how it ended, and what it left.
-    fn compile(
-        &self,
-        program: &Program,
-        limits: &Limits,
-    ) -> Result<(Outcome, Option<OwnedFd>), SandboxError> {
+    /// What the compiler made, or how it refused.
+    fn compile(&self, program: &Program, limits: &Limits) -> Result<Result<OwnedFd, Outcome>, SandboxError> {
         let entry = program.language.entry();
         let room = Room::of(program.language, Role::Compiler);
-        let arguments = compiler_arguments(entry, &self.pool.tool(room)?);
+        let found = self.pool.tool(room)?;
+        let class = main_class(&program.source);
+        let name = entry.source.replace("{class}", &class);
+        let args = entry.compile.iter().filter_map(|argument| match argument.as_str() {
+            "{static}" => found.link_static.then(|| "-static".to_string()),
+            "{source}" => Some(name.clone()),
+            "{output}" => Some(format!("/tmp/{}", entry.product)),
+            other => Some(other.to_string()),
+        });
         let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
-        let action = Action::Tool(Product::Binary);
-        let job = Job { action, args: arguments, source: Some(&entry.source), ..Job::new(room, &source) };
+        let job = Job {
+            action: Action::Tool,
+            args: args.collect(),
+            source: Some(name),
+            product: Some(&entry.product),
+            environment: &entry.compiler_environment,
+            needs: entry.compiler_needs,
+            ..Job::new(room, &source)
+        };
         let done = self.repeat(&job, &[], limits)?;
-        Ok((done.outcome, done.binary))
+        if done.outcome.termination != Termination::Exited(0) {
+            return Ok(Err(Outcome { refused: true, ..done.outcome }));
+        }
+        done.binary.map(Ok).ok_or_else(|| SandboxError::Step {
+            step: "binary",
+            source: std::io::Error::other("the compiler succeeded and left nothing"),
+        })
     }
 
     /// Runs to the end: `stdin` is fed through a pipe, stdout and stderr are drained to their cap. A slot that
@@ -323,6 +356,10 @@ impl Sandbox {
             Engine::Wasm => return examine_wasm(),
             Engine::Python => (self.ask_interpreter(language), ""),
             Engine::Native => self.ask_tool(language, Role::Compiler),
+            Engine::Runtime => match self.tools(language) {
+                Ok(()) => self.ask_tool(language, Role::Program),
+                Err(error) => (Err(error), ""),
+            },
         };
         match outcome {
             Err(error) => state("", error.to_string()),
@@ -346,6 +383,16 @@ impl Sandbox {
         }
     }
 
+    /// Whether all the tools of a language are there.
+    fn tools(&self, language: Language) -> Result<(), SandboxError> {
+        for (role, work) in [(Role::Compiler, Work::Compile), (Role::Program, Work::Run)] {
+            if language.entry().tool(work).is_some() {
+                self.pool.tool(Room::of(language, role))?;
+            }
+        }
+        Ok(())
+    }
+
     /// A tool's version, and what to put before it.
     fn ask_tool(&self, language: Language, role: Role) -> (Result<Outcome, SandboxError>, &'static str) {
         let work = if role == Role::Compiler { Work::Compile } else { Work::Run };
@@ -356,8 +403,9 @@ impl Sandbox {
             let room = Room::of(language, role);
             self.pool.tool(room)?;
             let nothing = image::sealed(&b""[..]).map_err(step_error("source"))?;
-            let action = Action::Tool(Product::Nothing);
-            let job = Job { action, args: tool.version.clone(), ..Job::new(room, &nothing) };
+            let needs = language.entry().needs;
+            let job =
+                Job { action: Action::Tool, args: tool.version.clone(), needs, ..Job::new(room, &nothing) };
             Ok(self.repeat(&job, &[], &Limits::COMPILE)?.outcome)
         };
         (ask(), &tool.label)
@@ -398,6 +446,7 @@ impl Sandbox {
     }
 
     fn start_on(lease: Lease, job: &Job<'_>, values: bool, limits: &Limits) -> Result<Guest, SandboxError> {
+        let limits = &job.needs.added_to(limits);
         let compiled = job.script.and_then(|script| script.compiled.get());
         let run = request(job, compiled.is_some(), values, limits);
         let material = Material { image: job.image, compiled, files: &job.files };
@@ -413,7 +462,13 @@ struct Job<'a> {
     files: Vec<SealedFile>,
     image: &'a OwnedFd,
     /// The image's name in the box, if it is to lie there.
-    source: Option<&'a str>,
+    source: Option<String>,
+    /// What to take out of the slot's /tmp afterwards.
+    product: Option<&'a str>,
+    environment: &'a [String],
+    needs: Needs,
+    /// The runtime's own arguments, with places for what follows from the limits.
+    runtime: Vec<String>,
     script: Option<&'a Script>,
     seed: u64,
 }
@@ -427,8 +482,28 @@ struct SealedFile {
 
 impl<'a> Job<'a> {
     fn new(room: Room, image: &'a OwnedFd) -> Job<'a> {
-        let (args, files) = (Vec::new(), Vec::new());
-        Job { room, action: Action::Native, args, files, image, source: None, script: None, seed: 0 }
+        Job {
+            room,
+            action: Action::Native,
+            args: Vec::new(),
+            files: Vec::new(),
+            image,
+            source: None,
+            product: None,
+            environment: &[],
+            needs: Needs::default(),
+            runtime: Vec::new(),
+            script: None,
+            seed: 0,
+        }
+    }
+
+    fn runtime_arguments(&self, limits: &Limits) -> impl Iterator<Item = String> {
+        let (memory, stack) =
+            ((limits.memory >> 20).to_string(), (limits.stack.min(1 << 30) >> 10).to_string());
+        self.runtime
+            .iter()
+            .map(move |argument| argument.replace("{memory_mib}", &memory).replace("{stack_kib}", &stack))
     }
 
     /// The warm interpreter it wants.
@@ -444,12 +519,23 @@ impl Executable {
         let job = match &self.image {
             Image::Script(script) => Job {
                 action: Action::Python,
-                source: Some(&self.language.entry().source),
+                source: Some(self.language.entry().source.clone()),
                 script: Some(script),
                 seed: hash(script.seed, stdin),
                 ..Job::new(room, &script.source)
             },
-            Image::Binary(image) => Job::new(room, image),
+            Image::Binary(image) => Job { needs: self.language.entry().needs, ..Job::new(room, image) },
+            Image::Hosted(hosted) => {
+                let entry = self.language.entry();
+                let source = Some(entry.image.clone());
+                let (needs, environment) = (entry.needs, entry.environment.as_slice());
+                let action = Action::Tool;
+                let fill = |argument: &String| {
+                    argument.replace("{image}", &entry.image).replace("{class}", &hosted.class)
+                };
+                let runtime = entry.run.iter().map(fill).collect();
+                Job { action, source, needs, environment, runtime, ..Job::new(room, &hosted.file) }
+            }
             Image::Module(_) => {
                 return Err(SandboxError::Invalid(
                     "a WebAssembly program takes part in no session and no interactive run".into(),
@@ -518,8 +604,10 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
 fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run {
     Run {
         action: job.action,
-        args: job.args.clone(),
-        source: job.source.map(str::to_string),
+        args: job.runtime_arguments(limits).chain(job.args.iter().cloned()).collect(),
+        source: job.source.clone(),
+        product: job.product.map(str::to_string),
+        environment: job.environment.to_vec(),
         files: job.files.iter().map(|file| file.name.clone()).collect(),
         warm: job.flavour(),
         seed: job.seed,
@@ -529,7 +617,7 @@ fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run 
         // The supervisor's own watch comes first; this one holds when the supervisor is starved. In a session the
         // limit holds per exchange, so there is no total to set.
         cpu_seconds: if values { u64::MAX } else { limits.cpu_time.as_secs().saturating_add(3) },
-        address_space: limits.memory.saturating_add(ADDRESS_SLACK),
+        address_space: limits.memory.saturating_add(ADDRESS_SLACK + job.needs.address_space()),
         stack: limits.stack,
         open_files: limits.open_files.into(),
         processes: limits.processes.into(),
@@ -539,17 +627,6 @@ fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run 
 /// The languages that this process and its spawner are to know.
 fn load_languages(config: &SandboxConfig) -> Result<(), SandboxError> {
     config.languages.as_deref().map_or_else(Language::load_configured, Language::load)
-}
-
-/// An entry's arguments with their placeholders filled in.
-fn compiler_arguments(entry: &Entry, found: &Found) -> Vec<String> {
-    let fill = |argument: &String| match argument.as_str() {
-        "{static}" => found.link_static.then(|| "-static".to_string()),
-        "{source}" => Some(entry.source.clone()),
-        "{output}" => Some(format!("/tmp/{}", protocol::PRODUCT)),
-        other => Some(other.to_string()),
-    };
-    entry.compile.iter().filter_map(fill).collect()
 }
 
 fn prepare_wasm(program: &Program) -> Prepared {

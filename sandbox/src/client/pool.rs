@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::guest::{failed, next_event};
 use super::knobs::Knobs;
 use super::{ATTEMPTS, SandboxConfig, step_error};
-use crate::language::{self, Work};
+use crate::language::{self, Engine, Work};
 use crate::protocol::{self, Answer, Class, Command, Event, Flavour, Found, HostReport, Order};
 use crate::{Language, SandboxError, Tier, guardian, spawner, sys};
 
@@ -227,8 +227,9 @@ impl Room {
     /// As the spawner takes it.
     fn name(self) -> protocol::Room {
         let class = match self.role {
-            Role::Program | Role::Judge => Class::Run,
             Role::Compiler => Class::Compile,
+            _ if self.language.entry().engine == Engine::Runtime => Class::Cold,
+            Role::Program | Role::Judge => Class::Run,
         };
         protocol::Room { class, language: self.language.name().into() }
     }

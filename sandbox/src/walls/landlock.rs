@@ -17,7 +17,7 @@ const NEWEST: ABI = ABI::V6;
 
 /// The rules of a slot, made once; each guest restricts itself with a copy.
 pub(crate) fn rules(class: Class) -> io::Result<RulesetCreated> {
-    let writable: &[&str] = if class == Class::Compile { &["/tmp"] } else { &[] };
+    let writable: &[&str] = if class == Class::Run { &[] } else { &["/tmp"] };
     make(writable).map_err(io::Error::other)
 }
 

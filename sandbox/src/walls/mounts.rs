@@ -6,7 +6,8 @@
 //! to the same) are named pipes, and the guest's fd 0, 1, 2 are opened from them: opening the name again
 //! gives the same stream, as it would through procfs.
 //!
-//! /proc is a plain directory with empty `environ` and `cmdline` files, no procfs.
+//! /proc is a plain directory with empty `environ` and `cmdline` files, no procfs. For tools it has the link `exe` as
+//! well: the loader and runtimes find their libraries from there.
 //!
 //! /box holds the source and other input files of the present run, and nothing between two runs. Guests see it
 //! read-only; slot-init writes through another mount of the same tmpfs that is attached nowhere.
@@ -31,8 +32,10 @@ const STAGE: &str = "/tmp";
 pub(crate) const BOX: &str = "/box";
 /// Room for source and files, in bytes. It is charged when it is used.
 const BOX_BYTES: u64 = (4 << 20) + InputFile::MAX_BYTES as u64;
-/// Room for what the compiler writes. Charged to its memory limit as well.
-const TMP_BYTES: u64 = 512 << 20;
+/// Room for what a compiler writes, and for a runtime's scratch files. Charged to the memory limit as well, where there
+/// is a control group.
+const COMPILER_BYTES: u64 = 512 << 20;
+const SCRATCH_BYTES: u64 = 16 << 20;
 const DEVICES: [&str; 4] = ["null", "zero", "random", "urandom"];
 const READ_ONLY: u64 = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
 
@@ -41,7 +44,7 @@ pub(crate) const PIPES: [(&str, u32); 3] =
     [("/dev/stdin", 0o444), ("/dev/stdout", 0o222), ("/dev/stderr", 0o222)];
 
 /// Builds the root and moves into it. Returns the writable directory behind [`BOX`].
-pub(crate) fn build(root: &Root, class: Class) -> io::Result<OwnedFd> {
+pub(crate) fn build(root: &Root, class: Class, program: Option<&Path>) -> io::Result<OwnedFd> {
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
     let trees = root
         .binds
@@ -71,8 +74,11 @@ pub(crate) fn build(root: &Root, class: Class) -> io::Result<OwnedFd> {
     hide(&root.masks)?;
     build_dev(devices)?;
     build_proc()?;
+    if let Some(program) = program.filter(|_| class != Class::Run) {
+        symlink(program, "proc/self/exe")?;
+    }
     let source_directory = build_box()?;
-    if class == Class::Compile {
+    if class != Class::Run {
         fs::create_dir_all("tmp")?;
     }
 
@@ -90,14 +96,15 @@ pub(crate) fn build(root: &Root, class: Class) -> io::Result<OwnedFd> {
     Ok(source_directory)
 }
 
-/// Gives the compiler its /tmp: new for each run, removed by [`drop_tmp`].
-pub(crate) fn fresh_tmp(user: Option<u32>) -> io::Result<OwnedFd> {
+/// Gives a guest its /tmp: new for each run, removed by [`drop_tmp`].
+pub(crate) fn fresh_tmp(class: Class, user: Option<u32>) -> io::Result<OwnedFd> {
+    let bytes = if class == Class::Compile { COMPILER_BYTES } else { SCRATCH_BYTES };
     let owner = user.map_or(String::new(), |user| format!(",uid={user},gid={user}"));
-    tmpfs("/tmp", &format!("size={TMP_BYTES},nr_inodes=4096,mode=0700{owner}"))?;
+    tmpfs("/tmp", &format!("size={bytes},nr_inodes=4096,mode=0700{owner}"))?;
     Ok(fs::File::open("/tmp")?.into())
 }
 
-/// Takes the compiler's /tmp away, with all that is in it.
+/// Takes a guest's /tmp away, with all that is in it.
 pub(crate) fn drop_tmp() -> io::Result<()> {
     Ok(umount2("/tmp", MntFlags::MNT_DETACH)?)
 }

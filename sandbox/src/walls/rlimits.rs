@@ -9,10 +9,16 @@ use crate::protocol::{Class, Run};
 
 /// Largest file the compiler may write, in bytes.
 const COMPILED_FILE: u64 = 256 << 20;
+/// Largest file a runtime may write in its /tmp, in bytes.
+const SCRATCH_FILE: u64 = 16 << 20;
 
 /// What is the same for every guest of a slot.
 pub(crate) fn lasting(class: Class) -> Vec<(Resource, u64)> {
-    let file_size = if class == Class::Compile { COMPILED_FILE } else { 0 };
+    let file_size = match class {
+        Class::Run => 0,
+        Class::Cold => SCRATCH_FILE,
+        Class::Compile => COMPILED_FILE,
+    };
     vec![
         (Resource::RLIMIT_CORE, 0),
         (Resource::RLIMIT_FSIZE, file_size),

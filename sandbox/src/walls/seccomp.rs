@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use crate::protocol::Class;
 use libc::*;
 use seccompiler::SeccompCmpArgLen::{Dword, Qword};
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
@@ -170,6 +171,16 @@ enum Answer {
     OnlyThreadsAndProcesses,
 }
 
+/// What runtimes that compile as they run make besides, allowed in slots of the cold class.
+const WIDER: &[c_long] = &[
+    // V8 marks the memory of its compiled code with a protection key; the JVM asks where memory lies.
+    SYS_pkey_alloc,
+    SYS_pkey_free,
+    SYS_pkey_mprotect,
+    SYS_mincore,
+    SYS_get_mempolicy,
+];
+
 /// Where no control group counts processes, a guest may start threads only.
 const THREADS_ONLY: &[(c_long, When)] =
     &[(SYS_fork, Always), (SYS_vfork, Always), (SYS_clone, Clear(0, CLONE_THREAD as u64))];
@@ -198,8 +209,9 @@ impl WarmFilters {
 }
 
 impl Filters {
-    pub(crate) fn compile(may_fork: bool) -> io::Result<Filters> {
-        Ok(Filters(stack(may_fork, &[])?))
+    pub(crate) fn compile(class: Class, may_fork: bool) -> io::Result<Filters> {
+        let wider = if class == Class::Cold { WIDER } else { &[] };
+        Ok(Filters(stack(may_fork, wider)?))
     }
 
     /// Installs all of them in the calling process. Needs `no_new_privs`.
