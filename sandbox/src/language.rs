@@ -300,13 +300,14 @@ impl Written {
         };
         let missing =
             |key: &str| format!("the key `{key}` is missing (or `like`, to take it from another language)");
+        let engine = self.engine.or(base.map(|base| base.engine)).ok_or_else(|| missing("engine"))?;
         let source = self.source.or(base.map(|base| base.source.clone())).ok_or_else(|| missing("source"))?;
         Ok(Entry {
             name: self.name,
             like,
             aliases: self.aliases,
             extensions: self.extensions,
-            engine: self.engine.or(base.map(|base| base.engine)).ok_or_else(|| missing("engine"))?,
+            engine,
             needed: self.needed,
             compiler: tool(self.compiler, base.and_then(|base| base.compiler.as_ref())),
             compile: self.compile.or(base.map(|base| base.compile.clone())).unwrap_or_default(),
