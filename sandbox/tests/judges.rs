@@ -379,7 +379,8 @@ const TALKS: &[Talk] = &[
         judge: (Python3, "hear(); time.sleep(0.3); sys.exit(9)"), limits: brief,
         solution_ends: WallTimeLimit, judge_ends: Exited(9), first: Some(Solution) },
 
-    // Who computes keeps nobody idle.
+    // Who computes keeps nobody idle. Where no control group counts, a program that had ended just before its clocks were
+    // looked at seemed to have slept all the time; on a busy machine that became a time limit.
     Talk { name: "a_slow_judge_is_waited_for", solution: (Python3, "sys.exit(0 if hear() == '1\\n' else 1)"),
         judge: (Python3, "burn(1.2); say('1')"), limits: brief,
         solution_ends: Exited(0), judge_ends: Exited(0), first: None },

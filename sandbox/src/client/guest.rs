@@ -81,6 +81,8 @@ pub(super) struct Guest {
     mark: Mark,
     /// Why we ended it, when we did.
     ended_by_us: Option<(Termination, Instant)>,
+    /// When it was found dead before its end was reported.
+    dead_since: Option<Instant>,
     end: Option<End>,
     peak_seen: u64,
     /// Without a group: nanoseconds that each process below the guest was seen to run or to wait for a core, also
@@ -108,6 +110,11 @@ impl Process {
             let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
             number.filter(|number| *number > 0).unwrap_or(0)
         })
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut ready = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1..))
     }
 
     fn cpu_nanos(&self) -> Option<u64> {
@@ -204,6 +211,7 @@ impl Guest {
             cpu_mark: Duration::ZERO,
             mark: Mark { wall: started, cpu: Duration::ZERO, delay: Duration::ZERO },
             ended_by_us: None,
+            dead_since: None,
             end: None,
             peak_seen: 0,
             below: BTreeMap::new(),
@@ -387,6 +395,16 @@ impl Guest {
         if idle_time > self.limits.wall_time {
             idle_time = idle(true);
         }
+        if idle_time > self.limits.wall_time && self.is_dead() {
+            // The clocks of a process that is gone stand at zero, so what it waited and ran would count as idle. The
+            // report of its end is on its way.
+            if self.dead_since.get_or_insert(now).elapsed() > SLOT_PATIENCE {
+                return Err(step_error("supervision")(io::Error::other(
+                    "the slot does not report its guest's end",
+                )));
+            }
+            return Ok(now + TICK);
+        }
         if idle_time > self.limits.wall_time {
             self.kill(Termination::WallTimeLimit)?;
             return Ok(now);
@@ -463,6 +481,11 @@ impl Guest {
     /// Whether we have ended it and it is not gone yet.
     pub(super) fn is_dying(&self) -> bool {
         self.ended_by_us.is_some() && self.end.is_none()
+    }
+
+    /// Whether its first process has ended, with all its threads, though slot-init may not have said so yet.
+    pub(super) fn is_dead(&self) -> bool {
+        self.end.is_some() || self.process.has_ended()
     }
 
     /// Whether its process is on its way out, or gone already: then what it held open is closed before we are told.

@@ -135,16 +135,18 @@ impl Dialogue {
             return Ok(());
         }
         let excuse = |thorough: bool| {
-            // Once the other is gone, idle time begins anew.
-            if other.guest.is_dying() {
-                return Duration::MAX;
-            }
             let own = own_time().saturating_sub(own_mark);
             if other.guest.ended() {
                 return own;
             }
+            let busy = other.guest.busy(thorough);
+            // Once the other is gone, idle time begins anew. Asked after its clocks were read: those of a process that is
+            // gone stand at zero, and the report of its end may be on its way.
+            if other.guest.is_dying() || other.guest.is_dead() {
+                return Duration::MAX;
+            }
             let head_start = if side == Side::Judge { HEAD_START } else { Duration::ZERO };
-            own + other.guest.busy(thorough) + head_start
+            own + busy + head_start
         };
         party.look = party.guest.watch(&excuse)?;
         if party.guest.is_dying() {
