@@ -73,6 +73,7 @@ mod client;
 mod doctor;
 mod error;
 pub mod guardian;
+mod host;
 mod image;
 mod judge;
 mod language;

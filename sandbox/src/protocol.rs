@@ -83,7 +83,7 @@ impl Failure {
 /// What the spawner found.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct HostReport {
-    /// `A`, `B`, `C`, or none.
+    /// The tier's letter, or none.
     pub(crate) tier: Option<String>,
     /// Name, state (`up`, `weaker`, `missing`), text.
     pub(crate) walls: Vec<(String, String, String)>,
@@ -217,6 +217,8 @@ pub(crate) struct Plan {
     pub(crate) map: Option<(u32, u32)>,
     /// Whether processes are counted by a group; otherwise guests may start none.
     pub(crate) may_fork: bool,
+    /// Tier D: the directory for the source. There is no mount namespace to have one of its own in, nor any other.
+    pub(crate) directory: Option<PathBuf>,
     pub(crate) root: Root,
     /// The tool's path: an interpreter, a compiler.
     pub(crate) program: Option<PathBuf>,

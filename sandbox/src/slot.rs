@@ -19,7 +19,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ::landlock::RulesetCreated;
 use nix::fcntl::{OFlag, open};
@@ -31,7 +31,8 @@ use nix::unistd::{UnlinkatFlags, execve, execveat, pipe2, sethostname, setsid, u
 
 use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Run, Stage};
 use crate::sys::{self, AnchorStack, Child, Reaped};
-use crate::walls::{credentials, landlock, mounts, rlimits, seccomp, step};
+use crate::walls::seccomp::Missing;
+use crate::walls::{bare, credentials, landlock, mounts, rlimits, seccomp, step};
 use crate::zygote::{self, Setting, Start, Zygote};
 use crate::{archive, image};
 
@@ -128,17 +129,26 @@ fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
         nix::sys::stat::umask(Mode::empty());
         Ok(())
     })?;
-    step("cgroup", || {
-        plan.groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), "0"))?;
-        Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?)
+    if plan.directory.is_none() {
+        step("cgroup", || {
+            plan.groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), "0"))?;
+            Ok(unshare(CloneFlags::CLONE_NEWCGROUP)?)
+        })?;
+    }
+    let proc = step("mounts", || open_directory("/proc".as_ref(), OFlag::O_PATH))?;
+    let source_directory = step("mounts", || match &plan.directory {
+        Some(directory) => open_directory(directory, OFlag::empty()),
+        None => mounts::build(&plan.root, plan.class, plan.program.as_deref()),
     })?;
-    let proc = step("mounts", || {
-        Ok(open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
-    })?;
-    let source_directory = step("mounts", || mounts::build(&plan.root, plan.class, plan.program.as_deref()))?;
-    step("host name", || Ok(sethostname("box")?))?;
+    if plan.directory.is_none() {
+        step("host name", || Ok(sethostname("box")?))?;
+    }
     step("capabilities", credentials::limit_slot)?;
     let rules = step("landlock", || {
+        if let Some(directory) = &plan.directory {
+            let shown: Vec<PathBuf> = plan.root.binds.iter().map(|(source, _)| source.clone()).collect();
+            return landlock::bare_rules(&shown, directory).map(Some);
+        }
         if sys::landlock_version() == 0 {
             return Ok(None);
         }
@@ -148,8 +158,10 @@ fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
         }
         landlock::rules(plan.class).map(Some)
     })?;
-    let may_fork = plan.may_fork || plan.class == Class::Compile;
-    let filters = step("seccomp", || seccomp::Filters::compile(plan.class, may_fork))?;
+    let filters = step("seccomp", || seccomp::Filters::compile(plan.class, missing(&plan)))?;
+    if let (Some(rules), Some(_)) = (&rules, &plan.directory) {
+        bare::prove(plan.user, rules, &filters)?;
+    }
     let (client, own_pidfd) = step("slot", || Ok((receive_client(socket)?, sys::own_pidfd()?)))?;
     Ok(Slot {
         plan,
@@ -162,6 +174,19 @@ fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
         warm: HashMap::new(),
         anchor_stack: AnchorStack::new(),
     })
+}
+
+fn open_directory(path: &Path, flags: OFlag) -> io::Result<OwnedFd> {
+    Ok(open(path, flags | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// What the guests of this slot lack around them.
+fn missing(plan: &Plan) -> Missing {
+    match plan.directory {
+        Some(_) => Missing::Namespaces,
+        None if plan.may_fork || plan.class == Class::Compile => Missing::Nothing,
+        None => Missing::Group,
+    }
 }
 
 /// The socket to the client is the one descriptor of the spawner's second message.
@@ -217,7 +242,8 @@ impl Slot {
             program: step("interpreter", || self.program())?,
             environment: step("interpreter", environment)?,
             user: self.plan.user,
-            filters: step("seccomp", || seccomp::WarmFilters::compile(self.plan.may_fork))?,
+            filters: step("seccomp", || seccomp::WarmFilters::compile(missing(&self.plan)))?,
+            directory: self.directory(),
             rules: rules.as_ref().map(AsFd::as_fd),
             proc: self.proc.as_fd(),
         };
@@ -241,21 +267,27 @@ impl Slot {
         fds: Vec<OwnedFd>,
         tmp: Option<&OwnedFd>,
     ) -> Result<Finished, Failure> {
-        let pipes = step("pipes", open_pipes)?;
+        let pipes = step("pipes", || match self.plan.directory {
+            Some(_) => bare::open_pipes().map(|(guest, client)| Pipes { guest, client }),
+            None => open_pipes(),
+        })?;
         let (report, reporter) = step("pipes", || Ok(pipe2(OFlag::O_CLOEXEC)?))?;
         let entry = step("source", || entry(run, fds, &pipes.guest, reporter))?;
         step("source", || self.fill_box(run, &entry))?;
-        let anchor = step("process namespace", || sys::start_anchor(&mut self.anchor_stack))?;
+        let anchor = match self.plan.directory {
+            Some(_) => None,
+            None => Some(step("process namespace", || sys::start_anchor(&mut self.anchor_stack))?),
+        };
         let started = match run.warm {
-            Some(flavour) => self.fork_warm(flavour, run, &anchor, &entry),
-            None => self.fork_cold(run, &anchor, &entry),
+            Some(flavour) => self.fork_warm(flavour, run, anchor.as_ref(), &entry),
+            None => self.fork_cold(run, anchor.as_ref(), &entry),
         };
         drop(entry);
         drop(pipes.guest);
         let guest = match started {
             Ok(guest) => guest,
             Err(failure) => {
-                end_anchor(&anchor);
+                anchor.iter().for_each(end_anchor);
                 return Err(failure);
             }
         };
@@ -266,9 +298,10 @@ impl Slot {
         if told.is_ok() {
             self.wait(&guest);
         }
-        let _ = sys::signal(anchor.pidfd.as_fd(), libc::SIGKILL);
+        // Without an anchor the guest is alone: it could start no process.
+        let _ = sys::signal(anchor.as_ref().unwrap_or(&guest).pidfd.as_fd(), libc::SIGKILL);
         let reaped = step("supervision", || sys::reap(guest.pid));
-        end_anchor(&anchor);
+        anchor.iter().for_each(end_anchor);
         let (reaped, stage) = (reaped?, read_report(report, run.action)?);
         let binary = match (tmp, &run.product) {
             (Some(tmp), Some(name)) if reaped.status == 0 => {
@@ -290,7 +323,9 @@ impl Slot {
                 Err(nix::Error::EINTR) => continue,
                 Err(_) => return,
                 Ok(0) => {
-                    pulse_stdin();
+                    if self.plan.directory.is_none() {
+                        pulse_stdin();
+                    }
                     continue;
                 }
                 Ok(_) => {}
@@ -334,10 +369,10 @@ impl Slot {
         &mut self,
         flavour: Flavour,
         run: &Run,
-        anchor: &Child,
+        anchor: Option<&Child>,
         entry: &Entry<'_>,
     ) -> Result<Child, Failure> {
-        let rlimits = rlimits::of(run, self.plan.may_fork, self.beside());
+        let rlimits = rlimits::of(run, self.beside());
         let rlimits = step("rlimits", || rlimits::clamp(&rlimits))?;
         let start = Start { rlimits: rlimits.iter().map(as_numbers).collect(), ..start(run) };
         let mut descriptors: Vec<BorrowedFd<'_>> = entry.pipes.iter().map(AsFd::as_fd).collect();
@@ -345,7 +380,8 @@ impl Slot {
         for more in [&entry.values, &entry.compiled, &entry.export] {
             descriptors.extend(more.as_ref().map(AsFd::as_fd));
         }
-        let fork = |zygote: &Zygote| zygote.fork(&start, anchor.pidfd.as_fd(), &descriptors);
+        let fork =
+            |zygote: &Zygote| zygote.fork(&start, anchor.map(|anchor| anchor.pidfd.as_fd()), &descriptors);
         if let Some(zygote) = self.warm.get(&flavour) {
             match fork(zygote) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -360,8 +396,9 @@ impl Slot {
     }
 
     /// Forks the guest inside the anchor's namespace; it finishes its walls and executes the program.
-    fn fork_cold(&mut self, run: &Run, anchor: &Child, entry: &Entry<'_>) -> Result<Child, Failure> {
+    fn fork_cold(&mut self, run: &Run, anchor: Option<&Child>, entry: &Entry<'_>) -> Result<Child, Failure> {
         let guest = step("process namespace", || {
+            let Some(anchor) = anchor else { return sys::fork(CloneFlags::empty()) };
             setns(&anchor.pidfd, CloneFlags::CLONE_NEWPID)?;
             let flags =
                 if self.plan.class == Class::Run { CloneFlags::empty() } else { CloneFlags::CLONE_NEWNS };
@@ -380,9 +417,15 @@ impl Slot {
         Ok(guest)
     }
 
-    /// Processes of the slot's user beside a guest: slot-init, the anchor and the warm interpreters.
-    fn beside(&self) -> u64 {
-        2 + self.warm.len() as u64
+    /// Where a guest's source lies.
+    fn directory(&self) -> &Path {
+        self.plan.directory.as_deref().unwrap_or(Path::new(mounts::BOX))
+    }
+
+    /// Processes of the slot's user beside a guest: slot-init, the anchor and the warm interpreters. `None` where no
+    /// limit may rest on that: a group counts better, or the user has processes elsewhere, so that the supervisor counts.
+    fn beside(&self) -> Option<u64> {
+        (missing(&self.plan) == Missing::Group).then(|| 2 + self.warm.len() as u64)
     }
 
     /// The guest's own side: the rest of the walls, in order, then exec.
@@ -410,7 +453,7 @@ impl Slot {
             sys::default_signals()?;
             setsid()?;
             nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
-            std::env::set_current_dir(mounts::BOX)?;
+            std::env::set_current_dir(self.directory())?;
             Ok((image, report))
         })?;
         if self.plan.user.is_some() {
@@ -418,7 +461,7 @@ impl Slot {
         }
         step("rlimits", || {
             rlimits::set(&rlimits::lasting(self.plan.class))?;
-            rlimits::set(&rlimits::of(run, self.plan.may_fork, self.beside()))
+            rlimits::set(&rlimits::of(run, self.beside()))
         })?;
         step("credentials", || credentials::drop_all(self.plan.user))?;
         if let Some(rules) = &self.rules {

@@ -8,18 +8,20 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
 use nix::unistd::{getegid, geteuid};
 
 use crate::language::Work;
 use crate::protocol::{self, Answer, Class, Failure, Handle, HostReport, Order, Plan, Room, Root};
 use crate::sys::{self, Child};
-use crate::toolchain::{self, Place};
+use crate::toolchain::{self, Place, Reader};
 use crate::walls::cgroup::{Group, Hierarchy};
-use crate::walls::{namespaces, step};
-use crate::{Lack, Language, Tier, slot};
+use crate::walls::{bare, namespaces, seccomp, step};
+use crate::{Lack, Language, Tier, host, slot};
 
 /// `argv[0]` of a spawner.
 pub(crate) const NAME: &str = "assay: spawner";
@@ -30,6 +32,14 @@ pub(crate) const WITHOUT_VARIABLE: &str = "ASSAY_WITHOUT";
 const FIRST_USER: u32 = 58_000;
 const USERS: u64 = 1_000;
 const CAP_SYS_ADMIN: u32 = 21;
+/// To give a guest a user of its own, and to end it: `CAP_KILL`, `CAP_SETGID`, `CAP_SETUID`.
+const TO_CHANGE_USER: [u32; 3] = [5, 6, 7];
+/// What the runtimes of containers leave to root by default.
+const OF_CONTAINERS: [u32; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
+
+/// Why tier D has no compilers, and no runtimes but Python's.
+const NO_TOOL: &str = "it writes files and may start processes, which guests without namespaces may not: languages other \
+                       than Python need a host that allows namespaces";
 
 /// What the host turned out to give.
 struct Host {
@@ -43,14 +53,26 @@ struct Host {
 #[derive(Debug, Clone)]
 struct Mode {
     tier: Tier,
-    user_namespace: bool,
+    namespaces: Namespaces,
+    /// Each slot has a user of its own.
+    own_users: bool,
     groups: Option<Hierarchy>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Namespaces {
+    /// Made with the rights this process has.
+    Plain,
+    /// Below a user namespace, where an ordinary user has the rights.
+    User,
+    None,
 }
 
 /// A living slot-init.
 struct Slot {
     child: Child,
     group: Option<Group>,
+    directory: Option<PathBuf>,
 }
 
 /// A slot as it goes to the client.
@@ -73,6 +95,9 @@ pub(crate) fn main() -> i32 {
     let Ok(client) = sys::inherit(0).and_then(|fd| sys::duplicate_above(fd.as_fd(), 16)) else { return 3 };
     let mut spawner = Spawner { client, host: None, slots: Vec::new(), spare: None, made: 0 };
     let _ = nix::sys::prctl::set_dumpable(false);
+    if do_without(&lacks()).is_err() {
+        return 3;
+    }
     spawner.serve();
     spawner.end_all();
     0
@@ -133,12 +158,14 @@ impl Spawner {
             return Ok(());
         }
         step("spawner", || Language::load_configured().map_err(io::Error::other))?;
-        let lacks = Lack::from_names(&std::env::var(WITHOUT_VARIABLE).unwrap_or_default());
-        let (modes, mut remarks) = candidates(&lacks);
+        let (modes, mut remarks) = candidates(&lacks());
         let mut reasons = Vec::new();
         for mode in modes {
             if let Some(groups) = &mode.groups {
                 groups.sweep();
+            }
+            if mode.namespaces == Namespaces::None {
+                bare::sweep();
             }
             let mut host = Host { mode, tools: HashMap::new(), report: HostReport::default() };
             match self.make(&mut host, &first_room()) {
@@ -158,12 +185,7 @@ impl Spawner {
         Err(Failure {
             step: "namespaces".into(),
             errno: 0,
-            text: format!(
-                "this host lets neither root walls nor user namespaces be built ({}); give the process \
-                 CAP_SYS_ADMIN, or allow unprivileged user namespaces (sysctl user.max_user_namespaces, \
-                 kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)",
-                reasons.join("; ")
-            ),
+            text: format!("this host allows no walls that hold ({}). {}", reasons.join("; "), host::advice()),
         })
     }
 
@@ -196,36 +218,39 @@ impl Spawner {
             (Some(groups), Some(group)) => step("cgroup", || groups.handles(group))?,
             _ => Vec::new(),
         };
-        let plan = self.plan(host, room, group.as_ref());
-        match start(&plan, host.mode.user_namespace) {
+        let bare = host.mode.namespaces == Namespaces::None;
+        let directory = bare.then(|| step("source", || bare::make_directory(self.made))).transpose()?;
+        let plan = self.plan(host, room, group.as_ref(), directory.clone());
+        match start(&plan, host.mode.namespaces) {
             Ok((child, socket)) => {
-                self.slots.push(Slot { child, group });
+                self.slots.push(Slot { child, group, directory });
                 Ok(Made { socket, handles })
             }
             Err(failure) => {
-                if let Some(group) = group {
+                if let Some(group) = &group {
                     group.kill();
-                    group.remove();
                 }
+                remove(group.as_ref(), directory.as_deref());
                 Err(failure)
             }
         }
     }
 
-    fn plan(&self, host: &mut Host, room: &Room, group: Option<&Group>) -> Plan {
+    fn plan(&self, host: &mut Host, room: &Room, group: Option<&Group>, directory: Option<PathBuf>) -> Plan {
         // A slot without its tool still runs native programs.
         let (program, root) = match host.tool(room) {
             Ok(place) => (Some(place.program.clone()), place.root.clone()),
             Err(_) => (None, Root::default()),
         };
-        let separate_user = !host.mode.user_namespace;
+        let mode = &host.mode;
+        let number = (u64::from(std::process::id()) + self.made) % USERS;
         Plan {
             class: room.class,
             tier: host.mode.tier.name().into(),
             groups: group.map(|group| group.directories.clone()).unwrap_or_default(),
-            user: separate_user
-                .then(|| FIRST_USER + ((u64::from(std::process::id()) + self.made) % USERS) as u32),
-            map: (!separate_user).then(|| (geteuid().as_raw(), getegid().as_raw())),
+            user: mode.own_users.then_some(FIRST_USER + number as u32),
+            map: (mode.namespaces == Namespaces::User).then(|| (geteuid().as_raw(), getegid().as_raw())),
+            directory,
             may_fork: group.is_some(),
             root: if room.class == Class::Run { with_loader(root) } else { root },
             program,
@@ -258,12 +283,21 @@ impl Spawner {
 impl Host {
     /// The room's tool, looked for when it is first asked for.
     fn tool(&mut self, room: &Room) -> &Result<Place, String> {
-        let readable_by_all = !self.mode.user_namespace;
+        let mode = &self.mode;
+        let reader = match (mode.own_users, mode.namespaces) {
+            (false, _) => Reader::Owner,
+            (true, Namespaces::None) => Reader::Stranger,
+            (true, _) => Reader::Shown,
+        };
+        let bare = mode.namespaces == Namespaces::None;
         self.tools.entry(room.clone()).or_insert_with(|| {
             let language = Language::from_name(&room.language)
                 .ok_or_else(|| format!("no language {}", room.language))?;
-            let work = if room.class == Class::Compile { Work::Compile } else { Work::Run };
-            toolchain::find(language, work, readable_by_all)
+            match room.class {
+                Class::Compile | Class::Cold if bare => Err(NO_TOOL.into()),
+                Class::Compile => toolchain::find(language, Work::Compile, reader),
+                Class::Cold | Class::Run => toolchain::find(language, Work::Run, reader),
+            }
         })
     }
 }
@@ -279,16 +313,29 @@ fn end(slot: &Slot) {
     }
     let _ = sys::signal(slot.child.pidfd.as_fd(), libc::SIGKILL);
     let _ = sys::reap(slot.child.pid);
-    if let Some(group) = &slot.group {
+    remove(slot.group.as_ref(), slot.directory.as_deref());
+}
+
+/// Takes away what a slot had outside of its namespaces.
+fn remove(group: Option<&Group>, directory: Option<&Path>) {
+    if let Some(group) = group {
         group.remove();
+    }
+    if let Some(directory) = directory {
+        let _ = bare::remove_directory(directory);
     }
 }
 
 /// Clones a slot-init and waits until its walls stand.
-fn start(plan: &Plan, user_namespace: bool) -> Result<(Child, OwnedFd), Failure> {
+fn start(plan: &Plan, namespaces: Namespaces) -> Result<(Child, OwnedFd), Failure> {
     let (ours, theirs) = step("slot", sys::seqpacket)?;
     let (client, guest_side) = step("slot", sys::seqpacket)?;
-    let child = step("namespaces", || sys::fork(namespaces::slot_flags(user_namespace)))?;
+    let flags = match namespaces {
+        Namespaces::Plain => namespaces::slot_flags(false),
+        Namespaces::User => namespaces::slot_flags(true),
+        Namespaces::None => CloneFlags::empty(),
+    };
+    let child = step("namespaces", || sys::fork(flags))?;
     let Some(child) = child else {
         let failure = become_slot(plan, theirs.as_fd());
         let _ = protocol::send(&theirs, &Err::<(), Failure>(failure), &[]);
@@ -328,6 +375,25 @@ fn become_slot(plan: &Plan, socket: BorrowedFd<'_>) -> Failure {
     Failure::new("slot", &result.unwrap_or_else(|error| error))
 }
 
+/// What the environment says this host shall seem to lack.
+fn lacks() -> Vec<Lack> {
+    Lack::from_names(&std::env::var(WITHOUT_VARIABLE).unwrap_or_default())
+}
+
+/// Gives up what is to be done without; everything made from here on inherits that.
+fn do_without(lacks: &[Lack]) -> io::Result<()> {
+    let namespaces = lacks.contains(&Lack::Namespaces);
+    if namespaces || lacks.contains(&Lack::Mounts) {
+        seccomp::contain(namespaces)?;
+    }
+    if lacks.contains(&Lack::Users) {
+        sys::keep_capabilities(&[])?;
+    } else if namespaces {
+        sys::keep_capabilities(&OF_CONTAINERS)?;
+    }
+    Ok(())
+}
+
 /// The modes to try, best first, and why better ones are not among them.
 fn candidates(lacks: &[Lack]) -> (Vec<Mode>, Vec<String>) {
     let mut modes = Vec::new();
@@ -337,18 +403,21 @@ fn candidates(lacks: &[Lack]) -> (Vec<Mode>, Vec<String>) {
         false => Hierarchy::find(),
     };
     let groups = groups.map_err(|error| remarks.push(error.to_string())).ok();
-    let user_mode = |groups: Option<Hierarchy>| Mode { tier: Tier::C, user_namespace: true, groups };
+    let with_rights = |tier, groups| Mode { tier, namespaces: Namespaces::Plain, own_users: true, groups };
+    let user_mode = |groups| Mode { tier: Tier::C, namespaces: Namespaces::User, own_users: false, groups };
     if geteuid().is_root() && sys::has_capability(CAP_SYS_ADMIN) {
         if let Some(groups) = &groups {
             let tier = if matches!(groups, Hierarchy::Unified(_)) { Tier::A } else { Tier::B };
-            modes.push(Mode { tier, user_namespace: false, groups: Some(groups.clone()) });
+            modes.push(with_rights(tier, Some(groups.clone())));
         }
-        modes.push(Mode { tier: Tier::C, user_namespace: false, groups: None });
+        modes.push(with_rights(Tier::C, None));
     }
     if let Some(delegated @ Hierarchy::Unified(_)) = groups {
         modes.push(user_mode(Some(delegated)));
     }
     modes.push(user_mode(None));
+    let own_users = TO_CHANGE_USER.into_iter().all(sys::has_capability);
+    modes.push(Mode { tier: Tier::D, namespaces: Namespaces::None, own_users, groups: None });
     (modes, remarks)
 }
 
@@ -358,7 +427,7 @@ fn with_loader(mut root: Root) -> Root {
     for path in
         ["/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64"]
     {
-        let path = std::path::PathBuf::from(path);
+        let path = PathBuf::from(path);
         let known =
             root.binds.iter().any(|(_, target)| path.starts_with(target) || target.starts_with(&path));
         if path.exists() && !known {
@@ -371,43 +440,66 @@ fn with_loader(mut root: Root) -> Root {
 
 /// The state of every wall, for people.
 fn report(host: &Host, remarks: &str) -> HostReport {
-    let up = |name: &str, text: &str| (name.to_string(), "up".to_string(), text.to_string());
-    let mut walls = Vec::new();
-    walls.push(if host.mode.user_namespace {
-        up("namespaces", "user, mount, pid, net, ipc, uts, cgroup")
-    } else {
-        up("namespaces", "mount, pid, net, ipc, uts, cgroup")
-    });
-    walls.push(up("root", "read-only, no procfs, no writable path"));
-    walls.push(if host.mode.user_namespace {
-        up("credentials", "no capabilities; the only user of a user namespace")
-    } else {
-        up("credentials", "no capabilities; a user number per slot")
-    });
-    walls.push(match &host.mode.groups {
-        Some(Hierarchy::Unified(_)) => up("cgroup", "v2: memory, processes, CPU time"),
-        Some(Hierarchy::Legacy { unified: Some(_), .. }) => up("cgroup", "v1: memory, processes, CPU time; v2 ends slots"),
-        Some(Hierarchy::Legacy { unified: None, .. }) => up("cgroup", "v1: memory, processes, CPU time"),
-        None => (
-            "cgroup".into(),
-            "weaker".into(),
-            format!(
-                "no control group ({remarks}): memory and CPU time are watched per process and guests may start \
-                 threads but no processes; a writable cgroup below the own one would provide it \
-                 (systemd-run --scope -p Delegate=yes, or root)"
+    let wall = |name: &str, state: &str, text: &str| (name.to_string(), state.to_string(), text.to_string());
+    let up = |name: &str, text: &str| wall(name, "up", text);
+    let weaker = |name: &str, text: &str| wall(name, "weaker", text);
+    let mode = &host.mode;
+    let walls = vec![
+        match mode.namespaces {
+            Namespaces::Plain => up("namespaces", "mount, pid, net, ipc, uts, cgroup"),
+            Namespaces::User => up("namespaces", "user, mount, pid, net, ipc, uts, cgroup"),
+            Namespaces::None => {
+                let text = format!("none can be made ({remarks}). {}", host::advice());
+                wall("namespaces", "missing", &text)
+            }
+        },
+        match mode.namespaces {
+            Namespaces::None => weaker(
+                "root",
+                "the host's, of which landlock opens what an interpreter needs; of any other file a program can ask \
+                 whether it is there. A mount namespace would provide a root of its own",
             ),
-        ),
-    });
-    walls.push(up("rlimits", ""));
-    walls.push(match sys::landlock_version() {
-        0 => (
-            "landlock".into(),
-            "missing".into(),
-            "a kernel from 5.13 with landlock among its security modules (lsm=landlock,...) would provide it"
-                .into(),
-        ),
-        version => up("landlock", &format!("ABI {version}")),
-    });
-    walls.push(up("seccomp", "three lists: allow, refuse, kill"));
-    HostReport { tier: Some(host.mode.tier.name().into()), walls }
+            _ => up("root", "read-only, no procfs, no writable path"),
+        },
+        match (mode.namespaces, mode.own_users) {
+            (_, true) => up("credentials", "no capabilities; a user number per slot"),
+            (Namespaces::None, false) => weaker(
+                "credentials",
+                "no capabilities; the sandbox's own user, whom landlock and the system-call list hold. CAP_SETUID, \
+                 CAP_SETGID and CAP_KILL would provide a user number per slot",
+            ),
+            (_, false) => up("credentials", "no capabilities; the only user of a user namespace"),
+        },
+        match &mode.groups {
+            Some(Hierarchy::Unified(_)) => up("cgroup", "v2: memory, processes, CPU time"),
+            Some(Hierarchy::Legacy { unified: Some(_), .. }) => {
+                up("cgroup", "v1: memory, processes, CPU time; v2 ends slots")
+            }
+            Some(Hierarchy::Legacy { unified: None, .. }) => up("cgroup", "v1: memory, processes, CPU time"),
+            None => weaker(
+                "cgroup",
+                &format!(
+                    "no control group ({remarks}): memory and CPU time are watched per process and guests may start \
+                     threads but no processes; a writable cgroup below the own one would provide it \
+                     (systemd-run --scope -p Delegate=yes, or root)"
+                ),
+            ),
+        },
+        up("rlimits", ""),
+        match sys::landlock_version() {
+            0 => wall(
+                "landlock",
+                "missing",
+                "a kernel from 5.13 with landlock among its security modules (lsm=landlock,...) would provide it",
+            ),
+            version => up("landlock", &format!("ABI {version}")),
+        },
+        match mode.namespaces {
+            Namespaces::None => {
+                up("seccomp", "three lists: allow, refuse, kill; a guest may name no process but itself")
+            }
+            _ => up("seccomp", "three lists: allow, refuse, kill"),
+        },
+    ];
+    HostReport { tier: Some(mode.tier.name().into()), walls }
 }

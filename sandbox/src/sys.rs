@@ -26,8 +26,17 @@ pub(crate) struct Child {
     pub(crate) pidfd: OwnedFd,
 }
 
-/// `clone3` with a pidfd: `Some(child)` in the parent, `None` in the child. The caller must be single-threaded.
+/// Forks with a pidfd: `Some(child)` in the parent, `None` in the child. The caller must be single-threaded.
 pub(crate) fn fork(flags: CloneFlags) -> io::Result<Option<Child>> {
+    match fork_new(flags) {
+        // The runtimes of containers answer so, because a filter cannot read the flags of the newer call.
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => fork_old(flags),
+        other => other,
+    }
+}
+
+/// By `clone3`.
+fn fork_new(flags: CloneFlags) -> io::Result<Option<Child>> {
     let mut pidfd: RawFd = -1;
     // SAFETY: an all-zero clone_args is a valid request; the fields that matter are set below.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
@@ -37,6 +46,23 @@ pub(crate) fn fork(flags: CloneFlags) -> io::Result<Option<Child>> {
     // SAFETY: args outlives the call; without CLONE_VM the child gets a copy of this single-threaded process,
     // so every lock and the allocator are in a usable state there.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some(Child {
+            pid: Pid::from_raw(pid as i32),
+            // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        })),
+    }
+}
+
+/// By `clone`, which has no room for flags beyond 32 bits; none of ours are.
+fn fork_old(flags: CloneFlags) -> io::Result<Option<Child>> {
+    let mut pidfd: RawFd = -1;
+    let flags = flags.bits() as u32 as libc::c_ulong | (libc::CLONE_PIDFD | libc::SIGCHLD) as libc::c_ulong;
+    // SAFETY: as in fork_new; the stack of null is the caller's own, copied, and the pidfd is stored in a live local.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, &raw mut pidfd, 0usize, 0usize) };
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),

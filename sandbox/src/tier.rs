@@ -12,6 +12,9 @@ pub enum Tier {
     /// User namespaces without root, or root where no control group can be made: single-process guests,
     /// memory and CPU time watched per process.
     C,
+    /// Neither namespaces nor control groups, as in a default container: landlock and the system-call list alone hold
+    /// guests of one process; no compiler.
+    D,
 }
 
 impl Tier {
@@ -21,15 +24,17 @@ impl Tier {
             Tier::A => "A",
             Tier::B => "B",
             Tier::C => "C",
+            Tier::D => "D",
         }
     }
 
-    /// Reads `A`, `B` or `C`, in either case.
+    /// Reads `A`, `B`, `C` or `D`, in either case.
     pub fn from_name(name: &str) -> Option<Tier> {
         match name {
             "A" | "a" => Some(Tier::A),
             "B" | "b" => Some(Tier::B),
             "C" | "c" => Some(Tier::C),
+            "D" | "d" => Some(Tier::D),
             _ => None,
         }
     }
@@ -41,15 +46,24 @@ impl Tier {
 pub enum Lack {
     /// Control groups, as for a user to whom none is delegated.
     Groups,
+    /// Mounts: namespaces can be made and are of no use, as under a host's policy for user namespaces.
+    Mounts,
+    /// Namespaces, mounts, and the capabilities that containers are not given by default.
+    Namespaces,
+    /// Capabilities, so that guests run as the user who started the sandbox.
+    Users,
 }
 
 impl Lack {
-    const ALL: [Lack; 1] = [Lack::Groups];
+    const ALL: [Lack; 4] = [Lack::Groups, Lack::Mounts, Lack::Namespaces, Lack::Users];
 
     /// The word of the spawner's environment.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Lack::Groups => "groups",
+            Lack::Mounts => "mounts",
+            Lack::Namespaces => "namespaces",
+            Lack::Users => "users",
         }
     }
 

@@ -44,13 +44,24 @@ print(json.dumps(dict(executable=os.path.realpath(getattr(sys, '_base_executable
     called=os.path.abspath(sys.executable), path=path,
     prefixes=[sys.prefix, sys.base_prefix], mapped=sorted(maps), version=sys.version_info[:2])))";
 
+/// Who runs a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// The user who found it.
+    Owner,
+    /// Another user, to whom it is shown wherever it lies.
+    Shown,
+    /// Another user, who has to get there.
+    Stranger,
+}
+
 /// Finds what runs or compiles programs of a language. The error says what to do.
-pub(crate) fn find(language: Language, work: Work, readable_by_all: bool) -> Result<Place, String> {
+pub(crate) fn find(language: Language, work: Work, reader: Reader) -> Result<Place, String> {
     let tool = language.entry().tool(work).ok_or_else(|| format!("{language} needs no such tool"))?;
     let mut reasons = Vec::new();
     for candidate in candidates(tool) {
         let place = match language.entry().engine {
-            Engine::Python => interpreter(&candidate, readable_by_all),
+            Engine::Python => interpreter(&candidate, reader),
             Engine::Runtime if work == Work::Run => runtime(&candidate, tool),
             Engine::Native | Engine::Runtime | Engine::Wasm => compiler(&candidate, tool),
         };
@@ -76,12 +87,12 @@ fn candidates(tool: &Tool) -> Vec<PathBuf> {
     tool.commands.iter().flat_map(places).collect()
 }
 
-fn interpreter(candidate: &Path, readable_by_all: bool) -> io::Result<Place> {
+fn interpreter(candidate: &Path, reader: Reader) -> io::Result<Place> {
     let facts = ask(candidate)?;
     if facts.version < (3, 8) {
         return Err(io::Error::other("older than 3.8"));
     }
-    let mut root = describe(&facts, readable_by_all)?;
+    let mut root = describe(&facts, reader)?;
     let mut program = facts.executable;
     if facts.prefixes[0] != facts.prefixes[1] {
         program = facts.called;
@@ -169,7 +180,7 @@ fn ask(candidate: &Path) -> io::Result<Facts> {
 }
 
 /// What has to be shown for an interpreter.
-fn describe(facts: &Facts, readable_by_all: bool) -> io::Result<Root> {
+fn describe(facts: &Facts, reader: Reader) -> io::Result<Root> {
     let mut shown: BTreeSet<PathBuf> = BTreeSet::new();
     shown.insert(facts.executable.clone());
     for path in facts.path.iter().filter(|path| path.is_dir()) {
@@ -191,8 +202,11 @@ fn describe(facts: &Facts, readable_by_all: bool) -> io::Result<Root> {
         }
     }
     shown.extend(loader_files());
-    if readable_by_all {
+    if reader != Reader::Owner {
         check_readable(&facts.executable)?;
+    }
+    if reader == Reader::Stranger {
+        shown.iter().try_for_each(|path| check_reachable(path))?;
     }
     let masks = facts.path.iter().flat_map(|path| start_up_files(path)).collect();
     Ok(Root { binds: same_places(outermost(shown)), masks, links: Vec::new() })
@@ -220,6 +234,18 @@ fn check_readable(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::PermissionDenied, "is not readable for other users"))
+}
+
+/// The same where nothing is shown by a mount: every directory on the way lets others pass.
+fn check_reachable(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    for directory in path.canonicalize()?.ancestors().skip(1) {
+        if directory.metadata()?.permissions().mode() & 0o001 == 0 {
+            let text = format!("lies in {}, which other users may not enter", directory.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+    }
+    Ok(())
 }
 
 /// The system's directories of shared objects, shown whole; elsewhere only the objects themselves.

@@ -24,7 +24,6 @@ import marshal
 import os
 import sys
 
-SOURCE = "/box/main.py"
 VALUES, REPORT, CODE, EXPORT, RULES, PROC, RUN = 3, 4, 5, 6, 7, 8, 9
 # Where the warm process keeps its socket; received descriptors come to lie above it.
 SOCKET = 15
@@ -38,6 +37,7 @@ def warm_up():
     gc.disable()
     channel = socket.socket(fileno=SOCKET)
     plan = json.loads(channel.recv(1 << 18))
+    sources_lie_in(plan["directory"])
     for name in plan["imports"]:
         try:
             __import__(name)
@@ -59,6 +59,14 @@ def next_run(channel):
     if not message:
         sys.exit()
     return Run(message), list(memoryview(control[0][2]).cast("i"))
+
+
+def sources_lie_in(directory):
+    """Without a mount namespace each slot has a directory of its own. It must not show in code, which another slot may
+    load, so there messages know the source without it."""
+    global BOX, SOURCE, SHOWN
+    BOX, SOURCE = directory, directory + "/main.py"
+    SHOWN = SOURCE if directory == "/box" else "main.py"
 
 
 def rehearse(kernel, main):
@@ -135,6 +143,7 @@ class Kernel:
         self.home = self.call(self.PIDFD_OPEN, os.getpid(), 0)
         self.thread_id = self.thread_id_address()
         self.landlock = plan["landlock"]
+        self.pin = plan["pin"]
         self.final = self.program(plan["final_filter"])
         self.no_capabilities = self.capabilities(0)
         self.small_thread_stacks()
@@ -172,9 +181,10 @@ class Kernel:
 
     def become_guest(self):
         """The walls that are the same for all runs, but for those that would keep this process from forking them: the
-        guests' user, directory, umask. Nobody of that user can reach it: guests live in other pid namespaces."""
+        guests' user, directory, umask. Nobody of that user can reach it: guests live in other pid namespaces, or behind
+        landlock's scope and a filter that lets them name themselves alone."""
         os.umask(0o022)
-        os.chdir("/box")
+        os.chdir(BOX)
         self.score = None
         if self.user is not None:
             self.score = os.open("self/oom_score_adj", os.O_RDWR, dir_fd=PROC)
@@ -185,7 +195,7 @@ class Kernel:
             os.setresgid(self.user, self.user, self.user)
             os.setresuid(self.user, self.user, self.user)
         os.close(PROC)
-        self.set_capabilities(self.capabilities(self.ENTERING))
+        self.set_capabilities(self.capabilities(self.ENTERING if self.pin is None else 0))
         # A change of user undoes both.
         set_dumpable, set_death_signal, kill = 4, 1, 9
         self.prctl(set_dumpable, 0)
@@ -218,12 +228,19 @@ class Kernel:
         set_mode_filter = 1
         self.must(self.SECCOMP, set_mode_filter, 0, self.ctypes.addressof(program[0]))
 
+    def hold_to_itself(self):
+        """Without namespaces: dies with slot-init, and may name no process but itself."""
+        set_death_signal, kill = 1, 9
+        self.prctl(set_death_signal, kill)
+        stand_in, text = map(bytes.fromhex, self.pin)
+        self.install(self.program(text.replace(stand_in, os.getpid().to_bytes(4, sys.byteorder)).hex()))
+
     def fork_into(self, namespace):
-        """Forks into the pid namespace of that process; its own number for the child, or the error's.
+        """Forks into the pid namespace of that process, if any; its own number for the child, or the error's.
 
         The interpreter's own hooks around a fork are left out: they see to other threads, which this process never
         had, and cost half of what a fork does. `random` is seeded anew in any case."""
-        entered = self.call(self.SETNS, namespace, self.NEWPID)
+        entered = self.call(self.SETNS, namespace, self.NEWPID) if namespace is not None else 0
         if entered < 0:
             return -1, -entered
         if self.score is not None:
@@ -234,7 +251,8 @@ class Kernel:
         error = self.ctypes.get_errno()
         if self.score is not None:
             os.write(self.score, self.own_score)
-        self.must(self.SETNS, self.home, self.NEWPID)
+        if namespace is not None:
+            self.must(self.SETNS, self.home, self.NEWPID)
         return (pid, 0) if pid > 0 else (-1, error)
 
 
@@ -256,6 +274,8 @@ def enter(run, kernel, descriptors):
             step = "landlock"
             kernel.must(kernel.LANDLOCK_RESTRICT, RULES)
         step = "seccomp"
+        if kernel.pin is not None:
+            kernel.hold_to_itself()
         kernel.install(kernel.final)
         os.write(REPORT, b"w")
     except BaseException as error:
@@ -275,7 +295,7 @@ def load(run):
     if run.compiled:
         code = marshal.loads(read_all(CODE))
     else:
-        file = os.open(SOURCE, os.O_RDONLY)
+        file = os.open(SHOWN, os.O_RDONLY)
         source = read_all(file)
         os.close(file)
         try:
@@ -293,7 +313,7 @@ def load(run):
 
 
 def compiled(source):
-    return compile(source, SOURCE, "exec", 0, True)
+    return compile(source, SHOWN, "exec", 0, True)
 
 
 class Main:
@@ -308,7 +328,7 @@ class Main:
         self.seed_random = super(random.Random, self.random).seed
         sys.argv[:] = ["main.py"]
         sys.orig_argv = [sys.executable, "-s", "-B", "main.py"]
-        sys.path[0] = "/box"
+        sys.path[0] = BOX
 
     def scope(self, run):
         """Its names, for the program to run in."""
@@ -398,6 +418,7 @@ def last(function):
 
 def once():
     """A cold start: the walls stand already. The message comes as an argument."""
+    sources_lie_in(os.getcwd())
     run = Run(sys.argv[2].encode())
     run.read(RUN)
     return run, Main()
@@ -410,7 +431,7 @@ else:
     channel, kernel, main = warm_up()
     while True:
         run, descriptors = next_run(channel)
-        pid, errno = kernel.fork_into(descriptors[0])
+        pid, errno = kernel.fork_into(descriptors[0] if kernel.pin is None else None)
         if pid == 0:
             enter(run, kernel, descriptors)
             break

@@ -10,6 +10,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::CloneFlags;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::image;
 use crate::protocol::{self, Class, Failure, Flavour};
 use crate::sys::{self, Child};
-use crate::walls::seccomp::WarmFilters;
+use crate::walls::seccomp::{self, WarmFilters};
 use crate::walls::{rlimits, step};
 
 /// The interpreter's side.
@@ -110,6 +111,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) filters: WarmFilters,
     pub(crate) rules: Option<BorrowedFd<'a>>,
     pub(crate) proc: BorrowedFd<'a>,
+    /// Where a run's source lies.
+    pub(crate) directory: &'a Path,
 }
 
 /// The first message.
@@ -118,7 +121,10 @@ struct Plan<'a> {
     imports: Vec<&'a str>,
     user: Option<u32>,
     landlock: bool,
+    directory: &'a Path,
     base_filters: Vec<String>,
+    /// Bytes to be replaced by a child's own number, and the filter they are in.
+    pin: Option<(String, String)>,
     final_filter: String,
 }
 
@@ -178,6 +184,12 @@ impl Zygote {
                 imports: [IMPORTS, numpy].concat(),
                 user: setting.user,
                 landlock: setting.rules.is_some(),
+                directory: setting.directory,
+                pin: setting
+                    .filters
+                    .pin
+                    .as_ref()
+                    .map(|pin| (hex(&seccomp::OWN_NUMBER.to_ne_bytes()), hex(pin))),
                 base_filters: setting.filters.base.iter().map(|filter| hex(filter)).collect(),
                 final_filter: hex(&setting.filters.last),
             };
@@ -187,15 +199,17 @@ impl Zygote {
         })
     }
 
-    /// Forks a child into the pid namespace of `anchor`; it finishes its walls and becomes the program.
+    /// Forks a child, into the pid namespace of `anchor` if there is one; it finishes its walls and becomes the program.
     /// `descriptors`: stdin, stdout, stderr, report, then those that `start` says are there.
     pub(crate) fn fork(
         &self,
         start: &Start<'_>,
-        anchor: BorrowedFd<'_>,
+        anchor: Option<BorrowedFd<'_>>,
         descriptors: &[BorrowedFd<'_>],
     ) -> io::Result<Child> {
         let file = start.file()?;
+        // The interpreter does not look at it where it has no namespace to enter.
+        let anchor = anchor.unwrap_or(file.as_fd());
         let descriptors = [&[anchor, file.as_fd()], descriptors].concat();
         sys::send(self.socket.as_fd(), start.message().as_bytes(), &descriptors)?;
         let pid = self.answer()?;

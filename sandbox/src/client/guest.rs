@@ -413,10 +413,14 @@ impl Guest {
         let busy = (self.limits.cpu_time - cpu) / parallel.min(self.limits.processes).max(1);
         let mut pause = busy.min(self.limits.wall_time - idle_time);
         if !self.lease.slot()?.knobs.present() {
-            self.peak_seen = self.peak_seen.max(resident(self.process.number()));
-            note_below(self.process.number(), DEEPEST, &mut self.below);
+            let number = self.process.number();
+            let (resident, threads) = look_at(number);
+            self.peak_seen = self.peak_seen.max(resident);
+            note_below(number, DEEPEST, &mut self.below);
             if self.peak_seen > self.limits.memory {
                 self.kill(Termination::MemoryLimit)?;
+            } else if threads > self.limits.processes.into() {
+                self.kill(Termination::ProcessLimit)?;
             }
             pause = pause.min(LOOK);
         }
@@ -784,10 +788,13 @@ fn note_below(pid: i32, depth: usize, seen: &mut BTreeMap<i32, u64>) {
     }
 }
 
-/// Resident memory of a process, in bytes; 0 when it is gone.
-fn resident(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+/// Resident memory of a process, in bytes, and how many threads it has; 0 when it is gone.
+fn look_at(pid: i32) -> (u64, u64) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, is what the process says it is.
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    (number(21) * 4096, number(17))
 }
 
 fn nonblocking(pipe: &OwnedFd) -> io::Result<()> {

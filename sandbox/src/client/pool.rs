@@ -124,8 +124,8 @@ impl Pool {
                 .map(|(name, state, text)| format!("{name} is {state}: {text}"))
                 .collect();
             return Err(SandboxError::Unavailable(format!(
-                "this host gives tier {found}, tier {least} was asked for ({})",
-                if weak.is_empty() { "see `assay doctor`".into() } else { weak.join("; ") }
+                "this host gives tier {found}, tier {least} was asked for{}",
+                if weak.is_empty() { String::new() } else { format!(" ({})", weak.join("; ")) }
             )));
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

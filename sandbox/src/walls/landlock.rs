@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreated,
@@ -11,6 +12,7 @@ use landlock::{
 };
 
 use crate::protocol::Class;
+use crate::sys;
 
 /// The newest version this list was written for.
 const NEWEST: ABI = ABI::V6;
@@ -19,6 +21,35 @@ const NEWEST: ABI = ABI::V6;
 pub(crate) fn rules(class: Class) -> io::Result<RulesetCreated> {
     let writable: &[&str] = if class == Class::Run { &[] } else { &["/tmp"] };
     make(writable).map_err(io::Error::other)
+}
+
+/// The rules where no mount namespace shows less than the host: read and execute only `shown` and the source's
+/// directory, write nothing but /dev/null. Every part of it is needed, so a kernel that knows less is an error.
+pub(crate) fn bare_rules(shown: &[PathBuf], directory: &Path) -> io::Result<RulesetCreated> {
+    let version = sys::landlock_version();
+    if version < NEWEST as i32 {
+        return Err(io::Error::other(format!(
+            "this kernel's landlock has version {version}; {} (Linux 6.12) is needed, which keeps signals inside",
+            NEWEST as i32
+        )));
+    }
+    make_bare(shown, directory).map_err(io::Error::other)
+}
+
+fn make_bare(shown: &[PathBuf], directory: &Path) -> Result<RulesetCreated, landlock::RulesetError> {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?
+        .add_rules(path_beneath_rules(shown, AccessFs::from_read(NEWEST)))?
+        .add_rules(path_beneath_rules([directory], AccessFs::from_read(NEWEST)))?
+        .add_rules(path_beneath_rules(["/dev/zero", "/dev/random", "/dev/urandom"], AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(
+            ["/dev/null"],
+            AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate,
+        ))
 }
 
 fn make(writable: &[&str]) -> Result<RulesetCreated, landlock::RulesetError> {

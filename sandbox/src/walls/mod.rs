@@ -6,6 +6,7 @@
 //! enter   descriptors -> oom score -> rlimits -> credentials -> landlock -> seccomp -> exec
 //! ```
 
+pub(crate) mod bare;
 pub(crate) mod cgroup;
 pub(crate) mod credentials;
 pub(crate) mod landlock;

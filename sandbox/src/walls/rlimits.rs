@@ -27,15 +27,16 @@ pub(crate) fn lasting(class: Class) -> Vec<(Resource, u64)> {
     ]
 }
 
-/// What one run says. `beside` counts the processes of the slot that share the guest's user.
-pub(crate) fn of(run: &Run, may_fork: bool, beside: u64) -> Vec<(Resource, u64)> {
+/// What one run says. `beside` counts the processes of the slot that share the guest's user, where nothing better
+/// counts processes.
+pub(crate) fn of(run: &Run, beside: Option<u64>) -> Vec<(Resource, u64)> {
     let mut limits = vec![
         (Resource::RLIMIT_NOFILE, run.open_files),
         (Resource::RLIMIT_STACK, run.stack),
         (Resource::RLIMIT_AS, run.address_space),
         (Resource::RLIMIT_CPU, run.cpu_seconds),
     ];
-    if !may_fork {
+    if let Some(beside) = beside {
         // Threads count too. The kernel counts per user namespace, and there only the slot is.
         limits.push((Resource::RLIMIT_NPROC, run.processes + beside));
     }

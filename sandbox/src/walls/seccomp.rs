@@ -32,17 +32,14 @@ enum When {
 }
 use When::{Always, Any, Arg, Clear};
 
-const NAMESPACES: u64 = (CLONE_NEWNS
+const NEW_NAMESPACES: u64 = (CLONE_NEWNS
     | CLONE_NEWUTS
     | CLONE_NEWIPC
     | CLONE_NEWUSER
     | CLONE_NEWPID
     | CLONE_NEWNET
-    | CLONE_NEWCGROUP
-    | CLONE_PTRACE
-    | CLONE_UNTRACED
-    | CLONE_PARENT) as u64
-    | 0x80; // CLONE_NEWTIME
+    | CLONE_NEWCGROUP) as u64;
+const NAMESPACES: u64 = NEW_NAMESPACES | (CLONE_PTRACE | CLONE_UNTRACED | CLONE_PARENT) as u64 | 0x80; // CLONE_NEWTIME
 
 #[rustfmt::skip]
 const ALLOW: &[(c_long, When)] = &[
@@ -74,8 +71,9 @@ const ALLOW: &[(c_long, When)] = &[
     (SYS_poll, Always), (SYS_ppoll, Always), (SYS_select, Always), (SYS_pselect6, Always),
     (SYS_epoll_create1, Always), (SYS_epoll_ctl, Always), (SYS_epoll_wait, Always), (SYS_epoll_pwait, Always),
     (SYS_eventfd2, Always),
-    // An unnamed pair inside the process: asyncio wakes itself through one. Named sockets cannot be made.
-    (SYS_socketpair, Arg(0, &[AF_UNIX as u64])), (SYS_sendto, Always), (SYS_recvfrom, Always),
+    // An unnamed pair inside the process: asyncio wakes itself through one. Named sockets cannot be made, nor sent to:
+    // a datagram would need no connection for that.
+    (SYS_socketpair, Arg(0, &[AF_UNIX as u64])), (SYS_sendto, Clear(4, u64::MAX)), (SYS_recvfrom, Always),
     (SYS_getsockopt, Always), (SYS_setsockopt, Always), (SYS_getsockname, Always), (SYS_getpeername, Always),
     (SYS_shutdown, Always),
     // Processes and threads: how many is said by the control group. `clone` only without namespaces;
@@ -181,47 +179,131 @@ const WIDER: &[c_long] = &[
     SYS_get_mempolicy,
 ];
 
+/// What is missing around a guest, so that system calls have to hold more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Missing {
+    Nothing,
+    /// A control group that counts processes and memory.
+    Group,
+    /// Namespaces too.
+    Namespaces,
+}
+
 /// Where no control group counts processes, a guest may start threads only.
 const THREADS_ONLY: &[(c_long, When)] =
     &[(SYS_fork, Always), (SYS_vfork, Always), (SYS_clone, Clear(0, CLONE_THREAD as u64))];
 
+/// Where no control group counts memory, what is resident is the measure. Shared memory stays when it is no longer
+/// mapped, and memory that a process has swapped out is nowhere to be seen.
+const UNCOUNTED: &[(c_long, When)] =
+    &[(SYS_mmap, Any(3, MAP_SHARED as u64)), (SYS_madvise, Arg(2, &[MADV_COLD as u64, MADV_PAGEOUT as u64]))];
+
+/// Where no mount namespace shows everything read-only: what landlock has no say over. Some files may be the guest's own.
+const CHANGES: &[(c_long, When)] =
+    &[(SYS_chmod, Always), (SYS_fchmod, Always), (SYS_fchmodat, Always), (SYS_utimensat, Always)];
+
+/// Where no pid namespace hides other processes: calls whose first argument may name one. Only the caller's own
+/// number and 0 pass; to all others the answer is that there is no such process.
+const NAMES_A_PROCESS: [c_long; 11] = [
+    SYS_kill,
+    SYS_tgkill,
+    SYS_tkill,
+    SYS_rt_sigqueueinfo,
+    SYS_prlimit64,
+    SYS_getpgid,
+    SYS_setpgid,
+    SYS_getsid,
+    SYS_sched_getaffinity,
+    SYS_sched_getparam,
+    SYS_sched_getscheduler,
+];
+
+/// Calls whose first argument is a clock. Numbers beyond the fixed clocks name the CPU time of any process.
+const NAMES_A_CLOCK: [c_long; 3] = [SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep];
+const FIXED_CLOCKS: u32 = 16;
+
+/// Stands for the guest's process number in a filter that is compiled before there is a guest.
+pub(crate) const OWN_NUMBER: u32 = 0x7F4E_554D;
+
+/// What the runtime of a container answers to a process that may not administer it.
+const CONTAINED: &[(c_long, When)] = &[
+    (SYS_clone, Any(0, NEW_NAMESPACES)),
+    (SYS_unshare, Always),
+    (SYS_setns, Always),
+    (SYS_sethostname, Always),
+];
+const MOUNTS: &[(c_long, When)] = &[
+    (SYS_mount, Always),
+    (SYS_umount2, Always),
+    (SYS_pivot_root, Always),
+    (SYS_open_tree, Always),
+    (SYS_move_mount, Always),
+    (SYS_fsopen, Always),
+    (SYS_fsmount, Always),
+    (SYS_mount_setattr, Always),
+];
+
 /// The filters of a guest, compiled once per slot; installed in this order.
 #[derive(Debug)]
-pub(crate) struct Filters(Vec<BpfProgram>);
+pub(crate) struct Filters {
+    lists: Vec<BpfProgram>,
+    /// Whether each guest is held to its own process number besides.
+    pinned: bool,
+}
 
 /// The same for guests that a warm interpreter forks, in two parts and in the kernel's own bytes.
 #[derive(Debug)]
 pub(crate) struct WarmFilters {
     /// For the interpreter; inherited by its children.
     pub(crate) base: Vec<Vec<u8>>,
+    /// For each child without namespaces, first: [`OWN_NUMBER`] stands for its number.
+    pub(crate) pin: Option<Vec<u8>>,
     /// For each child, after which it is as restricted as any guest.
     pub(crate) last: Vec<u8>,
 }
 
 impl WarmFilters {
-    pub(crate) fn compile(may_fork: bool) -> io::Result<WarmFilters> {
+    pub(crate) fn compile(missing: Missing) -> io::Result<WarmFilters> {
         let needed: Vec<c_long> = UNTIL_THE_GUEST.iter().map(|(number, _)| *number).collect();
         Ok(WarmFilters {
-            base: stack(true, &needed)?.iter().map(|program| to_bytes(program)).collect(),
-            last: to_bytes(&last_filter(may_fork)),
+            base: stack(missing, &needed)?.iter().map(|program| to_bytes(program)).collect(),
+            pin: (missing == Missing::Namespaces).then(|| to_bytes(&pin(OWN_NUMBER))),
+            last: to_bytes(&last_filter(missing == Missing::Nothing)),
         })
     }
 }
 
 impl Filters {
-    pub(crate) fn compile(class: Class, may_fork: bool) -> io::Result<Filters> {
+    pub(crate) fn compile(class: Class, missing: Missing) -> io::Result<Filters> {
         let wider = if class == Class::Cold { WIDER } else { &[] };
-        Ok(Filters(stack(may_fork, wider)?))
+        Ok(Filters { lists: stack(missing, wider)?, pinned: missing == Missing::Namespaces })
     }
 
     /// Installs all of them in the calling process. Needs `no_new_privs`.
     pub(crate) fn install(&self) -> io::Result<()> {
-        self.0.iter().try_for_each(|program| seccompiler::apply_filter(program).map_err(io::Error::other))
+        let pin = self.pinned.then(|| pin(std::process::id()));
+        pin.iter().chain(&self.lists).try_for_each(apply)
     }
 }
 
+/// Answers the calling process and its children as a host would that lacks namespaces, or only mounts.
+pub(crate) fn contain(namespaces: bool) -> io::Result<()> {
+    let refuse =
+        |list, number: i32| apply(&filter(list, SeccompAction::Errno(number as u32), SeccompAction::Allow)?);
+    refuse(MOUNTS, EACCES)?;
+    if namespaces {
+        refuse(&[(SYS_clone3, Always)], ENOSYS)?;
+        refuse(CONTAINED, EPERM)?;
+    }
+    Ok(())
+}
+
+fn apply(program: &BpfProgram) -> io::Result<()> {
+    seccompiler::apply_filter(program).map_err(io::Error::other)
+}
+
 /// The filters of the three lists, in the order to install them; the calls in `free` pass all of them.
-fn stack(may_fork: bool, free: &[c_long]) -> io::Result<Vec<BpfProgram>> {
+fn stack(missing: Missing, free: &[c_long]) -> io::Result<Vec<BpfProgram>> {
     let errno = |number: i32| SeccompAction::Errno(number as u32);
     let bound = |lists: &[&'static [(c_long, When)]]| -> Vec<(c_long, When)> {
         lists.iter().copied().flatten().copied().filter(|(number, _)| !free.contains(number)).collect()
@@ -231,8 +313,12 @@ fn stack(may_fork: bool, free: &[c_long]) -> io::Result<Vec<BpfProgram>> {
         filter(&bound(&[REFUSE]), errno(EPERM), SeccompAction::Allow)?,
         filter(&bound(&[KILL]), SeccompAction::KillProcess, SeccompAction::Allow)?,
     ];
-    if !may_fork {
+    if missing >= Missing::Group {
         filters.push(filter(&bound(&[THREADS_ONLY]), errno(EAGAIN), SeccompAction::Allow)?);
+        filters.push(filter(UNCOUNTED, errno(EPERM), SeccompAction::Allow)?);
+    }
+    if missing >= Missing::Namespaces {
+        filters.push(filter(CHANGES, errno(EPERM), SeccompAction::Allow)?);
     }
     // Last, for after it no filter can be installed any more. What the others answer passes here: of two
     // equally strict answers the kernel takes the younger filter's.
@@ -296,6 +382,43 @@ fn no_x32() -> BpfProgram {
         op(RETURN, 0, 0, SECCOMP_RET_KILL_PROCESS),
         op(RETURN, 0, 0, SECCOMP_RET_ALLOW),
     ]
+}
+
+/// Holds a process to its own number, and to the parent it has: see [`NAMES_A_PROCESS`].
+fn pin(own: u32) -> BpfProgram {
+    let errno = |number: i32| SECCOMP_RET_ERRNO | number as u32;
+    let mut program = vec![op(LOAD, 0, 0, NUMBER)];
+    for number in NAMES_A_PROCESS {
+        program.extend([
+            op(JUMP_EQUAL, 0, 5, number as u32),
+            op(LOAD, 0, 0, FIRST_ARGUMENT),
+            op(JUMP_EQUAL, 2, 0, 0),
+            op(JUMP_EQUAL, 1, 0, own),
+            op(RETURN, 0, 0, errno(ESRCH)),
+            op(RETURN, 0, 0, SECCOMP_RET_ALLOW),
+        ]);
+    }
+    for number in NAMES_A_CLOCK {
+        program.extend([
+            op(JUMP_EQUAL, 0, 4, number as u32),
+            op(LOAD, 0, 0, FIRST_ARGUMENT),
+            op(JUMP_AT_LEAST, 0, 1, FIXED_CLOCKS),
+            op(RETURN, 0, 0, errno(EINVAL)),
+            op(RETURN, 0, 0, SECCOMP_RET_ALLOW),
+        ]);
+    }
+    program.extend([
+        // The parent is none of its business: error number 0 makes the call answer 0, as in a pid namespace.
+        op(JUMP_EQUAL, 0, 1, SYS_getppid as u32),
+        op(RETURN, 0, 0, errno(0)),
+        // It dies with its parent.
+        op(JUMP_EQUAL, 0, 3, SYS_prctl as u32),
+        op(LOAD, 0, 0, FIRST_ARGUMENT),
+        op(JUMP_EQUAL, 0, 1, PR_SET_PDEATHSIG as u32),
+        op(RETURN, 0, 0, errno(EPERM)),
+        op(RETURN, 0, 0, SECCOMP_RET_ALLOW),
+    ]);
+    program
 }
 
 /// The last filter of a warm interpreter's child: short, because the kernel compiles it for every run.

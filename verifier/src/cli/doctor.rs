@@ -10,7 +10,7 @@ use super::{CliError, Status, guard};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EPILOGUE)]
 pub(crate) struct Args {
-    /// The least tier that is acceptable: A, B or C
+    /// The least tier that is acceptable: A, B, C or D
     #[arg(long, value_name = "TIER", value_parser = tier)]
     tier: Option<Tier>,
     /// Print one JSON object instead of the tables
@@ -62,7 +62,7 @@ fn examine() -> Result<Doctor, CliError> {
 }
 
 fn tier(name: &str) -> Result<Tier, String> {
-    Tier::from_name(name).ok_or_else(|| "the tiers are A, B and C".into())
+    Tier::from_name(name).ok_or_else(|| "the tiers are A, B, C and D".into())
 }
 
 /// The record of `--json`.
