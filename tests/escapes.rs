@@ -7,6 +7,8 @@
 //! # expect CD: process_limit           how it must end in these tiers instead
 //! # not held D: why                    what it tries succeeds there, as DESIGN.md says: it must print ESCAPED
 //! # input: 1000                        so many bytes of input; none otherwise
+//! @repeat 1000 TEXT                     stands for the text so often, in one line
+//! @lines 1000 TEXT                      or in lines
 //! ```
 //!
 //! A program that gets anywhere prints ESCAPED. After each attack innocent programs run on the same slot, and neither
@@ -16,21 +18,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use assay_sandbox::{
-    Executable, Lack, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, Termination,
+    Executable, Lack, Language, Limits, Prepared, Program, Sandbox, SandboxConfig, SandboxError, Termination,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Fewer files than this means that some were lost.
-const LEAST: usize = 50;
+const LEAST: usize = 90;
 /// How long what is being taken down may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a tier lacks that the host may have, and how its tests are called.
-const WAYS: [(&str, &[Lack]); 2] = [("host", &[]), ("no_groups", &[Lack::Groups])];
+const WAYS: [(&str, &[Lack]); 3] = [
+    ("host", &[]),
+    ("no_groups", &[Lack::Groups]),
+    ("container", &[Lack::Groups, Lack::Namespaces, Lack::Users]),
+];
 
 /// A program for each runtime that attacks are written for.
 const RUNTIMES: [(&str, &str); 2] =
@@ -73,9 +79,13 @@ fn main() {
     let mut trials = vec![Trial::test("first_lines_are_read_by_tier", reads_first_lines)];
     for file in files {
         for ((way, lacks), arena) in WAYS.iter().zip(&arenas) {
-            let (file, arena) = (file.clone(), Arc::clone(arena));
+            let (file, arena, host) = (file.clone(), Arc::clone(arena), Arc::clone(&arenas[0]));
             let name = format!("{way}::{}", file.file_name().expect("a name").to_string_lossy());
-            trials.push(Trial::test(name, move || attack(arena.get_or_init(|| Arena::open(lacks)), &file)));
+            let trial = move || {
+                let host = || host.get_or_init(|| Arena::open(WAYS[0].1));
+                attack(arena.get_or_init(|| Arena::open(lacks)), host, &file)
+            };
+            trials.push(Trial::test(name, trial));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -98,7 +108,10 @@ impl Arena {
         // The second has an interpreter of its own where numpy is named, installed or not.
         let innocents = ["", "# numpy"].map(|more| {
             let source = format!("import os; print(6 * 7, os.listdir('.'), os.getpid()) {more}");
-            prepare(&sandbox, Language::Python3, &source).expect("an innocent program")
+            match prepare(&sandbox, Language::Python3, &source).expect("an interpreter") {
+                Prepared::Ready(executable) => executable,
+                Prepared::Refused(outcome) => panic!("{outcome:?}"),
+            }
         });
         let mut arena = Arena {
             tier: sandbox.tier().expect("a tier").name().chars().next().expect("a letter"),
@@ -127,12 +140,28 @@ impl Arena {
         arena
     }
 
+    fn take_turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A native program for another tier; none if the compiler refuses it, or is not there.
+    fn compile(&self, source: &str) -> Result<Option<Executable>, Failed> {
+        let _turn = self.take_turn();
+        match prepare(&self.sandbox, Language::Cpp17, source) {
+            Ok(Prepared::Ready(executable)) => Ok(Some(executable)),
+            Ok(Prepared::Refused(_)) | Err(SandboxError::Unavailable(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Nothing of an attack may show in the next runs.
     fn check_innocents(&self) -> Result<(), Failed> {
         for innocent in &self.innocents {
             let outcome = self.sandbox.run(innocent, b"", &limits())?;
             let stdout = String::from_utf8_lossy(&outcome.stdout);
-            let same = outcome.termination == Termination::Exited(0) && stdout.trim() == "42 ['main.py'] 2";
+            let number = stdout.strip_prefix("42 ['main.py'] ").map(str::trim);
+            let alone = number == Some("2") || (number.is_some() && self.tier == 'D');
+            let same = outcome.termination == Termination::Exited(0) && alone;
             let usage = outcome.usage;
             let frugal = usage.cpu_time < Duration::from_millis(500) && usage.peak_memory < 64 << 20;
             if !(same && frugal) {
@@ -158,29 +187,47 @@ impl Arena {
     }
 }
 
-/// A second of CPU, two idle, and what a judge gives besides.
+/// A second of CPU, three idle, and what a judge gives besides.
 fn limits() -> Limits {
     Limits {
         cpu_time: Duration::from_secs(1),
-        wall_time: Duration::from_secs(2),
+        wall_time: Duration::from_secs(3),
         output: 16 << 20,
         ..Limits::DEFAULT
     }
 }
 
-fn attack(arena: &Arena, file: &Path) -> Result<(), Failed> {
-    let _turn = arena.turn.lock().unwrap_or_else(PoisonError::into_inner);
+/// Where there is no compiler, a native program comes from the host's.
+fn attack<'a>(arena: &Arena, host: impl Fn() -> &'a Arena, file: &Path) -> Result<(), Failed> {
     let source = fs::read_to_string(file)?;
     let case = Case::read(&source, arena.tier)?;
+    let source = unfold(&source)?;
+    if source.len() > Program::MAX_SOURCE {
+        return Err(format!("{} bytes are more than a source may have", source.len()).into());
+    }
     let extension = file.extension().and_then(|extension| extension.to_str()).ok_or("no extension")?;
     let language = Language::from_extension(extension).ok_or("the extension says no language")?;
     if let Some(why) = arena.lacks.get(&language) {
         println!("{} had nothing to attack: {why}", file.display());
         return Ok(());
     }
-    let (end, outcome) = match prepare(&arena.sandbox, language, &source) {
-        Err(outcome) => ("refused".to_string(), outcome),
-        Ok(executable) => {
+    let mut turn = arena.take_turn();
+    let prepared = match prepare(&arena.sandbox, language, &source) {
+        Err(SandboxError::Unavailable(_)) if language == Language::Cpp17 && arena.tier == 'D' => {
+            drop(turn);
+            let prepared = host().compile(&source);
+            turn = arena.take_turn();
+            match prepared? {
+                Some(executable) => Prepared::Ready(executable),
+                // Nothing that could run here.
+                None => return Ok(()),
+            }
+        }
+        other => other?,
+    };
+    let (end, outcome) = match prepared {
+        Prepared::Refused(outcome) => ("refused".to_string(), outcome),
+        Prepared::Ready(executable) => {
             let outcome = arena.sandbox.run(&executable, &vec![b'x'; case.input], &limits())?;
             (name(outcome.termination), outcome)
         }
@@ -197,14 +244,13 @@ fn attack(arena: &Arena, file: &Path) -> Result<(), Failed> {
         return Err(format!("tier {}: {end}, expected {ends:?}; stderr: {stderr}", arena.tier).into());
     }
     arena.check_innocents()?;
-    arena.check_traces()
+    let traces = arena.check_traces();
+    drop(turn);
+    traces
 }
 
-fn prepare(sandbox: &Sandbox, language: Language, source: &str) -> Result<Executable, Outcome> {
-    match sandbox.prepare(&Program::new(language, source), &Limits::COMPILE).expect("prepare") {
-        Prepared::Ready(executable) => Ok(executable),
-        Prepared::Refused(outcome) => Err(outcome),
-    }
+fn prepare(sandbox: &Sandbox, language: Language, source: &str) -> Result<Prepared, SandboxError> {
+    sandbox.prepare(&Program::new(language, source), &Limits::COMPILE)
 }
 
 impl Case {
@@ -232,6 +278,26 @@ impl Case {
         }
         if case.ends.is_empty() { Err("no line says what to expect".into()) } else { Ok(case) }
     }
+}
+
+/// Writes out what is said to be repeated.
+fn unfold(source: &str) -> Result<String, Failed> {
+    let mut whole = String::new();
+    for line in source.lines() {
+        let (text, end) = match (line.strip_prefix("@repeat "), line.strip_prefix("@lines ")) {
+            (Some(text), _) => (text, ""),
+            (_, Some(text)) => (text, "\n"),
+            _ => {
+                whole += line;
+                whole.push('\n');
+                continue;
+            }
+        };
+        let (times, text) = text.split_once(' ').ok_or("a number and a text must follow")?;
+        whole += &format!("{text}{end}").repeat(times.parse()?);
+        whole.push('\n');
+    }
+    Ok(whole)
 }
 
 fn ends(value: &str) -> BTreeSet<String> {
