@@ -22,6 +22,11 @@ pub(crate) fn sealed(mut bytes: impl Read) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// An empty memory file, to be written by a process of ours.
+pub(crate) fn empty() -> io::Result<File> {
+    Ok(memfd_create(c"assay", MFdFlags::MFD_CLOEXEC)?.into())
+}
+
 /// Copies a memory file from its start; its position, shared with other holders, is not touched.
 pub(crate) fn copy(image: &OwnedFd, target: &mut File) -> io::Result<()> {
     let image = File::from(image.try_clone()?);

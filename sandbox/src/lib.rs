@@ -103,7 +103,7 @@ pub use outcome::{Outcome, Termination, Usage};
 pub use program::Program;
 pub use tier::{Lack, Tier};
 
-/// Plays the spawner's or a slot-init's part and never returns, if this process was started as one;
+/// Plays the part of a spawner, a slot-init or the WebAssembly compiler and never returns, if this process was started as one;
 /// otherwise returns at once. The first statement of every `main` that may be re-executed.
 #[expect(clippy::exit, reason = "these processes have no caller to return to")]
 pub fn init() {
@@ -113,5 +113,8 @@ pub fn init() {
     }
     if name == slot::NAME {
         std::process::exit(slot::main());
+    }
+    if name == wasm::compiler::NAME {
+        std::process::exit(wasm::compiler::main());
     }
 }

@@ -48,4 +48,7 @@ pub struct Usage {
     pub wall_time: Duration,
     /// The most memory charged to the run at once, in bytes.
     pub peak_memory: u64,
+    /// What a WebAssembly program burnt, in units of about one instruction: the same for every run of one module
+    /// with one input. 0 for native programs.
+    pub fuel: u64,
 }

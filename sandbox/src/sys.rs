@@ -122,6 +122,15 @@ extern "C" fn stay(_: *mut libc::c_void) -> libc::c_int {
     }
 }
 
+/// Maps what the WebAssembly compiler made into this process, to be run.
+pub(crate) fn load_machine_code(
+    engine: &wasmtime::Engine,
+    artifact: &[u8],
+) -> wasmtime::Result<wasmtime::Module> {
+    // SAFETY: the bytes are our own compiler's (`wasm::compiler`), from a memory file that nobody else ever held.
+    unsafe { wasmtime::Module::deserialize(engine, artifact) }
+}
+
 /// Ends the process at once: no atexit, no destructors, no flush.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit does not return and touches no memory of ours.

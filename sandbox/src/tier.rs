@@ -15,6 +15,8 @@ pub enum Tier {
     /// Neither namespaces nor control groups, as in a default container: landlock and the system-call list alone hold
     /// guests of one process; no compiler.
     D,
+    /// WebAssembly alone, on any host: no kernel wall, no program but a module in the engine.
+    W,
 }
 
 impl Tier {
@@ -25,16 +27,18 @@ impl Tier {
             Tier::B => "B",
             Tier::C => "C",
             Tier::D => "D",
+            Tier::W => "W",
         }
     }
 
-    /// Reads `A`, `B`, `C` or `D`, in either case.
+    /// Reads `A`, `B`, `C`, `D` or `W`, in either case.
     pub fn from_name(name: &str) -> Option<Tier> {
         match name {
             "A" | "a" => Some(Tier::A),
             "B" | "b" => Some(Tier::B),
             "C" | "c" => Some(Tier::C),
             "D" | "d" => Some(Tier::D),
+            "W" | "w" => Some(Tier::W),
             _ => None,
         }
     }
@@ -52,10 +56,12 @@ pub enum Lack {
     Namespaces,
     /// Capabilities, so that guests run as the user who started the sandbox.
     Users,
+    /// All kernel walls: tier W. Nothing is started but the compiler of WebAssembly.
+    Walls,
 }
 
 impl Lack {
-    const ALL: [Lack; 4] = [Lack::Groups, Lack::Mounts, Lack::Namespaces, Lack::Users];
+    const ALL: [Lack; 5] = [Lack::Groups, Lack::Mounts, Lack::Namespaces, Lack::Users, Lack::Walls];
 
     /// The word of the spawner's environment.
     pub(crate) fn name(self) -> &'static str {
@@ -64,6 +70,7 @@ impl Lack {
             Lack::Mounts => "mounts",
             Lack::Namespaces => "namespaces",
             Lack::Users => "users",
+            Lack::Walls => "walls",
         }
     }
 

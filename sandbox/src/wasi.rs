@@ -17,7 +17,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use wasmtime::{Caller, Engine, Extern, FuncType, Linker, Trap, Val, ValType};
 
-use crate::wasm::{Host, time_of};
+use crate::wasm::{Host, Rate};
 
 /// The name of the module these functions are imported from.
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -113,17 +113,18 @@ pub(crate) struct Wasi {
     output_limit: usize,
     pub(crate) slept: Duration,
     sleep_limit: Duration,
+    rate: Rate,
     fuel: u64,
     random: Random,
 }
 
 impl Wasi {
-    /// `fuel` is what the store starts with, `seed` the hash of module, arguments and input.
+    /// `fuel` is what the store starts with at what rate, `seed` the hash of module, arguments and input.
     pub(crate) fn new(
         args: &[String],
         stdin: &[u8],
         limits: &crate::Limits,
-        fuel: u64,
+        (rate, fuel): (Rate, u64),
         seed: [u8; 32],
     ) -> Wasi {
         let zero_ended = |text: &str| [text.as_bytes(), b"\0"].concat();
@@ -136,6 +137,7 @@ impl Wasi {
             output_limit: usize::try_from(limits.output).unwrap_or(usize::MAX),
             slept: Duration::ZERO,
             sleep_limit: limits.wall_time,
+            rate,
             fuel,
             random: Random { seed, block: [0; 32], next: 0 },
         }
@@ -320,7 +322,8 @@ fn offset(base: u32, index: u32, size: u32) -> Call<u32> {
 /// The guest's monotonic clock: fuel burnt and time slept.
 fn now(caller: &Caller<'_, Host>) -> Call<Duration> {
     let wasi = &caller.data().wasi;
-    Ok(time_of(wasi.fuel.saturating_sub(caller.get_fuel()?)).saturating_add(wasi.slept))
+    let burnt = wasi.fuel.saturating_sub(caller.get_fuel()?);
+    Ok(wasi.rate.time(burnt).saturating_add(wasi.slept))
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

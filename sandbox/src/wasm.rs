@@ -5,11 +5,12 @@
 //! repeats:
 //!
 //! - **CPU time** is fuel: about one unit per instruction, one per byte moved in bulk, and the host's work
-//!   priced in the same coin. [`FUEL_PER_SECOND`] turns a limit into fuel and fuel into the reported
-//!   `cpu_time`, so the same module with the same input has the same usage and the same termination on a busy
-//!   machine and on an idle one.
-//! - **Memory** is linear memory and tables, counted whole when they grow, touched or not. A refused growth
-//!   is remembered: if the program then ends in any way but exit 0, the memory limit is why.
+//!   priced in the same coin. The [`Rate`] turns a limit into fuel and fuel into the reported `cpu_time`, so
+//!   the same module with the same input has the same usage and the same termination on a busy machine and on
+//!   an idle one. After a trap the fuel since the last call or exit of a function is not in the figure: it was
+//!   in a register. That repeats too.
+//! - **Memory** is linear memory and tables ([`budget`]). A refused growth is remembered: if the program then
+//!   ends in any way but exit 0, the memory limit is why.
 //! - **Wall time**: nothing waits; sleeping moves the guest's clock ([`wasi`](crate::wasi)) and counts
 //!   against the limit.
 //! - **Backstop**: should fuel misprice some instruction, a run that burns [`BACKSTOP`] times its CPU limit
@@ -18,98 +19,82 @@
 //! - **Stack**: [`WASM_STACK`] for every run; `Limits::stack`, `processes` and `open_files` have no meaning
 //!   here.
 //!
-//! A module is compiled once and kept ([`Cache`]); every run has a store of its own. The compiler runs in the
-//! calling process on guest bytes, on a thread of its own. Some of its passes take quadratic time in a
-//! function's size, so a compilation over [`COMPILE_TIME`] of CPU refuses the module and is left behind to
-//! end by itself; the caps on functions ([`MAX_FUNCTION`], [`MAX_SQUARES`]) bound how long that takes. A
-//! process that could be killed would bound it better.
+//! A module is compiled once, in a process that can be killed ([`compiler`]), and kept ([`cache`]). Every run has
+//! a store of its own, an instance from a pool ([`engine`]) and a place among so many at once ([`gate`]).
 
-use std::fs;
+mod budget;
+mod cache;
+pub(crate) mod compiler;
+mod engine;
+mod gate;
+
 use std::io;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::unistd::{Pid, gettid};
 use sha2::{Digest, Sha256};
-use wasmtime::{
-    Config, Engine, InstancePre, Linker, Module, OperatorCost, ResourceLimiter, Store, Trap, UpdateDeadline,
-};
+use wasmtime::{Engine, InstancePre, Linker, Module, Store, Trap, UpdateDeadline};
 
 use crate::wasi::{self, Stop, Wasi};
-use crate::{Limits, Outcome, Program, SandboxError, Termination, Usage};
-
-/// Fuel in a second of CPU time. On a server core of the 2020s integer loops burn about three times as much
-/// in a second and loops that miss the cache a third, so a limit means about the same here as for native
-/// programs.
-pub(crate) const FUEL_PER_SECOND: u64 = 2_000_000_000;
+use crate::{Limits, Outcome, SandboxError, Termination, Usage, sys};
+use budget::Budget;
+use cache::{Cache, Hash};
+pub(crate) use compiler::Refusal;
+use engine::{Room, WASM_STACK};
+use gate::Gate;
 
 /// The host's CPU time may be this many times the guest's, plus `Limits::wall_time`, before the run is
 /// interrupted.
 const BACKSTOP: u32 = 4;
 
-/// How often the backstop looks.
-const EPOCH: Duration = Duration::from_millis(20);
-
-/// Call stack of the guest, and of the thread that carries it and its compiler.
-const WASM_STACK: usize = 64 << 20;
+/// Stack of the thread that carries a guest.
 const THREAD_STACK: usize = WASM_STACK + (8 << 20);
 
-/// CPU time the compiler may take.
-const COMPILE_TIME: Duration = Limits::COMPILE.cpu_time;
+/// A compilation that was broken from outside is repeated; after so many it is reported.
+const ATTEMPTS: usize = 3;
 
-/// Longest function body, in bytes, and the most that the squares of all lengths may come to (sixteen
-/// functions of 64 KiB).
-const MAX_FUNCTION: u64 = 256 << 10;
-const MAX_SQUARES: u64 = 1 << 36;
+/// Fuel in a second of CPU time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rate(pub(crate) u64);
 
-/// Compiled modules kept: so many, of so many bytes of WebAssembly together.
-const CACHED_MODULES: usize = 64;
-const CACHED_BYTES: usize = 64 << 20;
+impl Rate {
+    /// On a server core of the 2020s integer loops burn about three times as much in a second and loops that miss
+    /// the cache a third, so a limit means about the same here as for native programs.
+    pub(crate) const DEFAULT: Rate = Rate(2_000_000_000);
 
-/// Bytes of a table element.
-const TABLE_ELEMENT: usize = size_of::<usize>();
+    /// The fuel of a duration.
+    pub(crate) fn fuel(self, time: Duration) -> u64 {
+        let fuel = time.as_nanos() * u128::from(self.0) / 1_000_000_000;
+        u64::try_from(fuel).unwrap_or(u64::MAX).min(i64::MAX.cast_unsigned())
+    }
 
-/// Whether the bytes are a module this engine can run; the error is the engine's own message.
-pub(crate) fn validate(module: &[u8]) -> Result<(), String> {
-    // Only what the module is to blame for refuses it: an engine or thread that does not start says so in
-    // `run`.
-    let Ok(runtime) = Runtime::get() else { return Ok(()) };
-    runtime.prepare(module).map(|_| ())
+    /// The duration of an amount of fuel.
+    pub(crate) fn time(self, fuel: u64) -> Duration {
+        let nanoseconds = u128::from(fuel) * 1_000_000_000 / u128::from(self.0);
+        Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+    }
 }
 
-/// Runs a module's `_start` to its end.
-///
-/// # Errors
-/// [`SandboxError::Invalid`] for a module that [`validate`] refuses and for an argument with a NUL byte;
-/// `Step` when the engine failed.
-pub(crate) fn run(
-    module: &[u8],
-    args: &[String],
-    stdin: &[u8],
-    limits: &Limits,
-) -> Result<Outcome, SandboxError> {
-    if let Some(arg) = args.iter().find(|arg| arg.contains('\0')) {
-        return Err(SandboxError::Invalid(format!("argument {arg:?} has a NUL byte; leave it out")));
-    }
-    let runtime = Runtime::get()?;
-    let prepared = runtime.prepare(module).map_err(SandboxError::Invalid)?;
-    let backstop = limits.cpu_time.saturating_mul(BACKSTOP).saturating_add(limits.wall_time);
-    on_own_stack(|| runtime.run(&prepared, args, stdin, limits, backstop))?
+/// How an engine is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Runs at once, and compilations at once.
+    pub(crate) slots: usize,
+    pub(crate) rate: Rate,
+    pub(crate) compiler: Compiler,
 }
 
-/// Whether the engine works on this machine, by running the smallest program; the error says why not.
-pub(crate) fn examine() -> Result<(), String> {
-    // (module (func (export "_start")))
-    const SMALLEST: &[u8] =
-        b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
-    match run(SMALLEST, &[], b"", &Limits::DEFAULT) {
-        Ok(Outcome { termination: Termination::Exited(0), .. }) => Ok(()),
-        Ok(outcome) => Err(format!("the smallest program ended with {:?}", outcome.termination)),
-        Err(error) => Err(error.to_string()),
-    }
+/// Where modules are compiled.
+#[derive(Debug, Clone)]
+pub(crate) enum Compiler {
+    /// In a process of this executable, whose `main` begins with [`init`](crate::init).
+    Process(PathBuf),
+    /// In this process: for unit tests, whose `main` does not.
+    #[cfg(test)]
+    Here,
 }
 
 /// What a store carries: the limiter and the guest's view of the world.
@@ -119,123 +104,131 @@ pub(crate) struct Host {
     pub(crate) wasi: Wasi,
 }
 
-/// The fuel of a duration.
-pub(crate) fn fuel_of(time: Duration) -> u64 {
-    let fuel = time.as_nanos() * u128::from(FUEL_PER_SECOND) / 1_000_000_000;
-    u64::try_from(fuel).unwrap_or(u64::MAX).min(i64::MAX.cast_unsigned())
-}
-
-/// The duration of an amount of fuel.
-pub(crate) fn time_of(fuel: u64) -> Duration {
-    let nanoseconds = u128::from(fuel) * 1_000_000_000 / u128::from(FUEL_PER_SECOND);
-    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
-}
-
-/// Runs on a thread whose stack holds the guest's. A panic there is our failure, not the caller's end.
-fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, SandboxError> {
-    let step = |source| SandboxError::Step { step: "wasm thread", source };
-    thread::scope(|scope| {
-        let builder = thread::Builder::new().name("wasm".into()).stack_size(THREAD_STACK);
-        let worker = builder.spawn_scoped(scope, work).map_err(step)?;
-        worker.join().map_err(|_| step(io::Error::other("the engine panicked")))
-    })
-}
-
-/// One per process: the engine, the calls it links and the modules it has compiled.
-struct Runtime {
+/// The engine, the calls it links and the modules it has compiled.
+pub(crate) struct Runtime {
+    room: Room,
     engine: Engine,
     linker: Linker<Host>,
-    cache: Mutex<Cache>,
-    ticker: Ticker,
+    settings: Settings,
+    cache: Mutex<Cache<Prepared>>,
+    /// For runs.
+    gate: Gate,
+    /// For compilations.
+    workshop: Gate,
 }
 
-/// A compiled module with its imports resolved, and the hash of its bytes.
-#[derive(Clone)]
-struct Prepared {
-    hash: [u8; 32],
+/// A compiled module with its imports resolved, and the hash of its bytes. It runs on the engine it was made by.
+pub(crate) struct Prepared {
+    hash: Hash,
     instance: InstancePre<Host>,
 }
 
+/// What became of a module.
+pub(crate) type Compiled = Result<Result<Arc<Prepared>, Refusal>, SandboxError>;
+
 impl Runtime {
-    fn get() -> Result<&'static Runtime, SandboxError> {
-        static RUNTIME: OnceLock<Result<Runtime, String>> = OnceLock::new();
-        let runtime = RUNTIME.get_or_init(|| Runtime::new().map_err(|error| format!("{error:#}")));
-        runtime.as_ref().map_err(|error| SandboxError::Step {
-            step: "wasm engine",
-            source: io::Error::other(error.clone()),
-        })
+    /// Reserves the slots, or does without where the host has no room for them.
+    pub(crate) fn start(settings: Settings) -> Result<Runtime, SandboxError> {
+        Runtime::in_room(Room::Pooled, settings.clone()).or_else(|_| Runtime::in_room(Room::Tight, settings))
     }
 
-    fn new() -> wasmtime::Result<Runtime> {
-        let mut config = Config::new();
-        config
-            .consume_fuel(true)
-            .operator_cost(prices())
-            .epoch_interruption(true)
-            .max_wasm_stack(WASM_STACK)
-            .async_stack_size(WASM_STACK) // no such stack is made, but it may not be the smaller one
-            .wasm_backtrace_max_frames(None)
-            // Results, and with them fuel, must not depend on the machine.
-            .cranelift_nan_canonicalization(true)
-            .relaxed_simd_deterministic(true)
-            .wasm_multi_memory(false)
-            // Calls that pass a thousand values in two bytes of code would multiply the compiler's work.
-            .wasm_multi_value(false)
-            .wasm_memory64(false);
-        let engine = Engine::new(&config)?;
+    fn in_room(room: Room, settings: Settings) -> Result<Runtime, SandboxError> {
+        let engine = engine::for_runs(room, settings.slots).map_err(engine_failed)?;
         let mut linker = Linker::new(&engine);
-        wasi::define(&mut linker, &engine)?;
-        Ok(Runtime { engine, linker, cache: Mutex::default(), ticker: Ticker::default() })
+        wasi::define(&mut linker, &engine).map_err(engine_failed)?;
+        let gate = Gate::new(settings.slots);
+        gate.tick(engine.clone()).map_err(step("wasm epoch"))?;
+        let workshop = Gate::new(settings.slots);
+        Ok(Runtime { room, engine, linker, settings, cache: Mutex::default(), gate, workshop })
     }
 
-    /// Compiles a module, or finds it compiled.
-    fn prepare(&'static self, module: &[u8]) -> Result<Prepared, String> {
-        if module.len() > Program::MAX_MODULE {
-            let (is, may) = (module.len(), Program::MAX_MODULE);
-            return Err(format!("the module has {is} bytes, more than the {may} allowed"));
+    /// Where instances are placed, for people.
+    pub(crate) fn room(&self) -> &'static str {
+        self.room.name()
+    }
+
+    /// Compiles a module under `limits`, or finds it compiled.
+    ///
+    /// # Errors
+    /// `Step` when the compiler or the engine failed; what the module is to blame for is a [`Refusal`].
+    pub(crate) fn prepare(&self, module: &[u8], limits: &Limits) -> Compiled {
+        let hash: Hash = Sha256::digest(module).into();
+        if let Some(known) = lock(&self.cache).find(&hash) {
+            return Ok(Ok(known));
         }
-        let hash: [u8; 32] = Sha256::digest(module).into();
-        let known = lock(&self.cache).find(&hash);
-        let instance = match known {
-            Some(instance) => instance,
-            None => {
-                let bytes = module.to_vec();
-                let instance = within(COMPILE_TIME, move || self.compile(&bytes));
-                lock(&self.cache).insert(hash, instance.clone(), module.len());
-                instance
-            }
+        let artifact = match self.compile(module, limits)? {
+            Ok(artifact) => artifact,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        instance.map(|instance| Prepared { hash, instance })
+        let module = sys::load_machine_code(&self.engine, &artifact).map_err(engine_failed)?;
+        let instance = match self.link(&module) {
+            Ok(instance) => instance,
+            Err(message) => return Ok(Err(Refusal::new(message))),
+        };
+        let prepared = Arc::new(Prepared { hash, instance });
+        lock(&self.cache).insert(hash, Arc::clone(&prepared), artifact.len());
+        Ok(Ok(prepared))
     }
 
-    fn compile(&self, module: &[u8]) -> Instance {
-        if !module.starts_with(b"\0asm") {
-            return Err("not a WebAssembly module in binary form (it must begin with \\0asm)".into());
+    fn compile(&self, module: &[u8], limits: &Limits) -> Result<Result<Vec<u8>, Refusal>, SandboxError> {
+        let _place = self.workshop.enter();
+        match &self.settings.compiler {
+            #[cfg(test)]
+            Compiler::Here => Ok(compiler::here(self.room, module).map_err(Refusal::new)),
+            Compiler::Process(helper) => {
+                let mut attempt = 1;
+                loop {
+                    match compiler::compile(helper, self.room, module, limits) {
+                        Err(_) if attempt < ATTEMPTS => attempt += 1,
+                        other => return other.map_err(step("wasm compiler")),
+                    }
+                }
+            }
         }
-        check_functions(module)?;
-        let compiled = Module::from_binary(&self.engine, module).map_err(|error| format!("{error:#}"))?;
-        let start = compiled.get_export("_start").and_then(|export| export.func().cloned());
+    }
+
+    /// Resolves what a module imports; the error says what a program must have and this one has not.
+    fn link(&self, module: &Module) -> Result<InstancePre<Host>, String> {
+        let start = module.get_export("_start").and_then(|export| export.func().cloned());
         if !start.is_some_and(|start| start.params().len() == 0 && start.results().len() == 0) {
             return Err("the module exports no function `_start` without parameters and results; \
                         build it as a WASI command"
                 .into());
         }
-        self.linker.instantiate_pre(&compiled).map_err(|error| format!("{error:#}"))
+        self.linker.instantiate_pre(module).map_err(|error| format!("{error:#}"))
     }
 
-    /// Runs once; `backstop` is the host's CPU time after which the run is interrupted.
-    fn run(
-        &'static self,
+    /// Runs a module's `_start` to its end.
+    ///
+    /// # Errors
+    /// `Step` when the engine failed.
+    pub(crate) fn run(
+        &self,
+        prepared: &Prepared,
+        args: &[String],
+        stdin: &[u8],
+        limits: &Limits,
+    ) -> Result<Outcome, SandboxError> {
+        let backstop = limits.cpu_time.saturating_mul(BACKSTOP).saturating_add(limits.wall_time);
+        let _place = self.gate.enter();
+        on_own_stack(|| self.run_here(prepared, args, stdin, limits, backstop))?
+    }
+
+    /// Runs on this thread's stack; `backstop` is the host's CPU time after which the run is interrupted.
+    fn run_here(
+        &self,
         prepared: &Prepared,
         args: &[String],
         stdin: &[u8],
         limits: &Limits,
         backstop: Duration,
     ) -> Result<Outcome, SandboxError> {
-        let fuel = fuel_of(limits.cpu_time);
+        let rate = self.settings.rate;
+        let fuel = rate.fuel(limits.cpu_time);
+        let seed = seed(&prepared.hash, args, stdin);
         let host = Host {
             memory: Budget::new(limits.memory),
-            wasi: Wasi::new(args, stdin, limits, fuel, seed(&prepared.hash, args, stdin)),
+            wasi: Wasi::new(args, stdin, limits, (rate, fuel), seed),
         };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.memory);
@@ -248,36 +241,58 @@ impl Runtime {
         });
 
         let started = Instant::now();
-        let ticking = self.ticker.start(&self.engine)?;
         let ended = prepared.instance.instantiate(&mut store).and_then(|instance| {
             instance.get_typed_func::<(), ()>(&mut store, "_start")?.call(&mut store, ())
         });
-        drop(ticking);
-
-        let left = store.get_fuel().map_err(engine_failed)?;
+        let used = fuel - store.get_fuel().map_err(engine_failed)?;
         let Host { memory, wasi } = store.into_data();
         let termination = termination(ended, &memory)?;
         let [stdout, stderr] = wasi.written;
         let usage = Usage {
-            cpu_time: time_of(fuel - left),
+            cpu_time: rate.time(used),
             wall_time: started.elapsed().saturating_add(wasi.slept),
             peak_memory: memory.used,
+            fuel: used,
         };
         Ok(Outcome { termination, stdout, stderr, usage, refused: false })
     }
+
+    /// Whether the engine works on this machine, by running the smallest program; the error says why not.
+    pub(crate) fn examine(&self) -> Result<(), String> {
+        // (module (func (export "_start")))
+        const SMALLEST: &[u8] =
+            b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
+        let text = |error: SandboxError| error.to_string();
+        let prepared = self.prepare(SMALLEST, &Limits::COMPILE).map_err(text)?.map_err(|no| no.message)?;
+        match self.run(&prepared, &[], b"", &Limits::DEFAULT).map_err(text)?.termination {
+            Termination::Exited(0) => Ok(()),
+            other => Err(format!("the smallest program ended with {other:?}")),
+        }
+    }
 }
 
-/// One unit for each instruction, none for those that only name a value: constants and reads of locals become
-/// operands of the instruction that uses them.
-fn prices() -> OperatorCost {
-    OperatorCost {
-        LocalGet: 0,
-        I32Const: 0,
-        I64Const: 0,
-        F32Const: 0,
-        F64Const: 0,
-        ..OperatorCost::default()
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("room", &self.room)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}
+
+/// Runs on a thread whose stack holds the guest's. A panic there is our failure, not the caller's end.
+fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, SandboxError> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("wasm".into()).stack_size(THREAD_STACK);
+        let worker = builder.spawn_scoped(scope, work).map_err(step("wasm thread"))?;
+        worker.join().map_err(|_| step("wasm thread")(io::Error::other("the engine panicked")))
+    })
 }
 
 /// Why the guest ended. An error that is neither a trap nor a stop is the engine's failure.
@@ -327,7 +342,12 @@ fn trapped(trap: Trap) -> Termination {
 }
 
 fn engine_failed(error: wasmtime::Error) -> SandboxError {
-    SandboxError::Step { step: "wasm engine", source: io::Error::other(format!("{error:#}")) }
+    step("wasm engine")(io::Error::other(format!("{error:#}")))
+}
+
+/// Names the step of an error of ours.
+fn step(step: &'static str) -> impl Fn(io::Error) -> SandboxError {
+    move |source| SandboxError::Step { step, source }
 }
 
 /// Seeds everything random a guest can see.
@@ -346,226 +366,6 @@ fn thread_cpu_time() -> Duration {
         };
         Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
     })
-}
-
-/// Runs the compiler on a thread of its own, and leaves it behind when it has used up its CPU time.
-fn within(limit: Duration, work: impl FnOnce() -> Instance + Send + 'static) -> Instance {
-    let (sender, receiver) = mpsc::channel();
-    let (tid_sender, tid) = mpsc::channel();
-    let work = move || {
-        let _ = tid_sender.send(gettid());
-        let _ = sender.send(work());
-    };
-    let builder = thread::Builder::new().name("wasm-compile".into()).stack_size(THREAD_STACK);
-    builder.spawn(work).map_err(|error| format!("the compiler did not start: {error}"))?;
-    let tid = tid.recv().map_err(|_| "the compiler did not start")?;
-    loop {
-        match receiver.recv_timeout(EPOCH) {
-            Ok(instance) => return instance,
-            Err(RecvTimeoutError::Disconnected) => return Err("the compiler broke on the module".into()),
-            Err(RecvTimeoutError::Timeout) if cpu_time_of(tid) > limit => {
-                return Err(format!("the module takes more than {} s to compile", limit.as_secs_f64()));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-    }
-}
-
-/// CPU time of a thread of this process, by the scheduler's own account; zero when it has just ended.
-fn cpu_time_of(thread: Pid) -> Duration {
-    let account = fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap_or_default();
-    let nanoseconds = account.split(' ').next().and_then(|figure| figure.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or(0))
-}
-
-/// Refuses functions the compiler would take too long over, by the section headers alone. Where those do not
-/// parse, the engine's own parser says why.
-fn check_functions(module: &[u8]) -> Result<(), String> {
-    let lengths = function_lengths(module).unwrap_or_default();
-    if let Some(length) = lengths.iter().max().filter(|&&length| length > MAX_FUNCTION) {
-        return Err(format!("a function of {length} bytes, more than the {MAX_FUNCTION} allowed"));
-    }
-    let squares = lengths.iter().map(|length| length * length).fold(0, u64::saturating_add);
-    if squares > MAX_SQUARES {
-        return Err("too many long functions to compile; split them or turn inlining down".into());
-    }
-    Ok(())
-}
-
-fn function_lengths(module: &[u8]) -> Option<Vec<u64>> {
-    const CODE_SECTION: u8 = 10;
-    let mut rest = module.get(8..)?;
-    while let Some((&id, after)) = rest.split_first() {
-        let (size, after) = leb128(after)?;
-        let section = after.get(..size)?;
-        if id == CODE_SECTION {
-            return body_lengths(section);
-        }
-        rest = &after[size..];
-    }
-    Some(Vec::new())
-}
-
-fn body_lengths(section: &[u8]) -> Option<Vec<u64>> {
-    let (count, mut rest) = leb128(section)?;
-    let mut lengths = Vec::new();
-    for _ in 0..count {
-        let (size, body) = leb128(rest)?;
-        lengths.push(size as u64);
-        rest = body.get(size..)?;
-    }
-    Some(lengths)
-}
-
-/// An unsigned number of at most 32 bits, and what follows it.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut value: u64 = 0;
-    for (index, &byte) in bytes.iter().take(5).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((usize::try_from(value).ok()?, &bytes[index + 1..]));
-        }
-    }
-    None
-}
-
-/// Linear memory and tables against `Limits::memory`; nothing a guest has grown ever shrinks.
-#[derive(Debug)]
-struct Budget {
-    limit: u64,
-    used: u64,
-    /// Whether a growth was refused that the module's own maximum would have allowed.
-    refused: bool,
-    /// The growth allowed last, in case the host then cannot do it.
-    last: u64,
-}
-
-impl Budget {
-    fn new(limit: u64) -> Budget {
-        Budget { limit, used: 0, refused: false, last: 0 }
-    }
-
-    fn grow(&mut self, more: usize, within_maximum: bool) -> bool {
-        let more = more as u64;
-        let fits = self.used.checked_add(more).is_some_and(|used| used <= self.limit);
-        if fits {
-            self.used += more;
-            self.last = more;
-        } else if within_maximum {
-            self.refused = true;
-        }
-        fits
-    }
-
-    fn give_back(&mut self) {
-        self.used -= self.last;
-        self.last = 0;
-    }
-}
-
-impl ResourceLimiter for Budget {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(self.grow(desired.saturating_sub(current), maximum.is_none_or(|maximum| desired <= maximum)))
-    }
-
-    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.give_back();
-        Ok(())
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let bytes = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT);
-        Ok(self.grow(bytes, maximum.is_none_or(|maximum| desired <= maximum)))
-    }
-
-    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.give_back();
-        Ok(())
-    }
-}
-
-/// A compiled module with its imports resolved, or why it is refused.
-type Instance = Result<InstancePre<Host>, String>;
-
-/// The modules used last, newest at the end, each with its hash and its size in bytes.
-#[derive(Default)]
-struct Cache {
-    entries: Vec<([u8; 32], Instance, usize)>,
-}
-
-impl Cache {
-    fn find(&mut self, hash: &[u8; 32]) -> Option<Instance> {
-        let index = self.entries.iter().position(|(other, ..)| other == hash)?;
-        let entry = self.entries.remove(index);
-        let instance = entry.1.clone();
-        self.entries.push(entry);
-        Some(instance)
-    }
-
-    fn insert(&mut self, hash: [u8; 32], instance: Instance, size: usize) {
-        self.entries.retain(|(other, ..)| *other != hash);
-        self.entries.push((hash, instance, size));
-        let over = |entries: &[(_, _, usize)]| {
-            let bytes: usize = entries.iter().map(|(.., size)| size).sum();
-            entries.len() > CACHED_MODULES || bytes > CACHED_BYTES
-        };
-        while self.entries.len() > 1 && over(&self.entries) {
-            drop(self.entries.remove(0));
-        }
-    }
-}
-
-/// The thread that moves the epoch on while runs are going; it sleeps for good while none are.
-#[derive(Default)]
-struct Ticker {
-    running: Mutex<usize>,
-    wake: Condvar,
-    thread: OnceLock<Result<(), String>>,
-}
-
-impl Ticker {
-    fn start(&'static self, engine: &Engine) -> Result<Ticking, SandboxError> {
-        let started = self.thread.get_or_init(|| {
-            let engine = engine.clone();
-            let tick = move || self.tick(&engine);
-            let builder = thread::Builder::new().name("wasm-epoch".into());
-            builder.spawn(tick).map(drop).map_err(|error| error.to_string())
-        });
-        if let Err(error) = started {
-            return Err(SandboxError::Step { step: "wasm epoch", source: io::Error::other(error.clone()) });
-        }
-        *lock(&self.running) += 1;
-        self.wake.notify_one();
-        Ok(Ticking(self))
-    }
-
-    fn tick(&self, engine: &Engine) {
-        loop {
-            let running = lock(&self.running);
-            drop(self.wake.wait_while(running, |running| *running == 0));
-            thread::sleep(EPOCH);
-            engine.increment_epoch();
-        }
-    }
-}
-
-/// A run that is going.
-struct Ticking(&'static Ticker);
-
-impl Drop for Ticking {
-    fn drop(&mut self) {
-        *lock(&self.0.running) -= 1;
-    }
 }
 
 /// A lock whose data stays good even if a holder panicked: every update above is whole.

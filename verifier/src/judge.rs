@@ -351,7 +351,7 @@ fn judge_math(task: &MathTask, completion: &str, options: &JudgeOptions) -> Resu
         passed: usize::from(result.verdict == MathVerdict::Equal),
         reason: format!("{prefix}{}", result.reason),
         // The checker neither waits nor shares: its wall time is its CPU time.
-        usage: Usage { cpu_time: elapsed, wall_time: elapsed, peak_memory: 0 },
+        usage: Usage { cpu_time: elapsed, wall_time: elapsed, peak_memory: 0, fuel: 0 },
         proof: result.proof.map(|proof| proof.to_string()),
         extraction: Some(result.extraction.as_str().to_owned()),
         ..Judgement::before_tests(happened, 1)

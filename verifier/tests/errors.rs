@@ -57,7 +57,7 @@ const FRAME: [Row; 16] = [
     ("run a.py --config unknown_table.toml", 2, &["unknown_table.toml, line 2", "[rum]", "the tables are"]),
     ("run a.py --config bad_value.toml", 2, &["'soon'", "bad_value.toml, line 2", "such as 2s"]),
     ("run a.py --config broken.toml", 2, &["broken.toml, line 2", "TOML"]),
-    ("doctor --tier Z", 2, &["'Z'", "--tier", "A, B, C and D"]),
+    ("doctor --tier Z", 2, &["'Z'", "--tier", "A, B, C, D and W"]),
     ("doctor a.py", 2, &["'a.py'", "assay doctor --help"]),
 ];
 

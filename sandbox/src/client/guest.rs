@@ -248,6 +248,7 @@ impl Guest {
             cpu_time: self.cpu().saturating_sub(self.cpu_mark),
             wall_time: self.mark.wall.elapsed(),
             peak_memory: self.peak(),
+            fuel: 0,
         }
     }
 
@@ -551,6 +552,7 @@ impl Guest {
             cpu_time: self.cpu(),
             wall_time: self.end.as_ref().map_or(Duration::ZERO, |end| end.wall),
             peak_memory: self.peak(),
+            fuel: 0,
         };
         let termination = self.termination();
         let Some(end) = &mut self.end else {

@@ -12,7 +12,7 @@ mod session;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::judge::check_files;
 use crate::language::{Engine, Needs, Work, main_class};
@@ -25,7 +25,7 @@ use crate::{
 use guest::{Guest, Material};
 use interaction::Dialogue;
 pub use interaction::{Interaction, Message, Side, Transcript};
-use pool::{Lease, Pool, Role, Room};
+use pool::{Lease, Role, Room, Walls};
 pub use session::{Exchange, Session};
 
 /// A run is repeated on another slot when one breaks; after this many it is reported.
@@ -42,7 +42,8 @@ pub struct SandboxConfig {
     /// Programs running at once, each in a slot of its own; 0 means one per core. As many checkers and interactors beside
     /// them, in slots of their own.
     pub slots: usize,
-    /// The least acceptable tier; below it, refuse to start. `None`: whatever the host gives.
+    /// The least acceptable tier; below it, refuse to start. `None`: whatever kernel walls the host gives; without
+    /// any, WebAssembly alone runs only if [`Tier::W`] was named here.
     pub tier: Option<Tier>,
     /// The Python interpreter to use. `None`: the environment's `ASSAY_PYTHON`, then `python3` of `PATH`, then
     /// `/usr/bin/python3`. Under a guardian only the environment counts: the spawner was started by then.
@@ -57,12 +58,23 @@ pub struct SandboxConfig {
     pub cold_start: bool,
     /// What is not used though the host may have it. For tests of the weaker tiers; under a guardian it does nothing.
     pub without: Vec<Lack>,
+    /// How much fuel of a WebAssembly program, about one instruction a unit, makes a second of
+    /// [`Limits::cpu_time`]; 0 means two thousand million.
+    pub fuel_per_second: u64,
 }
 
 /// A pool of slots behind kernel walls. Cheap to clone; clones share the pool; blocking calls from any thread.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    pool: Arc<Pool>,
+    walls: Walls,
+    modules: Arc<Modules>,
+}
+
+/// The WebAssembly engine, started by the first program that needs it.
+#[derive(Debug)]
+struct Modules {
+    settings: wasm::Settings,
+    runtime: Mutex<Option<Arc<wasm::Runtime>>>,
 }
 
 /// A program ready to run any number of times, on any slot.
@@ -81,8 +93,8 @@ enum Image {
     Binary(Arc<OwnedFd>),
     /// What a runtime runs.
     Hosted(Arc<Hosted>),
-    /// A WebAssembly module.
-    Module(Arc<[u8]>),
+    /// A compiled WebAssembly module and the engine it is for.
+    Module(Arc<wasm::Runtime>, Arc<wasm::Prepared>),
 }
 
 /// A source or what a compiler made of it, in a sealed memory file, for a runtime.
@@ -129,7 +141,7 @@ impl Sandbox {
     /// file of languages is wrong.
     pub fn start(config: &SandboxConfig) -> Result<Sandbox, SandboxError> {
         load_languages(config)?;
-        Ok(Sandbox { pool: Arc::new(Pool::start(config)?) })
+        Ok(Sandbox::new(config, Walls::start(config)?))
     }
 
     /// Takes the spawner that the guardian passed on; `None` when this process was not started by one.
@@ -138,12 +150,17 @@ impl Sandbox {
     /// As [`Sandbox::start`], and when the inherited socket is not one.
     pub fn connect(config: &SandboxConfig) -> Result<Option<Sandbox>, SandboxError> {
         load_languages(config)?;
-        Ok(Pool::connect(config)?.map(|pool| Sandbox { pool: Arc::new(pool) }))
+        Ok(Walls::connect(config)?.map(|walls| Sandbox::new(config, walls)))
     }
 
-    /// Compiles behind the walls: C++ by g++, WebAssembly by validation. `limits` bound the *compiler*, not the
-    /// program: pass [`Limits::COMPILE`] unless there is a reason. A Python source is always ready: its first run
-    /// compiles it, in its own process and under its own limits, and says so if it is [refused](Outcome::refused).
+    fn new(config: &SandboxConfig, walls: Walls) -> Sandbox {
+        Sandbox { walls, modules: Arc::new(Modules::new(config)) }
+    }
+
+    /// Compiles: C++ by g++ behind the walls, WebAssembly by the engine's compiler in a process of its own. `limits`
+    /// bound the *compiler*, not the program: pass [`Limits::COMPILE`] unless there is a reason. A Python source is always
+    /// ready: its first run compiles it, in its own process and under its own limits, and says so if it is
+    /// [refused](Outcome::refused).
     ///
     /// # Errors
     /// [`SandboxError::Invalid`] for a source over its cap or absurd limits; `Unavailable` when the host has no
@@ -156,9 +173,9 @@ impl Sandbox {
         };
         let entry = program.language.entry();
         match entry.engine {
-            Engine::Wasm => Ok(prepare_wasm(program)),
+            Engine::Wasm => self.prepare_wasm(program, limits),
             Engine::Python => {
-                self.pool.tool(Room::of(program.language, Role::Program))?;
+                self.walls.pool()?.tool(Room::of(program.language, Role::Program))?;
                 let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
                 Ok(ready(Image::Script(Arc::new(Script::new(program, source)))))
             }
@@ -167,7 +184,7 @@ impl Sandbox {
                 Err(outcome) => Ok(Prepared::Refused(outcome)),
             },
             Engine::Runtime => {
-                self.pool.tool(Room::of(program.language, Role::Program))?;
+                self.walls.pool()?.tool(Room::of(program.language, Role::Program))?;
                 let file = match entry.tool(Work::Compile) {
                     None => Ok(image::sealed(program.source.as_slice()).map_err(step_error("source"))?),
                     Some(_) => self.compile(program, limits)?,
@@ -186,7 +203,7 @@ impl Sandbox {
     fn compile(&self, program: &Program, limits: &Limits) -> Result<Result<OwnedFd, Outcome>, SandboxError> {
         let entry = program.language.entry();
         let room = Room::of(program.language, Role::Compiler);
-        let found = self.pool.tool(room)?;
+        let found = self.walls.pool()?.tool(room)?;
         let class = main_class(&program.source);
         let name = entry.source.replace("{class}", &class);
         let args = entry.compile.iter().filter_map(|argument| match argument.as_str() {
@@ -227,8 +244,8 @@ impl Sandbox {
         limits: &Limits,
     ) -> Result<Outcome, SandboxError> {
         check_limits(limits)?;
-        if let Image::Module(module) = &executable.image {
-            return wasm::run(module, &executable.args, stdin, limits);
+        if let Image::Module(runtime, module) = &executable.image {
+            return runtime.run(module, &executable.args, stdin, limits);
         }
         let done = self.repeat(&executable.job(stdin)?, stdin, limits)?;
         executable.image.keep(done.code);
@@ -243,11 +260,11 @@ impl Sandbox {
     /// and for a WebAssembly program with files; `Step` when three slots broke.
     pub fn check(&self, checker: &Judge<'_>, stdin: &[u8]) -> Result<Outcome, SandboxError> {
         check_judge(checker)?;
-        if let Image::Module(module) = &checker.executable.image {
+        if let Image::Module(runtime, module) = &checker.executable.image {
             if !checker.files.is_empty() {
                 return Err(SandboxError::Invalid("a WebAssembly program cannot be given files".into()));
             }
-            return wasm::run(module, &all_args(checker), stdin, checker.limits);
+            return runtime.run(module, &all_args(checker), stdin, checker.limits);
         }
         let done = self.repeat(&judge_job(checker, stdin)?, stdin, checker.limits)?;
         checker.executable.image.keep(done.code);
@@ -317,13 +334,23 @@ impl Sandbox {
 
     /// The tier found; `None` where the host allows none.
     pub fn tier(&self) -> Option<Tier> {
-        self.pool.host().tier.as_deref().and_then(Tier::from_name)
+        match &self.walls {
+            Walls::Up(pool) => pool.host().tier.as_deref().and_then(Tier::from_name),
+            Walls::Missing { .. } => Some(Tier::W),
+        }
     }
 
     /// What the host gives; every language is run inside the box.
     pub fn doctor(&self) -> Doctor {
-        let report = self.pool.host();
         let languages = Language::all().into_iter().map(|language| self.examine(language)).collect();
+        let pool = match &self.walls {
+            Walls::Up(pool) => pool,
+            Walls::Missing { why, .. } => {
+                let wall = Wall { name: "kernel walls".into(), state: WallState::Missing(why.to_string()) };
+                return Doctor { tier: Some(Tier::W), walls: vec![wall], languages };
+            }
+        };
+        let report = pool.host();
         let mut walls: Vec<Wall> = report
             .walls
             .iter()
@@ -336,7 +363,7 @@ impl Sandbox {
                 },
             })
             .collect();
-        if let Some(why) = self.pool.cold() {
+        if let Some(why) = pool.cold() {
             let text =
                 format!("every Python run starts an interpreter of its own, some ten times slower: {why}");
             walls.push(Wall { name: "interpreter".into(), state: WallState::Weaker(text) });
@@ -353,7 +380,7 @@ impl Sandbox {
             hint,
         };
         let (outcome, label) = match language.entry().engine {
-            Engine::Wasm => return examine_wasm(),
+            Engine::Wasm => return self.modules.examine(language),
             Engine::Python => (self.ask_interpreter(language), ""),
             Engine::Native => self.ask_tool(language, Role::Compiler),
             Engine::Runtime => match self.tools(language) {
@@ -387,7 +414,7 @@ impl Sandbox {
     fn tools(&self, language: Language) -> Result<(), SandboxError> {
         for (role, work) in [(Role::Compiler, Work::Compile), (Role::Program, Work::Run)] {
             if language.entry().tool(work).is_some() {
-                self.pool.tool(Room::of(language, role))?;
+                self.walls.pool()?.tool(Room::of(language, role))?;
             }
         }
         Ok(())
@@ -401,7 +428,7 @@ impl Sandbox {
         };
         let ask = || {
             let room = Room::of(language, role);
-            self.pool.tool(room)?;
+            self.walls.pool()?.tool(room)?;
             let nothing = image::sealed(&b""[..]).map_err(step_error("source"))?;
             let needs = language.entry().needs;
             let job =
@@ -409,6 +436,24 @@ impl Sandbox {
             Ok(self.repeat(&job, &[], &Limits::COMPILE)?.outcome)
         };
         (ask(), &tool.label)
+    }
+
+    fn prepare_wasm(&self, program: &Program, limits: &Limits) -> Result<Prepared, SandboxError> {
+        let runtime = self.modules.runtime()?;
+        Ok(match runtime.prepare(&program.source, limits)? {
+            Ok(module) => Prepared::Ready(Executable {
+                language: program.language,
+                args: program.args.clone(),
+                image: Image::Module(runtime, module),
+            }),
+            Err(refusal) => Prepared::Refused(Outcome {
+                termination: refusal.termination,
+                stdout: Vec::new(),
+                stderr: refusal.message.into_bytes(),
+                usage: Usage::default(),
+                refused: true,
+            }),
+        })
     }
 
     /// Runs on one slot after another until one does not break.
@@ -425,7 +470,7 @@ impl Sandbox {
 
     /// Starts it on a leased slot.
     fn launch(&self, job: &Job<'_>, values: bool, limits: &Limits) -> Result<Guest, SandboxError> {
-        Self::start_on(self.pool.lease(job.room)?, job, values, limits)
+        Self::start_on(self.walls.pool()?.lease(job.room)?, job, values, limits)
     }
 
     /// Starts a solution and its judge on two leased slots. Both slots are ready before either program starts, so that
@@ -436,7 +481,7 @@ impl Sandbox {
         judge: (&Job<'_>, &Limits),
     ) -> Result<(Guest, Guest), SandboxError> {
         let lease = |(job, _): (&Job<'_>, _)| -> Result<Lease, SandboxError> {
-            let mut lease = self.pool.lease(job.room)?;
+            let mut lease = self.walls.pool()?.lease(job.room)?;
             lease.warm(job.flavour())?;
             Ok(lease)
         };
@@ -536,7 +581,7 @@ impl Executable {
                 let runtime = entry.run.iter().map(fill).collect();
                 Job { action, source, needs, environment, runtime, ..Job::new(room, &hosted.file) }
             }
-            Image::Module(_) => {
+            Image::Module(..) => {
                 return Err(SandboxError::Invalid(
                     "a WebAssembly program takes part in no session and no interactive run".into(),
                 ));
@@ -629,30 +674,39 @@ fn load_languages(config: &SandboxConfig) -> Result<(), SandboxError> {
     config.languages.as_deref().map_or_else(Language::load_configured, Language::load)
 }
 
-fn prepare_wasm(program: &Program) -> Prepared {
-    match wasm::validate(&program.source) {
-        Ok(()) => Prepared::Ready(Executable {
-            language: program.language,
-            args: program.args.clone(),
-            image: Image::Module(program.source.clone().into()),
-        }),
-        Err(message) => Prepared::Refused(Outcome {
-            termination: Termination::Exited(1),
-            stdout: Vec::new(),
-            stderr: message.into_bytes(),
-            usage: Usage::default(),
-            refused: true,
-        }),
+impl Modules {
+    fn new(config: &SandboxConfig) -> Modules {
+        let helper = config.helper.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+        let rate = match config.fuel_per_second {
+            0 => wasm::Rate::DEFAULT,
+            fuel => wasm::Rate(fuel),
+        };
+        let compiler = wasm::Compiler::Process(helper);
+        let settings = wasm::Settings { slots: pool::slots(config), rate, compiler };
+        Modules { settings, runtime: Mutex::default() }
     }
-}
 
-fn examine_wasm() -> LanguageState {
-    let hint = wasm::examine().err().unwrap_or_default();
-    LanguageState {
-        language: Language::Wasm,
-        version: if hint.is_empty() { "wasmtime 48".into() } else { String::new() },
-        ok: hint.is_empty(),
-        hint,
+    fn runtime(&self) -> Result<Arc<wasm::Runtime>, SandboxError> {
+        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*runtime {
+            return Ok(Arc::clone(runtime));
+        }
+        let started = Arc::new(wasm::Runtime::start(self.settings.clone())?);
+        *runtime = Some(Arc::clone(&started));
+        Ok(started)
+    }
+
+    fn examine(&self, language: Language) -> LanguageState {
+        let examined = self.runtime().map_err(|error| error.to_string()).and_then(|runtime| {
+            runtime.examine()?;
+            Ok(format!("wasmtime 48, {}", runtime.room()))
+        });
+        LanguageState {
+            language,
+            version: examined.clone().unwrap_or_default(),
+            ok: examined.is_ok(),
+            hint: examined.err().unwrap_or_default(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::knobs::Knobs;
 use super::{ATTEMPTS, SandboxConfig, step_error};
 use crate::language::{self, Engine, Work};
 use crate::protocol::{self, Answer, Class, Command, Event, Flavour, Found, HostReport, Order};
-use crate::{Language, SandboxError, Tier, guardian, spawner, sys};
+use crate::{Lack, Language, SandboxError, Tier, guardian, spawner, sys};
 
 /// How many idle slots are kept for each program that may run at once; beyond that the one longest unused ends.
 const IDLE: usize = 6;
@@ -73,7 +73,7 @@ pub(super) enum Role {
 }
 /// The connection to the spawner and how to get another one.
 #[derive(Debug)]
-struct Link {
+pub(super) struct Link {
     socket: OwnedFd,
     origin: Origin,
 }
@@ -94,48 +94,95 @@ pub(super) struct Lease {
     slot: Option<Slot>,
 }
 
-impl Pool {
-    pub(super) fn start(config: &SandboxConfig) -> Result<Pool, SandboxError> {
+/// What a sandbox has of kernel walls.
+#[derive(Debug, Clone)]
+pub(super) enum Walls {
+    /// Slots.
+    Up(Arc<Pool>),
+    /// None, and why: the tier is W. A guardian's spawner is kept, or it would start one after another.
+    Missing { why: Arc<str>, _kept: Arc<Option<Link>> },
+}
+
+impl Walls {
+    /// With a spawner of our own.
+    pub(super) fn start(config: &SandboxConfig) -> Result<Walls, SandboxError> {
+        if config.without.contains(&Lack::Walls) {
+            return Walls::missing(config, "they are not to be used", None);
+        }
         let (socket, child) = launch(config).map_err(step_error("spawner"))?;
-        Pool::new(config, Link { socket, origin: Origin::Own { config: config.clone(), child } })
+        Walls::new(config, Link { socket, origin: Origin::Own { config: config.clone(), child } })
     }
 
-    pub(super) fn connect(config: &SandboxConfig) -> Result<Option<Pool>, SandboxError> {
+    /// With the guardian's spawner, where there is a guardian.
+    pub(super) fn connect(config: &SandboxConfig) -> Result<Option<Walls>, SandboxError> {
         let Some(line) = guardian::take_line().map_err(step_error("spawner"))? else { return Ok(None) };
         let socket = guardian::next_spawner(&line).map_err(step_error("spawner"))?;
-        Pool::new(config, Link { socket, origin: Origin::Guardian(line) }).map(Some)
+        let link = Link { socket, origin: Origin::Guardian(line) };
+        Walls::new(config, link).map(Some)
     }
 
-    fn new(config: &SandboxConfig, mut link: Link) -> Result<Pool, SandboxError> {
-        let host = match link.ask(&Order::Probe).map_err(step_error("spawner"))? {
-            (Answer::Host(host), _) => host,
-            (Answer::Failed(failure), _) => return Err(SandboxError::Unavailable(failure.text)),
-            _ => return Err(unexpected()),
-        };
-        let found = host.tier.as_deref().and_then(Tier::from_name);
-        if let Some(least) = config.tier
-            && found.is_none_or(|found| found > least)
-        {
-            let found = found.map_or("none", Tier::name);
-            let weak: Vec<String> = host
-                .walls
-                .iter()
-                .filter(|(_, state, _)| state != "up")
-                .map(|(name, state, text)| format!("{name} is {state}: {text}"))
-                .collect();
-            return Err(SandboxError::Unavailable(format!(
-                "this host gives tier {found}, tier {least} was asked for{}",
-                if weak.is_empty() { String::new() } else { format!(" ({})", weak.join("; ")) }
-            )));
+    /// The best that the host gives, if it is good enough.
+    fn new(config: &SandboxConfig, mut link: Link) -> Result<Walls, SandboxError> {
+        match probe(config, &mut link) {
+            Ok(host) => Ok(Walls::Up(Arc::new(Pool::new(config, link, host)))),
+            Err(SandboxError::Unavailable(why)) => Walls::missing(config, &why, Some(link)),
+            Err(error) => Err(error),
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let most = if config.slots == 0 { cores } else { config.slots };
+    }
+
+    /// None: accepted only where tier W was named.
+    fn missing(config: &SandboxConfig, why: &str, link: Option<Link>) -> Result<Walls, SandboxError> {
+        match config.tier {
+            Some(Tier::W) => Ok(Walls::Missing { why: why.into(), _kept: Arc::new(link) }),
+            _ => Err(SandboxError::Unavailable(why.into())),
+        }
+    }
+
+    /// The slots, for what needs kernel walls.
+    pub(super) fn pool(&self) -> Result<&Arc<Pool>, SandboxError> {
+        match self {
+            Walls::Up(pool) => Ok(pool),
+            Walls::Missing { why, .. } => Err(SandboxError::Unavailable(format!(
+                "this sandbox is of tier W and runs WebAssembly alone; other programs need kernel walls: {why}"
+            ))),
+        }
+    }
+}
+
+/// What the host gives, if it is as good as the configuration asks.
+fn probe(config: &SandboxConfig, link: &mut Link) -> Result<HostReport, SandboxError> {
+    let host = match link.ask(&Order::Probe).map_err(step_error("spawner"))? {
+        (Answer::Host(host), _) => host,
+        (Answer::Failed(failure), _) => return Err(SandboxError::Unavailable(failure.text)),
+        _ => return Err(unexpected()),
+    };
+    let found = host.tier.as_deref().and_then(Tier::from_name);
+    if let Some(least) = config.tier
+        && found.is_none_or(|found| found > least)
+    {
+        let found = found.map_or("none", Tier::name);
+        let weak: Vec<String> = host
+            .walls
+            .iter()
+            .filter(|(_, state, _)| state != "up")
+            .map(|(name, state, text)| format!("{name} is {state}: {text}"))
+            .collect();
+        return Err(SandboxError::Unavailable(format!(
+            "this host gives tier {found}, tier {least} was asked for{}",
+            if weak.is_empty() { String::new() } else { format!(" ({})", weak.join("; ")) }
+        )));
+    }
+    Ok(host)
+}
+
+impl Pool {
+    fn new(config: &SandboxConfig, link: Link, host: HostReport) -> Pool {
         let cold = OnceLock::new();
         if config.cold_start {
             let _ = cold.set("asked for".into());
         }
-        Ok(Pool {
-            most,
+        Pool {
+            most: slots(config),
             host,
             shelf: Mutex::default(),
             freed: Condvar::new(),
@@ -143,7 +190,7 @@ impl Pool {
             tools: Mutex::default(),
             cold,
             failures: AtomicUsize::new(0),
-        })
+        }
     }
 
     pub(super) fn host(&self) -> &HostReport {
@@ -342,6 +389,12 @@ impl Drop for Lease {
             self.pool.forget(self.room);
         }
     }
+}
+
+/// Programs running at once.
+pub(super) fn slots(config: &SandboxConfig) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    if config.slots == 0 { cores() } else { config.slots }
 }
 
 /// Starts a spawner on one end of a socket pair.

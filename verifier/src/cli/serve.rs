@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// How long a shutdown waits for what was asked before
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     grace: Duration,
-    /// Refuse to start with weaker walls than this tier: A, B, C or D
+    /// Refuse to start with weaker walls than this tier: A, B, C, D or W
     #[arg(long, value_name = "TIER", value_parser = tier)]
     tier: Option<Tier>,
     /// Start without a sandbox: math is graded, code is answered infra_error
@@ -159,5 +159,5 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn tier(text: &str) -> Result<Tier, String> {
-    Tier::from_name(text).ok_or_else(|| "expected A, B, C or D".to_owned())
+    Tier::from_name(text).ok_or_else(|| "expected A, B, C, D or W".to_owned())
 }

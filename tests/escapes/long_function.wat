@@ -1,0 +1,4 @@
+;; A function longer than the compiler is given.
+;; expect: refused
+(module
+    (func (export "_start") <<90000: (drop (i32.const 0))>>))

@@ -1,0 +1,35 @@
+;; Makes files of the three streams: seeks, truncates, renumbers, takes rights.
+;; expect: exited 0
+(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_fdstat_set_rights" (func $fd_fdstat_set_rights (param i32 i64 i64) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $fd_fdstat_set_flags (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_renumber" (func $fd_renumber (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_seek" (func $fd_seek (param i32 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_allocate" (func $fd_allocate (param i32 i64 i64) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_filestat_set_size" (func $fd_filestat_set_size (param i32 i64) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_readdir" (func $fd_readdir (param i32 i32 i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_pread" (func $fd_pread (param i32 i32 i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_pwrite" (func $fd_pwrite (param i32 i32 i32 i64 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_filestat_set_times" (func $fd_filestat_set_times (param i32 i64 i64 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\10\00\00\00\08\00\00\00")
+    (data (i32.const 16) "ESCAPED\0a")
+    ;; Says so if a call succeeded.
+    (func $try (param $error i32)
+        (if (i32.eqz (local.get $error)) (then
+            (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))))))
+    (func (export "_start") (local $fd i32)
+        (loop $l
+            (call $try (call $fd_fdstat_set_rights (local.get $fd) (i64.const 1) (i64.const 1)))
+            (call $try (call $fd_fdstat_set_flags (local.get $fd) (i32.const 64)))
+            (call $try (call $fd_renumber (local.get $fd) (i32.const 64)))
+            (call $try (call $fd_seek (local.get $fd) (i64.const 1) (i32.const 64) (i32.const 64)))
+            (call $try (call $fd_allocate (local.get $fd) (i64.const 1) (i64.const 1)))
+            (call $try (call $fd_filestat_set_size (local.get $fd) (i64.const 1)))
+            (call $try (call $fd_readdir (local.get $fd) (i32.const 64) (i32.const 64) (i64.const 1) (i32.const 64)))
+            (call $try (call $fd_pread (local.get $fd) (i32.const 64) (i32.const 64) (i64.const 1) (i32.const 64)))
+            (call $try (call $fd_pwrite (local.get $fd) (i32.const 64) (i32.const 64) (i64.const 1) (i32.const 64)))
+            (call $try (call $fd_filestat_set_times (local.get $fd) (i64.const 1) (i64.const 1) (i32.const 64)))
+            (local.set $fd (i32.add (local.get $fd) (i32.const 1)))
+            (br_if $l (i32.lt_u (local.get $fd) (i32.const 3))))))
