@@ -27,6 +27,14 @@ pub(crate) fn empty() -> io::Result<File> {
     Ok(memfd_create(c"assay", MFdFlags::MFD_CLOEXEC)?.into())
 }
 
+/// The bytes of a memory file, `most` of them at most.
+pub(crate) fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
+    let length = file.metadata()?.len().min(most);
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
 /// Copies a memory file from its start; its position, shared with other holders, is not touched.
 pub(crate) fn copy(image: &OwnedFd, target: &mut File) -> io::Result<()> {
     let image = File::from(image.try_clone()?);

@@ -23,13 +23,14 @@ fn main() {
         return;
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test); 6] = [
+    let tests: [(&str, Test); 7] = [
         ("tier_w_is_never_taken_silently", tier_w_is_never_taken_silently),
         ("tier_w_runs_webassembly_and_refuses_the_rest", tier_w_runs_webassembly_and_refuses_the_rest),
         ("compile_bombs_are_refused_and_leave_nothing", compile_bombs_are_refused_and_leave_nothing),
         ("a_compiler_that_cannot_start_is_our_failure", a_compiler_that_cannot_start_is_our_failure),
         ("little_address_space_is_enough", little_address_space_is_enough),
         ("the_rate_of_fuel_is_the_callers", the_rate_of_fuel_is_the_callers),
+        ("c_and_cpp_run_where_their_tools_are", c_and_cpp_run_where_their_tools_are),
     ];
     let trials = tests.map(|(name, test)| Trial::test(name, test));
     libtest_mimic::run(&arguments, trials.into()).exit();
@@ -159,5 +160,43 @@ fn the_rate_of_fuel_is_the_callers() -> Result {
     let [(fuel, time, fast), (same_fuel, longer, slow)] = figures;
     assert_eq!((fuel, time, fast), (same_fuel, longer / 100, Termination::Exited(0)));
     assert_eq!((time, slow), (Duration::from_nanos(fuel), Termination::CpuTimeLimit));
+    Ok(())
+}
+
+/// Where clang with its WASI libraries is missing there is nothing to run; then doctor must say what to install.
+fn c_and_cpp_run_where_their_tools_are() -> Result {
+    const C: &str = "#include <stdio.h>\nint main(void) { int n = 0; scanf(\"%d\", &n); printf(\"%d\\n\", n + 1); return 3; }";
+    const CPP: &str = "#include <iostream>\n#include <map>\nint main() { std::map<int, int> m; std::cin >> m[0]; std::cout << m[0] + 1 << '\\n'; return 3; }";
+    const LOOP: &str = "int main() { volatile int x = 0; for (;;) x = x + 1; }";
+    let sandbox = Sandbox::start(&SandboxConfig::default())?;
+    let doctor = sandbox.doctor();
+    let limits = Limits { cpu_time: Duration::from_millis(200), ..Limits::DEFAULT };
+    for (name, source) in [("c-wasi", C), ("cpp-wasi", CPP)] {
+        let language = Language::from_name(name).ok_or("no such language")?;
+        let state = doctor.languages.iter().find(|state| state.language == language).ok_or("not examined")?;
+        if !state.ok {
+            assert!(state.hint.contains("install") && state.hint.contains("wasi-libc"), "{}", state.hint);
+            println!("{name}: nothing to run: {}", state.hint);
+            continue;
+        }
+        for (source, expected, stdout) in
+            [(source, Termination::Exited(3), "42\n"), (LOOP, Termination::CpuTimeLimit, "")]
+        {
+            let prepared = sandbox.prepare(&Program::new(language, source), &Limits::COMPILE)?;
+            let Prepared::Ready(executable) = prepared else { panic!("{name}: {prepared:?}") };
+            let [first, second] = [0, 1].map(|_| sandbox.run(&executable, b"41", &limits).expect("run"));
+            assert_eq!(
+                (first.termination, &first.stdout[..]),
+                (expected, stdout.as_bytes()),
+                "{name}: {first:?}"
+            );
+            assert_eq!(first.usage.fuel, second.usage.fuel, "{name}");
+        }
+        let refused =
+            sandbox.prepare(&Program::new(language, "int main() { return x; }"), &Limits::COMPILE)?;
+        assert!(matches!(refused, Prepared::Refused(Outcome { refused: true, .. })), "{name}: {refused:?}");
+        let without = self::sandbox().prepare(&Program::new(language, source), &Limits::COMPILE);
+        assert!(matches!(without, Err(SandboxError::Unavailable(_))), "{name}: {without:?}");
+    }
     Ok(())
 }

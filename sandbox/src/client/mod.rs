@@ -173,7 +173,9 @@ impl Sandbox {
         };
         let entry = program.language.entry();
         match entry.engine {
-            Engine::Wasm => self.prepare_wasm(program, limits),
+            Engine::Wasm if !program.language.is_compiled() => {
+                self.prepare_wasm(program, &program.source, limits)
+            }
             Engine::Python => {
                 self.walls.pool()?.tool(Room::of(program.language, Role::Program))?;
                 let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
@@ -181,6 +183,14 @@ impl Sandbox {
             }
             Engine::Native => match self.compile(program, limits)? {
                 Ok(binary) => Ok(ready(Image::Binary(Arc::new(binary)))),
+                Err(outcome) => Ok(Prepared::Refused(outcome)),
+            },
+            Engine::Wasm => match self.compile(program, limits)? {
+                Ok(module) => {
+                    let most = Program::MAX_MODULE as u64;
+                    let module = image::read(&module.into(), most).map_err(step_error("binary"))?;
+                    self.prepare_wasm(program, &module, limits)
+                }
                 Err(outcome) => Ok(Prepared::Refused(outcome)),
             },
             Engine::Runtime => {
@@ -380,6 +390,7 @@ impl Sandbox {
             hint,
         };
         let (outcome, label) = match language.entry().engine {
+            Engine::Wasm if language.is_compiled() => self.ask_wasm_compiler(language),
             Engine::Wasm => return self.modules.examine(language),
             Engine::Python => (self.ask_interpreter(language), ""),
             Engine::Native => self.ask_tool(language, Role::Compiler),
@@ -407,6 +418,21 @@ impl Sandbox {
         match self.prepare(&Program::new(language, ASK), &Limits::COMPILE)? {
             Prepared::Ready(executable) => self.run(&executable, &[], &Limits::COMPILE),
             Prepared::Refused(outcome) => Ok(outcome),
+        }
+    }
+
+    /// A compiler alone does not make a module: its libraries may be missing.
+    fn ask_wasm_compiler(&self, language: Language) -> (Result<Outcome, SandboxError>, &'static str) {
+        match self.prepare(&Program::new(language, "int main() { return 0; }"), &Limits::COMPILE) {
+            Ok(Prepared::Ready(_)) => self.ask_tool(language, Role::Compiler),
+            Ok(Prepared::Refused(outcome)) => {
+                let install = language.entry().tool(Work::Compile).map_or("", |tool| &tool.install);
+                let said = String::from_utf8_lossy(&outcome.stderr);
+                let why =
+                    format!("it does not compile the smallest program ({}): install {install}", said.trim());
+                (Err(SandboxError::Unavailable(why)), "")
+            }
+            Err(error) => (Err(error), ""),
         }
     }
 
@@ -438,9 +464,14 @@ impl Sandbox {
         (ask(), &tool.label)
     }
 
-    fn prepare_wasm(&self, program: &Program, limits: &Limits) -> Result<Prepared, SandboxError> {
+    fn prepare_wasm(
+        &self,
+        program: &Program,
+        module: &[u8],
+        limits: &Limits,
+    ) -> Result<Prepared, SandboxError> {
         let runtime = self.modules.runtime()?;
-        Ok(match runtime.prepare(&program.source, limits)? {
+        Ok(match runtime.prepare(module, limits)? {
             Ok(module) => Prepared::Ready(Executable {
                 language: program.language,
                 args: program.args.clone(),
@@ -712,7 +743,7 @@ impl Modules {
 
 fn check_program(program: &Program) -> Result<(), SandboxError> {
     let most = match program.language.entry().engine {
-        Engine::Wasm => Program::MAX_MODULE,
+        Engine::Wasm if !program.language.is_compiled() => Program::MAX_MODULE,
         _ => Program::MAX_SOURCE,
     };
     if program.source.len() > most {

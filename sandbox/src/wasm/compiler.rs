@@ -10,7 +10,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
@@ -81,9 +80,9 @@ pub(super) fn compile(
         .process_group(0)
         .status()?;
     if status.success() {
-        return read(&artifact, MAX_ARTIFACT).map(Ok);
+        return image::read(&artifact, MAX_ARTIFACT).map(Ok);
     }
-    let message = String::from_utf8_lossy(&read(&message, MAX_MESSAGE)?).trim().to_owned();
+    let message = String::from_utf8_lossy(&image::read(&message, MAX_MESSAGE)?).trim().to_owned();
     refusal(status, message, limits).map(Err)
 }
 
@@ -110,13 +109,6 @@ fn refusal(status: ExitStatus, message: String, limits: &Limits) -> io::Result<R
         _ => return Err(io::Error::other(format!("the compiler ended with {status}: {message}"))),
     };
     Ok(Refusal { termination, message })
-}
-
-fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
-    let length = file.metadata()?.len().min(most);
-    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, 0)?;
-    Ok(bytes)
 }
 
 /// Plays the compiler: the module at fd 0, machine code to fd 1, messages to fd 2. Returns only to exit.
