@@ -29,8 +29,10 @@ enum When {
     Clear(u8, u64),
     /// At least one of these bits of the argument is set.
     Any(u8, u64),
+    /// All of these bits of the argument are set.
+    All(u8, u64),
 }
-use When::{Always, Any, Arg, Clear};
+use When::{All, Always, Any, Arg, Clear};
 
 const NEW_NAMESPACES: u64 = (CLONE_NEWNS
     | CLONE_NEWUTS
@@ -198,6 +200,12 @@ const THREADS_ONLY: &[(c_long, When)] =
 const UNCOUNTED: &[(c_long, When)] =
     &[(SYS_mmap, Any(3, MAP_SHARED as u64)), (SYS_madvise, Arg(2, &[MADV_COLD as u64, MADV_PAGEOUT as u64]))];
 
+/// The same for runtimes of the cold class, which map their own files shared.
+const UNCOUNTED_COLD: &[(c_long, When)] = &[
+    (SYS_mmap, All(3, (MAP_SHARED | MAP_ANONYMOUS) as u64)),
+    (SYS_madvise, Arg(2, &[MADV_COLD as u64, MADV_PAGEOUT as u64])),
+];
+
 /// Where no mount namespace shows everything read-only: what landlock has no say over. Some files may be the guest's own.
 const CHANGES: &[(c_long, When)] =
     &[(SYS_chmod, Always), (SYS_fchmod, Always), (SYS_fchmodat, Always), (SYS_utimensat, Always)];
@@ -266,7 +274,7 @@ impl WarmFilters {
     pub(crate) fn compile(missing: Missing) -> io::Result<WarmFilters> {
         let needed: Vec<c_long> = UNTIL_THE_GUEST.iter().map(|(number, _)| *number).collect();
         Ok(WarmFilters {
-            base: stack(missing, &needed)?.iter().map(|program| to_bytes(program)).collect(),
+            base: stack(Class::Run, missing, &needed)?.iter().map(|program| to_bytes(program)).collect(),
             pin: (missing == Missing::Namespaces).then(|| to_bytes(&pin(OWN_NUMBER))),
             last: to_bytes(&last_filter(missing == Missing::Nothing)),
         })
@@ -276,7 +284,7 @@ impl WarmFilters {
 impl Filters {
     pub(crate) fn compile(class: Class, missing: Missing) -> io::Result<Filters> {
         let wider = if class == Class::Cold { WIDER } else { &[] };
-        Ok(Filters { lists: stack(missing, wider)?, pinned: missing == Missing::Namespaces })
+        Ok(Filters { lists: stack(class, missing, wider)?, pinned: missing == Missing::Namespaces })
     }
 
     /// Installs all of them in the calling process. Needs `no_new_privs`.
@@ -303,7 +311,7 @@ fn apply(program: &BpfProgram) -> io::Result<()> {
 }
 
 /// The filters of the three lists, in the order to install them; the calls in `free` pass all of them.
-fn stack(missing: Missing, free: &[c_long]) -> io::Result<Vec<BpfProgram>> {
+fn stack(class: Class, missing: Missing, free: &[c_long]) -> io::Result<Vec<BpfProgram>> {
     let errno = |number: i32| SeccompAction::Errno(number as u32);
     let bound = |lists: &[&'static [(c_long, When)]]| -> Vec<(c_long, When)> {
         lists.iter().copied().flatten().copied().filter(|(number, _)| !free.contains(number)).collect()
@@ -315,7 +323,8 @@ fn stack(missing: Missing, free: &[c_long]) -> io::Result<Vec<BpfProgram>> {
     ];
     if missing >= Missing::Group {
         filters.push(filter(&bound(&[THREADS_ONLY]), errno(EAGAIN), SeccompAction::Allow)?);
-        filters.push(filter(UNCOUNTED, errno(EPERM), SeccompAction::Allow)?);
+        let uncounted = if class == Class::Cold { UNCOUNTED_COLD } else { UNCOUNTED };
+        filters.push(filter(uncounted, errno(EPERM), SeccompAction::Allow)?);
     }
     if missing >= Missing::Namespaces {
         filters.push(filter(CHANGES, errno(EPERM), SeccompAction::Allow)?);
@@ -351,6 +360,7 @@ fn conditions(when: &When) -> Result<Vec<SeccompRule>, seccompiler::BackendError
             values.iter().map(|value| rule(SeccompCondition::new(index, Dword, Eq, *value)?)).collect()
         }
         Clear(index, mask) => Ok(vec![rule(SeccompCondition::new(index, Qword, MaskedEq(mask), 0)?)?]),
+        All(index, mask) => Ok(vec![rule(SeccompCondition::new(index, Qword, MaskedEq(mask), mask)?)?]),
         Any(index, mask) => (0..64)
             .map(|bit| 1u64 << bit)
             .filter(|bit| mask & bit != 0)
