@@ -78,7 +78,11 @@ fn main() {
     files.retain(|file| file.extension().is_some_and(|extension| extension != "wat"));
     files.sort();
     assert!(files.len() >= LEAST, "only {} attacks", files.len());
-    let mut trials = vec![Trial::test("first_lines_are_read_by_tier", reads_first_lines)];
+    let named = files.clone();
+    let mut trials = vec![
+        Trial::test("first_lines_are_read_by_tier", reads_first_lines),
+        Trial::test("what_is_not_held_stands_in_the_design", move || design_names(&named)),
+    ];
     for file in files {
         for ((way, lacks), arena) in WAYS.iter().zip(&arenas) {
             let (file, arena, host) = (file.clone(), Arc::clone(arena), Arc::clone(&arenas[0]));
@@ -321,6 +325,19 @@ fn reads_first_lines() -> Result<(), Failed> {
         ["# Tries.\nx", "# Tries.\n# expects: exited 0", "# T\n# expect: exited 0\n# not held D:", "# T\n# x"]
     {
         assert!(Case::read(broken, 'B').is_err(), "{broken}");
+    }
+    Ok(())
+}
+
+/// The table of the design names every attack that some tier does not hold.
+fn design_names(files: &[PathBuf]) -> Result<(), Failed> {
+    let design = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox/DESIGN.md"))?;
+    for file in files {
+        let not_held = fs::read_to_string(file)?.lines().any(|line| line.contains("not held "));
+        let name = file.file_name().expect("a name").to_string_lossy();
+        if not_held != design.contains(&format!("| `{name}`:")) {
+            return Err(format!("{name}: the table of what tiers do not hold says otherwise").into());
+        }
     }
     Ok(())
 }
