@@ -77,6 +77,7 @@ mod host;
 mod image;
 mod judge;
 mod language;
+mod launcher;
 mod limits;
 mod outcome;
 mod program;

@@ -134,6 +134,8 @@ pub(crate) enum Flavour {
     Plain,
     /// numpy too.
     Numpy,
+    /// Nothing: it executes binaries.
+    Native,
 }
 
 /// One run.

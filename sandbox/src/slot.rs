@@ -34,7 +34,7 @@ use crate::sys::{self, AnchorStack, Child, Reaped};
 use crate::walls::seccomp::Missing;
 use crate::walls::{bare, credentials, landlock, mounts, rlimits, seccomp, step};
 use crate::zygote::{self, Setting, Start, Zygote};
-use crate::{archive, image};
+use crate::{archive, image, launcher};
 
 /// `argv[0]` of a slot-init.
 pub(crate) const NAME: &str = "assay: slot";
@@ -228,14 +228,29 @@ impl Slot {
 
     /// Starts an interpreter to fork from, if it is not there.
     fn warm_up(&mut self, flavour: Flavour) -> io::Result<()> {
-        let result = match self.warm.contains_key(&flavour) {
+        let result = match self.warm.contains_key(&flavour) || !self.forks(flavour) {
             true => Ok(()),
-            false => self.start_interpreter(flavour).map(|zygote| _ = self.warm.insert(flavour, zygote)),
+            false => self.start_zygote(flavour).map(|zygote| _ = self.warm.insert(flavour, zygote)),
         };
         self.say(&Event::Warm(result), &[])
     }
 
-    fn start_interpreter(&self, flavour: Flavour) -> Result<Zygote, Failure> {
+    /// Whether such a process is of use here. A launcher is not where each guest is held to its own process number by a
+    /// filter made for it.
+    fn forks(&self, flavour: Flavour) -> bool {
+        flavour != Flavour::Native || self.plan.directory.is_none()
+    }
+
+    fn start_zygote(&self, flavour: Flavour) -> Result<Zygote, Failure> {
+        if flavour == Flavour::Native {
+            return Zygote::start_launcher(&launcher::Setting {
+                user: self.plan.user,
+                environment: step("launcher", environment)?,
+                filters: step("seccomp", || seccomp::WarmFilters::compile(missing(&self.plan)))?,
+                rules: self.rules.as_ref(),
+                proc: self.proc.as_fd(),
+            });
+        }
         let rules = self.rules.as_ref().map(|rules| step("landlock", || landlock::descriptor(rules)));
         let rules = rules.transpose()?;
         let setting = Setting {
@@ -279,8 +294,8 @@ impl Slot {
             None => Some(step("process namespace", || sys::start_anchor(&mut self.anchor_stack))?),
         };
         let started = match run.warm {
-            Some(flavour) => self.fork_warm(flavour, run, anchor.as_ref(), &entry),
-            None => self.fork_cold(run, anchor.as_ref(), &entry),
+            Some(flavour) if self.forks(flavour) => self.fork_warm(flavour, run, anchor.as_ref(), &entry),
+            _ => self.fork_cold(run, anchor.as_ref(), &entry),
         };
         drop(entry);
         drop(pipes.guest);
@@ -372,16 +387,15 @@ impl Slot {
         anchor: Option<&Child>,
         entry: &Entry<'_>,
     ) -> Result<Child, Failure> {
-        let rlimits = rlimits::of(run, self.beside());
-        let rlimits = step("rlimits", || rlimits::clamp(&rlimits))?;
-        let start = Start { rlimits: rlimits.iter().map(as_numbers).collect(), ..start(run) };
-        let mut descriptors: Vec<BorrowedFd<'_>> = entry.pipes.iter().map(AsFd::as_fd).collect();
-        descriptors.push(entry.report.as_fd());
+        let (message, said) = step("source", || self.request(flavour, run))?;
+        let first = said.as_ref().unwrap_or(&entry.image);
+        // Where there is no namespace to enter, nobody looks at the first descriptor.
+        let mut descriptors = vec![anchor.map_or(first, |anchor| &anchor.pidfd).as_fd(), first.as_fd()];
+        descriptors.extend(entry.pipes.iter().chain([&entry.report]).map(AsFd::as_fd));
         for more in [&entry.values, &entry.compiled, &entry.export] {
             descriptors.extend(more.as_ref().map(AsFd::as_fd));
         }
-        let fork =
-            |zygote: &Zygote| zygote.fork(&start, anchor.map(|anchor| anchor.pidfd.as_fd()), &descriptors);
+        let fork = |zygote: &Zygote| zygote.fork(&message, &descriptors);
         if let Some(zygote) = self.warm.get(&flavour) {
             match fork(zygote) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -389,10 +403,21 @@ impl Slot {
             }
         }
         self.warm.remove(&flavour);
-        let zygote = self.start_interpreter(flavour)?;
+        let zygote = self.start_zygote(flavour)?;
         let guest = step("process namespace", || fork(&zygote));
         self.warm.insert(flavour, zygote);
         guest
+    }
+
+    /// What a warm process is told of a run, and for an interpreter the file with the rest.
+    fn request(&self, flavour: Flavour, run: &Run) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+        if flavour == Flavour::Native {
+            let request = launcher::Request { run: run.clone(), beside: self.beside() };
+            return Ok((serde_json::to_vec(&request)?, None));
+        }
+        let rlimits = rlimits::clamp(&rlimits::of(run, self.beside()))?;
+        let start = Start { rlimits: rlimits.iter().map(as_numbers).collect(), ..start(run) };
+        Ok((start.message().into_bytes(), Some(start.file()?)))
     }
 
     /// Forks the guest inside the anchor's namespace; it finishes its walls and executes the program.

@@ -15,6 +15,7 @@ use nix::sys::socket::{
     socketpair,
 };
 use nix::unistd::Pid;
+use seccompiler::sock_filter;
 
 /// Most descriptors in one message.
 pub(crate) const MAX_FDS: usize = 32;
@@ -71,6 +72,18 @@ fn fork_old(flags: CloneFlags) -> io::Result<Option<Child>> {
             // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
             pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
         })),
+    }
+}
+
+/// Forks a child that is not ours but our parent's, which alone can reap it: `Some(number)` here, `None` in the child.
+/// The caller must be single-threaded.
+pub(crate) fn fork_sibling() -> io::Result<Option<Pid>> {
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: takes numbers only; without CLONE_VM the child gets a copy of this single-threaded process.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => Ok(Some(Pid::from_raw(pid as i32))),
     }
 }
 
@@ -389,6 +402,24 @@ pub(crate) fn set_capabilities(mask: u64) -> io::Result<()> {
     let sets = [low, low, 0, high, high, 0];
     // SAFETY: as above.
     check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) as i32 })
+}
+
+/// Drops every capability.
+pub(crate) fn drop_capabilities() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let (header, sets) = ([VERSION_3, 0u32], [0u32; 6]);
+    // SAFETY: header and sets have the layout of version 3: two words, two times three words.
+    check(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) as i32 })
+}
+
+/// Adds a filter of system calls to those of this process. Needs `no_new_privs`.
+pub(crate) fn install_filter(program: &[sock_filter]) -> io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
+    // SAFETY: the kernel reads `len` instructions of the form that both types describe, during the call.
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) as i32
+    })
 }
 
 /// Whether this process holds the capability.

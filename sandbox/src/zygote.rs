@@ -18,11 +18,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{execve, pipe2};
 use serde::{Deserialize, Serialize};
 
-use crate::image;
 use crate::protocol::{self, Class, Failure, Flavour};
 use crate::sys::{self, Child};
-use crate::walls::seccomp::{self, WarmFilters};
+use crate::walls::seccomp::{self, WarmFilters, to_bytes};
 use crate::walls::{rlimits, step};
+use crate::{image, launcher};
 
 /// The interpreter's side.
 pub(crate) const DRIVER: &str = include_str!("zygote.py");
@@ -159,10 +159,10 @@ impl Start<'_> {
 }
 
 /// The answer to every message: the child's number, or the error of the fork.
-#[derive(Deserialize)]
-struct Forked {
-    pid: i32,
-    errno: i32,
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Forked {
+    pub(crate) pid: i32,
+    pub(crate) errno: i32,
 }
 
 impl Zygote {
@@ -189,9 +189,9 @@ impl Zygote {
                     .filters
                     .pin
                     .as_ref()
-                    .map(|pin| (hex(&seccomp::OWN_NUMBER.to_ne_bytes()), hex(pin))),
-                base_filters: setting.filters.base.iter().map(|filter| hex(filter)).collect(),
-                final_filter: hex(&setting.filters.last),
+                    .map(|pin| (hex(&seccomp::OWN_NUMBER.to_ne_bytes()), hex(&to_bytes(pin)))),
+                base_filters: setting.filters.base.iter().map(|filter| hex(&to_bytes(filter))).collect(),
+                final_filter: hex(&to_bytes(&setting.filters.last)),
             };
             let ready = protocol::send(&zygote.socket, &plan, &[]).and_then(|()| zygote.answer());
             ready.map_err(|error| io::Error::other(format!("{error}; {}", excerpt(messages))))?;
@@ -199,19 +199,28 @@ impl Zygote {
         })
     }
 
-    /// Forks a child, into the pid namespace of `anchor` if there is one; it finishes its walls and becomes the program.
-    /// `descriptors`: stdin, stdout, stderr, report, then those that `start` says are there.
-    pub(crate) fn fork(
-        &self,
-        start: &Start<'_>,
-        anchor: Option<BorrowedFd<'_>>,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> io::Result<Child> {
-        let file = start.file()?;
-        // The interpreter does not look at it where it has no namespace to enter.
-        let anchor = anchor.unwrap_or(file.as_fd());
-        let descriptors = [&[anchor, file.as_fd()], descriptors].concat();
-        sys::send(self.socket.as_fd(), start.message().as_bytes(), &descriptors)?;
+    /// Starts a launcher of native programs.
+    pub(crate) fn start_launcher(setting: &launcher::Setting<'_>) -> Result<Zygote, Failure> {
+        step("launcher", || {
+            let (ours, theirs) = sys::seqpacket()?;
+            let Some(child) = sys::fork(CloneFlags::empty())? else {
+                drop(ours);
+                let Err(error) = launcher::serve(setting, &theirs);
+                launcher::answer(&theirs, Err(error)).ok();
+                sys::exit_now(125);
+            };
+            drop(theirs);
+            let zygote = Zygote { child, socket: ours };
+            zygote.answer()?;
+            Ok(zygote)
+        })
+    }
+
+    /// Forks a child; it finishes its walls and becomes the program. What the message says, and which descriptors come
+    /// with it, is between the caller and this kind of process; the first is an anchor, whose pid namespace the child
+    /// is in, where there is one.
+    pub(crate) fn fork(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<Child> {
+        sys::send(self.socket.as_fd(), message, descriptors)?;
         let pid = self.answer()?;
         Ok(Child { pid, pidfd: sys::open_process(pid)? })
     }
@@ -220,7 +229,7 @@ impl Zygote {
         match protocol::receive::<Forked>(&self.socket)? {
             Some((Forked { pid, errno: 0 }, _)) => Ok(nix::unistd::Pid::from_raw(pid)),
             Some((Forked { errno, .. }, _)) => Err(io::Error::from_raw_os_error(errno)),
-            None => Err(io::Error::new(io::ErrorKind::BrokenPipe, "the interpreter ended")),
+            None => Err(io::Error::new(io::ErrorKind::BrokenPipe, "it ended")),
         }
     }
 }

@@ -582,9 +582,13 @@ impl<'a> Job<'a> {
             .map(move |argument| argument.replace("{memory_mib}", &memory).replace("{stack_kib}", &stack))
     }
 
-    /// The warm interpreter it wants.
+    /// The warm process it wants to be forked from.
     fn flavour(&self) -> Option<Flavour> {
-        self.script.map(|script| script.flavour)
+        match self.action {
+            Action::Python => self.script.map(|script| script.flavour),
+            Action::Native => Some(Flavour::Native),
+            Action::Tool => None,
+        }
     }
 }
 

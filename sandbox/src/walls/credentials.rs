@@ -19,13 +19,29 @@ pub(crate) fn limit_slot() -> io::Result<()> {
     sys::keep_capabilities(&SLOT)
 }
 
+/// What a launcher needs of that: to enter the namespace of an anchor, which is not dumpable.
+const LAUNCHER: u64 = 1 << 19 | 1 << 21;
+
+/// Becomes the guests' user, but for [`LAUNCHER`].
+pub(crate) fn become_launcher(user: Option<u32>) -> io::Result<()> {
+    if let Some(number) = user {
+        prctl::set_keepcaps(true)?;
+        become_user(number)?;
+    }
+    sys::set_capabilities(LAUNCHER)
+}
+
+fn become_user(number: u32) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(number), Gid::from_raw(number));
+    setgroups(&[])?;
+    setresgid(gid, gid, gid)?;
+    Ok(setresuid(uid, uid, uid)?)
+}
+
 /// Leaves everything behind: groups, user, capabilities. Without a `user` the namespace's only one stays.
 pub(crate) fn drop_all(user: Option<u32>) -> io::Result<()> {
     if let Some(number) = user {
-        let (uid, gid) = (Uid::from_raw(number), Gid::from_raw(number));
-        setgroups(&[])?;
-        setresgid(gid, gid, gid)?;
-        setresuid(uid, uid, uid)?;
+        become_user(number)?;
     }
     sys::set_capabilities(0)?;
     prctl::set_no_new_privs()?;

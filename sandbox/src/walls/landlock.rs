@@ -67,9 +67,9 @@ fn make(writable: &[&str]) -> Result<RulesetCreated, landlock::RulesetError> {
         .add_rules(path_beneath_rules(writable, AccessFs::from_all(NEWEST)))
 }
 
-/// Restricts the calling process; the caller keeps its copy of the rules.
+/// Restricts the calling process, which has `no_new_privs`; the caller keeps its copy of the rules.
 pub(crate) fn restrict(rules: &RulesetCreated) -> io::Result<()> {
-    rules.try_clone()?.restrict_self().map_err(io::Error::other)?;
+    rules.try_clone()?.no_new_privs(false).restrict_self().map_err(io::Error::other)?;
     Ok(())
 }
 

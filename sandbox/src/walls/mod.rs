@@ -43,6 +43,7 @@ const STEPS: &[&str] = &[
     "binary",
     "supervision",
     "interpreter",
+    "launcher",
     "compiler",
 ];
 

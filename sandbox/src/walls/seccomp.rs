@@ -259,24 +259,24 @@ pub(crate) struct Filters {
     pinned: bool,
 }
 
-/// The same for guests that a warm interpreter forks, in two parts and in the kernel's own bytes.
+/// The same for guests that a warm process forks, in two parts.
 #[derive(Debug)]
 pub(crate) struct WarmFilters {
-    /// For the interpreter; inherited by its children.
-    pub(crate) base: Vec<Vec<u8>>,
+    /// For the warm process; inherited by its children.
+    pub(crate) base: Vec<BpfProgram>,
     /// For each child without namespaces, first: [`OWN_NUMBER`] stands for its number.
-    pub(crate) pin: Option<Vec<u8>>,
+    pub(crate) pin: Option<BpfProgram>,
     /// For each child, after which it is as restricted as any guest.
-    pub(crate) last: Vec<u8>,
+    pub(crate) last: BpfProgram,
 }
 
 impl WarmFilters {
     pub(crate) fn compile(missing: Missing) -> io::Result<WarmFilters> {
         let needed: Vec<c_long> = UNTIL_THE_GUEST.iter().map(|(number, _)| *number).collect();
         Ok(WarmFilters {
-            base: stack(Class::Run, missing, &needed)?.iter().map(|program| to_bytes(program)).collect(),
-            pin: (missing == Missing::Namespaces).then(|| to_bytes(&pin(OWN_NUMBER))),
-            last: to_bytes(&last_filter(missing == Missing::Nothing)),
+            base: stack(Class::Run, missing, &needed)?,
+            pin: (missing == Missing::Namespaces).then(|| pin(OWN_NUMBER)),
+            last: last_filter(missing == Missing::Nothing),
         })
     }
 }
@@ -465,7 +465,7 @@ fn last_filter(may_fork: bool) -> BpfProgram {
 }
 
 /// The instructions as the kernel reads them: 16 bits, twice 8, 32.
-fn to_bytes(program: &[sock_filter]) -> Vec<u8> {
+pub(crate) fn to_bytes(program: &[sock_filter]) -> Vec<u8> {
     let bytes =
         |op: &sock_filter| [&op.code.to_ne_bytes()[..], &[op.jt, op.jf], &op.k.to_ne_bytes()[..]].concat();
     program.iter().flat_map(bytes).collect()
