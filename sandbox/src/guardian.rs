@@ -7,7 +7,7 @@
 //!
 //! A spawner that dies is started again, and its socket handed to the worker over the line between guardian and
 //! worker. Signals to the guardian go on to the worker; the guardian exits with the worker's code. If the
-//! guardian is killed, the kernel kills both.
+//! guardian is killed, the kernel kills the worker and tells the spawner, which then removes what it made.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -20,6 +20,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
+use nix::unistd::{Pid, getppid};
 
 use crate::{SandboxError, protocol, spawner, sys};
 
@@ -115,7 +116,7 @@ pub(crate) fn next_spawner(line: &OwnedFd) -> io::Result<OwnedFd> {
 fn inherited_line() -> Option<OwnedFd> {
     let value = std::env::var(VARIABLE).ok()?;
     let (fd, guardian) = value.split_once(':')?;
-    if guardian.parse() != Ok(nix::unistd::getppid().as_raw()) {
+    if guardian.parse() != Ok(getppid().as_raw()) {
         return None;
     }
     sys::inherit(fd.parse().ok()?).ok()
@@ -185,7 +186,7 @@ fn forward(signal: &siginfo, worker: &Child) {
         return;
     }
     if let Ok(signal) = Signal::try_from(number) {
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(worker.id() as i32), signal);
+        let _ = nix::sys::signal::kill(Pid::from_raw(worker.id() as i32), signal);
     }
 }
 
@@ -194,8 +195,10 @@ fn start_spawner(line: &OwnedFd) -> io::Result<Child> {
     let (to_worker, to_spawner) = sys::seqpacket()?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0(spawner::NAME).stdin(to_spawner).stdout(Stdio::null()).process_group(0);
-    sys::before_exec(&mut command, || {
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
+    let guardian = Pid::this();
+    sys::before_exec(&mut command, move || {
+        // One it can catch: groups are left behind by a spawner that is killed.
+        follow(guardian, Signal::SIGTERM)?;
         Ok(SigSet::empty().thread_set_mask()?)
     });
     let mut child = command.spawn()?;
@@ -222,15 +225,23 @@ fn start_worker(options: &GuardOptions, line: &OwnedFd) -> io::Result<Child> {
     command.arg0(name).args(arguments).env(VARIABLE, format!("{number}:{}", std::process::id()));
     let line = line.try_clone()?;
     let keep: &[u32] = if options.keep_file_access { &[FILE_ACCESS] } else { &[] };
+    let guardian = Pid::this();
     sys::before_exec(&mut command, move || {
         sys::duplicate_to(line.as_fd(), number)?;
         sys::keep_across_exec(number)?;
-        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        follow(guardian, Signal::SIGKILL)?;
         prctl::set_no_new_privs()?;
         sys::keep_capabilities(keep)?;
         Ok(SigSet::empty().thread_set_mask()?)
     });
     command.spawn()
+}
+
+/// In a child of the guardian, before it executes anything: from now on the guardian's death is a signal, and one that
+/// came before is an error. A worker that started without its guardian would become a guardian itself.
+fn follow(guardian: Pid, signal: Signal) -> io::Result<()> {
+    prctl::set_pdeathsig(signal)?;
+    if getppid() == guardian { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
 }
 
 /// Its client is gone, so the spawner ends by itself, when it has removed what it made.

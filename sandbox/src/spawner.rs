@@ -1,8 +1,9 @@
 //! The spawner: the one process that holds privileges. Single-threaded, reads no program and no input; it
 //! makes slots when told to, hands their sockets and counters to the client, and cleans up what ends.
 //!
-//! It ends when its client goes away, and takes every slot with it. Killed itself, it takes them with it as
-//! well (parent-death signal); the groups it leaves are swept by the next one.
+//! It ends when its client goes away, its guardian dies or it is told to, and takes every slot and group with it.
+//! Killed itself, it takes the slots with it as well (parent-death signal); the groups it leaves are swept by the next
+//! one, when that starts and again when it ends, for a slot may take a moment to die.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,6 +14,8 @@ use std::process::Command;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{getegid, geteuid};
 
 use crate::language::Work;
@@ -40,6 +43,8 @@ const OF_CONTAINERS: [u32; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31
 /// Why tier D has no compilers, and no runtimes but Python's.
 const NO_TOOL: &str = "it writes files and may start processes, which guests without namespaces may not: languages other \
                        than Python need a host that allows namespaces";
+/// How long a slot-init may take to build its walls, in milliseconds.
+const BUILDING: u16 = 30_000;
 
 /// What the host turned out to give.
 struct Host {
@@ -83,6 +88,8 @@ struct Made {
 
 struct Spawner {
     client: OwnedFd,
+    /// Orders to end.
+    signals: SignalFd,
     host: Option<Host>,
     slots: Vec<Slot>,
     /// Made by the probe, given out with the first order.
@@ -93,7 +100,8 @@ struct Spawner {
 /// Plays spawner on the socket at fd 0. Returns only to exit.
 pub(crate) fn main() -> i32 {
     let Ok(client) = sys::inherit(0).and_then(|fd| sys::duplicate_above(fd.as_fd(), 16)) else { return 3 };
-    let mut spawner = Spawner { client, host: None, slots: Vec::new(), spare: None, made: 0 };
+    let Ok(signals) = stop_signals() else { return 3 };
+    let mut spawner = Spawner { client, signals, host: None, slots: Vec::new(), spare: None, made: 0 };
     let _ = nix::sys::prctl::set_dumpable(false);
     if do_without(&lacks()).is_err() {
         return 3;
@@ -103,17 +111,30 @@ pub(crate) fn main() -> i32 {
     0
 }
 
+/// What would end this process, to be read instead.
+fn stop_signals() -> io::Result<SignalFd> {
+    let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT]);
+    signals.thread_block()?;
+    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?)
+}
+
 impl Spawner {
-    /// Until the client goes away.
+    /// Until the client goes away, or a signal says so.
     fn serve(&mut self) {
         loop {
             self.bury();
-            let mut ready = vec![PollFd::new(self.client.as_fd(), PollFlags::POLLIN)];
+            let mut ready = vec![
+                PollFd::new(self.client.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            ];
             ready.extend(self.slots.iter().map(|s| PollFd::new(s.child.pidfd.as_fd(), PollFlags::POLLIN)));
             match poll(&mut ready, PollTimeout::NONE) {
                 Err(nix::Error::EINTR) => continue,
                 Err(_) => return,
                 Ok(_) => {}
+            }
+            if ready[1].any() == Some(true) {
+                return;
             }
             if ready[0].any() != Some(true) {
                 continue;
@@ -277,6 +298,9 @@ impl Spawner {
         for slot in self.slots.drain(..) {
             end(&slot);
         }
+        if let Some(groups) = self.host.as_ref().and_then(|host| host.mode.groups.as_ref()) {
+            groups.sweep();
+        }
     }
 }
 
@@ -345,6 +369,9 @@ fn start(plan: &Plan, namespaces: Namespaces) -> Result<(Child, OwnedFd), Failur
     let built = step("slot", || {
         protocol::send(&ours, plan, &[])?;
         protocol::send(&ours, &(), &[guest_side.as_fd()])?;
+        if poll(&mut [PollFd::new(ours.as_fd(), PollFlags::POLLIN)], BUILDING)? == 0 {
+            return Err(io::Error::other("slot-init does not answer"));
+        }
         protocol::receive::<Result<(), Failure>>(&ours)
     });
     let failure = match built {

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use crate::protocol::Handle;
 
-/// Prefix of the groups' names; the spawner's process number follows, so that a later one knows its dead kin.
+/// Prefix of the groups' names; the spawner's process number and the moment it started follow, so that a later one
+/// knows its dead kin, also when the number has gone to another process.
 const PREFIX: &str = "assay-";
 
 /// Where groups can be made on this host.
@@ -67,7 +68,8 @@ impl Hierarchy {
 
     /// Makes a slot's group.
     pub(crate) fn create(&self, number: u64) -> io::Result<Group> {
-        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        let spawner = std::process::id();
+        let name = format!("{PREFIX}{spawner}-{}-{number}", started_at(spawner).unwrap_or(0));
         let parents: Vec<&PathBuf> = match self {
             Hierarchy::Unified(directory) => vec![directory],
             Hierarchy::Legacy { memory, pids, cpuacct, unified } => {
@@ -140,10 +142,7 @@ impl Hierarchy {
             }
         };
         for entry in parents.iter().filter_map(|parent| parent.read_dir().ok()).flatten().flatten() {
-            let name = entry.file_name();
-            let owner =
-                name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|n| n.split('-').next());
-            if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            if entry.file_name().to_str().is_some_and(is_orphan) {
                 let _ = fs::remove_dir(entry.path());
             }
         }
@@ -186,6 +185,23 @@ impl Group {
             }
         }
     }
+}
+
+/// Whether a group of this name was made by a spawner that is gone.
+fn is_orphan(name: &str) -> bool {
+    let mut parts = name.strip_prefix(PREFIX).unwrap_or_default().split('-');
+    let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok());
+    let Some(spawner) = number().and_then(|pid| u32::try_from(pid).ok()) else { return false };
+    let started = started_at(spawner);
+    // The leaf that `enable_controllers` makes has no moment in its name.
+    started.is_none() || number().is_some_and(|moment| started != Some(moment))
+}
+
+/// When a living process started, in clock ticks since the machine did.
+fn started_at(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// Read-write where the file allows it, else read-only, else write-only.
@@ -266,4 +282,28 @@ fn mounted_at(mounts: &str, controller: &str, path: &Path) -> Option<PathBuf> {
         let inner = path.strip_prefix(root).ok()?;
         fits.then(|| Path::new(point).join(inner))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_the_dead_are_known() {
+        let own = std::process::id();
+        let started = started_at(own).unwrap();
+        // No process has a number this large.
+        let dead = 1 << 30;
+        for (name, orphan) in [
+            (format!("assay-{own}-{started}-1"), false),
+            (format!("assay-{own}-{}-1", started - 1), true),
+            (format!("assay-{dead}-{started}-1"), true),
+            (format!("assay-{own}-self"), false),
+            (format!("assay-{dead}-self"), true),
+            ("assay-tests".into(), false),
+            ("system.slice".into(), false),
+        ] {
+            assert_eq!(is_orphan(&name), orphan, "{name}");
+        }
+    }
 }
