@@ -352,6 +352,7 @@ fn name(termination: Termination) -> String {
         Termination::OutputLimit => "output_limit".into(),
         Termination::ProcessLimit => "process_limit".into(),
         Termination::ForbiddenSyscall => "forbidden_syscall".into(),
+        Termination::BrokeSlots => "broke_slots".into(),
     }
 }
 

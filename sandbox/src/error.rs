@@ -2,6 +2,7 @@
 //! [`Termination`](crate::Termination).
 
 use std::io;
+use std::time::Duration;
 
 /// The sandbox could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,15 @@ pub enum SandboxError {
         /// The named step, as in the list of walls in DESIGN.md.
         step: &'static str,
         /// What the kernel said.
+        source: io::Error,
+    },
+    /// The slot broke after it was told to run a program: our failure, unless the program does so again and again;
+    /// see [`Sandbox::settle`](crate::Sandbox::settle).
+    #[error("a slot broke {ran:?} after a program's start: {source}")]
+    SlotBroke {
+        /// Time since the program was started.
+        ran: Duration,
+        /// How that was noticed.
         source: io::Error,
     },
 }

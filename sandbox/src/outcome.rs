@@ -16,6 +16,17 @@ pub struct Outcome {
     /// The compiler or interpreter refused the source, or a limit ended it before the source was compiled: nothing of
     /// the program ran, and `stderr` is the compiler's message.
     pub refused: bool,
+    /// The first run passed its CPU limit by less than half while it had to wait for a core; this is the second, with no
+    /// other program of this sandbox beside it.
+    pub rerun: bool,
+}
+
+impl Outcome {
+    /// An end of which nothing more is known.
+    pub(crate) fn of(termination: Termination) -> Outcome {
+        let usage = Usage::default();
+        Outcome { termination, stdout: Vec::new(), stderr: Vec::new(), usage, refused: false, rerun: false }
+    }
 }
 
 /// Why a run ended; exactly one reason per run.
@@ -37,6 +48,8 @@ pub enum Termination {
     ProcessLimit,
     /// A system call from the list that nobody innocent makes.
     ForbiddenSyscall,
+    /// Broke three fresh slots, one after the other, while programs of ours ran well on others.
+    BrokeSlots,
 }
 
 /// What a run used.

@@ -59,7 +59,7 @@ pub(crate) enum Answer {
     Host(HostReport),
     /// To [`Order::Find`]: the tool, or what to install.
     Tool(Result<Found, String>),
-    /// To [`Order::Slot`]: descriptors are the slot's socket, then one per handle.
+    /// To [`Order::Slot`]: descriptors are the slot's socket and process, then one per handle.
     Slot { handles: Vec<Handle> },
     /// The order could not be done.
     Failed(Failure),

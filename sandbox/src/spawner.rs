@@ -83,6 +83,7 @@ struct Slot {
 /// A slot as it goes to the client.
 struct Made {
     socket: OwnedFd,
+    process: OwnedFd,
     handles: Vec<(Handle, OwnedFd)>,
 }
 
@@ -166,7 +167,7 @@ impl Spawner {
             }
             Ok(Some(made)) => {
                 let handles = made.handles.iter().map(|(handle, _)| *handle).collect();
-                let mut fds: Vec<BorrowedFd<'_>> = vec![made.socket.as_fd()];
+                let mut fds: Vec<BorrowedFd<'_>> = vec![made.socket.as_fd(), made.process.as_fd()];
                 fds.extend(made.handles.iter().map(|(_, fd)| fd.as_fd()));
                 protocol::send(&self.client, &Answer::Slot { handles }, &fds)
             }
@@ -244,8 +245,9 @@ impl Spawner {
         let plan = self.plan(host, room, group.as_ref(), directory.clone());
         match start(&plan, host.mode.namespaces) {
             Ok((child, socket)) => {
+                let process = step("slot", || child.pidfd.try_clone());
                 self.slots.push(Slot { child, group, directory });
-                Ok(Made { socket, handles })
+                Ok(Made { socket, process: process?, handles })
             }
             Err(failure) => {
                 if let Some(group) = &group {

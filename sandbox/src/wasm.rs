@@ -254,7 +254,7 @@ impl Runtime {
             peak_memory: memory.used,
             fuel: used,
         };
-        Ok(Outcome { termination, stdout, stderr, usage, refused: false })
+        Ok(Outcome { stdout, stderr, usage, ..Outcome::of(termination) })
     }
 
     /// Whether the engine works on this machine, by running the smallest program; the error says why not.

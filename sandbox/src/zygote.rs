@@ -218,10 +218,11 @@ impl Zygote {
 
     /// Forks a child; it finishes its walls and becomes the program. What the message says, and which descriptors come
     /// with it, is between the caller and this kind of process; the first is an anchor, whose pid namespace the child
-    /// is in, where there is one.
+    /// is in, where there is one. A broken pipe means that the process was gone and nothing was forked; after any
+    /// other error something may have been.
     pub(crate) fn fork(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<Child> {
         sys::send(self.socket.as_fd(), message, descriptors)?;
-        let pid = self.answer()?;
+        let pid = self.answer().map_err(|error| io::Error::other(error.to_string()))?;
         Ok(Child { pid, pidfd: sys::open_process(pid)? })
     }
 

@@ -80,7 +80,7 @@ fn judge(sandbox: &Sandbox, row: &Row, tests: &[Test]) -> (&'static str, String)
             Termination::CpuTimeLimit | Termination::WallTimeLimit => "TLE",
             Termination::MemoryLimit => "MLE",
             Termination::OutputLimit => "OLE",
-            Termination::ForbiddenSyscall => "SV",
+            Termination::ForbiddenSyscall | Termination::BrokeSlots => "SV",
         };
         return (verdict, describe(&outcome));
     }

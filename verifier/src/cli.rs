@@ -143,7 +143,7 @@ impl From<SandboxError> for CliError {
             SandboxError::Unavailable(message) => {
                 CliError::failure(format!("{message}; `assay doctor` shows what this machine lacks"))
             }
-            error @ SandboxError::Step { .. } => {
+            error @ (SandboxError::Step { .. } | SandboxError::SlotBroke { .. }) => {
                 CliError::failure(format!("{error}; `assay doctor` shows what this machine lacks"))
             }
         }

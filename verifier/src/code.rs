@@ -4,7 +4,7 @@
 //! stdin and a real `__main__`. Functional tests: one process for the program, which the driver
 //! (`functional.py`) feeds frame by frame; input k+1 is sent only after answer k was judged right.
 //!
-//! Nothing here retries: an `Err` means the sandbox failed, and [`crate::judge`] decides what that is worth.
+//! Nothing here retries: an `Err` means that a slot broke, and [`crate::judge`] has it settled whose fault that was.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -103,6 +103,7 @@ impl CodeRun<'_> {
         let output_right = termination == Termination::Exited(0)
             && output_right(&self.task.checker, &test.output, &outcome.stdout);
         tally.add_usage(outcome.usage);
+        tally.reruns += usize::from(outcome.rerun);
         tally.add(Happened::Ran { termination, output_right }, || Failure {
             input: excerpt(&test.input),
             expected: excerpt(&test.output),
@@ -301,6 +302,7 @@ struct Tally {
     done: usize,
     first_failure: Option<(usize, Verdict, Failure)>,
     usage: Usage,
+    reruns: usize,
     compile_time: Duration,
 }
 
@@ -312,6 +314,7 @@ impl Tally {
             done: 0,
             first_failure: None,
             usage: Usage::default(),
+            reruns: 0,
             compile_time: Duration::ZERO,
         }
     }
@@ -329,7 +332,11 @@ impl Tally {
     /// The compiler refused the program: no test can pass.
     fn refuse(&mut self, outcome: &Outcome) {
         self.compile_time = outcome.usage.cpu_time;
-        self.fail_all(Happened::CompilerRefused, Some(outcome.termination), compiler_message(outcome));
+        let happened = match outcome.termination {
+            Termination::BrokeSlots => ended(outcome.termination),
+            _ => Happened::CompilerRefused,
+        };
+        self.fail_all(happened, Some(outcome.termination), compiler_message(outcome));
     }
 
     /// Counts one test.
@@ -365,6 +372,7 @@ impl Tally {
             total: self.total,
             failed_test,
             usage: self.usage,
+            reruns: self.reruns,
             compile_time: self.compile_time,
             reason,
             proof: None,
@@ -419,6 +427,7 @@ fn describe_termination(termination: Termination) -> String {
         Termination::OutputLimit => "the output limit".to_owned(),
         Termination::ProcessLimit => "the process limit".to_owned(),
         Termination::ForbiddenSyscall => "a forbidden system call".to_owned(),
+        Termination::BrokeSlots => "broke three fresh slots, where programs of ours ran well".to_owned(),
     }
 }
 

@@ -8,16 +8,13 @@
 //! - [`Judged::Unsupported`]: the problem's, found before the submission is looked at.
 //! - [`JudgeError`]: the caller's (a wrong request) or ours (the sandbox failed, also on other slots).
 //!
-//! A sandbox failure is retried on another slot, three times in all, with a self-test after each: if that fails
-//! too, the machine is broken and the error is ours; if the self-test passes each time, the submission broke
-//! three fresh slots, and that is a security violation.
+//! What broke a slot is repeated on others until it is settled whose fault that was ([`Sandbox::settle`]): ours, and
+//! there is no verdict; or the submission's, and that is a security violation.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use assay_sandbox::{
-    Executable, Language, Limits, Prepared, Program, Sandbox, SandboxError, Termination, Usage,
-};
+use assay_sandbox::{Executable, Language, Limits, Sandbox, SandboxError, Termination, Usage};
 use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits};
 
 use crate::code::{self, CodeRun};
@@ -247,49 +244,23 @@ impl Judge {
             options,
             limits: options.limits_for(&task.limits),
         };
-        let mut judgement = self.with_retries(&run, sandbox)?;
+        let mut judgement = self.settled(&run)?;
         judgement.extraction = Some(extraction.name().to_owned());
         Ok(Judged::Graded(judgement))
     }
 
-    /// The run, tried on up to three slots; see the top of the file.
-    fn with_retries(&self, run: &CodeRun<'_>, sandbox: &Sandbox) -> Result<Judgement, JudgeError> {
-        const ATTEMPTS: u32 = 3;
-        for attempt in 1..=ATTEMPTS {
-            let failure = match run.judge() {
-                Ok(judgement) => return Ok(judgement),
-                Err(SandboxError::Invalid(why)) => return Err(JudgeError::Caller(why)),
-                Err(SandboxError::Unavailable(why)) => return Err(JudgeError::Infra(why)),
-                Err(failure) => failure,
-            };
-            *self.driver.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
-            // A spawner that is being restarted gets a moment.
-            std::thread::sleep(Duration::from_millis(100) * attempt);
-            if let Err(broken) = self_test(sandbox) {
-                let text = format!("the sandbox failed ({failure}), and so did its self-test ({broken})");
-                return Err(JudgeError::Infra(text));
-            }
-        }
-        Ok(broke_three_slots(run.task.test_cases.len()))
-    }
-}
-
-/// Runs a program we wrote: whether the sandbox works at all.
-///
-/// # Errors
-/// What failed.
-pub fn self_test(sandbox: &Sandbox) -> Result<(), SandboxError> {
-    let program = Program::new(Language::Python3, "print(input()[::-1])");
-    let strange = |what: String| SandboxError::Unavailable(format!("the self-test {what}"));
-    match sandbox.prepare(&program, &Limits::COMPILE)? {
-        Prepared::Refused(outcome) => Err(strange(format!("did not compile: {:?}", outcome.termination))),
-        Prepared::Ready(executable) => {
-            let outcome = sandbox.run(&executable, b"yassa\n", &Profile::Judge.limits())?;
-            if outcome.termination == Termination::Exited(0) && outcome.stdout == b"assay\n" {
-                Ok(())
-            } else {
-                Err(strange(format!("ended with {:?} and a wrong output", outcome.termination)))
-            }
+    /// The run, until a verdict stands or none can be had; see the top of the file.
+    fn settled(&self, run: &CodeRun<'_>) -> Result<Judgement, JudgeError> {
+        let attempt = |sandbox: &Sandbox| {
+            CodeRun { sandbox, limits: run.limits.clone(), ..*run }.judge().inspect_err(|_| {
+                *self.driver.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+            })
+        };
+        match run.sandbox.settle(run.language, attempt) {
+            Ok(Some(judgement)) => Ok(judgement),
+            Ok(None) => Ok(broke_three_slots(run.task.test_cases.len())),
+            Err(SandboxError::Invalid(why)) => Err(JudgeError::Caller(why)),
+            Err(failure) => Err(JudgeError::Infra(failure.to_string())),
         }
     }
 }
@@ -316,8 +287,11 @@ fn no_program(task: &CodeTask, extraction: Extraction) -> Judgement {
 
 fn broke_three_slots(total: usize) -> Judgement {
     Judgement {
-        reason: "broke three fresh slots while the sandbox's self-test passed".to_owned(),
-        ..Judgement::before_tests(Happened::BrokeThreeSlots, total)
+        reason: "broke three fresh slots, where programs of ours ran well".to_owned(),
+        ..Judgement::before_tests(
+            Happened::Ran { termination: Termination::BrokeSlots, output_right: false },
+            total,
+        )
     }
 }
 

@@ -72,6 +72,9 @@ pub struct Detail {
     pub proof: Option<String>,
     /// Bytes charged at once, at most.
     pub peak_memory: u64,
+    /// Tests run a second time, alone, because a busy machine may have made the first too slow.
+    #[serde(default)]
+    pub reruns: usize,
     /// Seconds of CPU time spent compiling.
     pub compile_time: f64,
     /// The failed test's input, expected and actual output, and what went wrong; excerpts.
@@ -112,6 +115,7 @@ pub fn rows(question_id: &str, sample: usize, judged: &Result<Judged, JudgeError
             detail.extraction = judgement.extraction.clone();
             detail.proof = judgement.proof.clone();
             detail.peak_memory = judgement.usage.peak_memory;
+            detail.reruns = judgement.reruns;
             detail.compile_time = judgement.compile_time.as_secs_f64();
             if let Some(failure) = &judgement.failure {
                 use assay_sandbox::Termination::{Exited, ForbiddenSyscall, MemoryLimit, Signaled};

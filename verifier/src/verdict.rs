@@ -80,15 +80,11 @@ pub enum Happened {
     AnswerNotEqual,
     /// No code block, no box, or the program exited before the value came.
     NothingToGrade,
-    /// The submission broke three fresh slots while the self-test passed there.
-    BrokeThreeSlots,
 }
 
 /// The verdict table of the house, total and in one place.
 pub fn verdict(happened: Happened) -> Verdict {
-    use Happened::{
-        AnswerEqual, AnswerNotEqual, BrokeThreeSlots, CompilerRefused, MalformedValue, NothingToGrade, Ran,
-    };
+    use Happened::{AnswerEqual, AnswerNotEqual, CompilerRefused, MalformedValue, NothingToGrade, Ran};
     match happened {
         Ran { termination: Termination::Exited(0), output_right: true } | AnswerEqual => Verdict::Accepted,
         Ran { termination: Termination::Exited(0), output_right: false } | AnswerNotEqual => {
@@ -102,9 +98,8 @@ pub fn verdict(happened: Happened) -> Verdict {
         | Ran { termination: Termination::WallTimeLimit, .. } => Verdict::TimeLimitExceeded,
         Ran { termination: Termination::MemoryLimit, .. } => Verdict::MemoryLimitExceeded,
         Ran { termination: Termination::OutputLimit, .. } => Verdict::OutputLimitExceeded,
-        Ran { termination: Termination::ForbiddenSyscall, .. } | BrokeThreeSlots => {
-            Verdict::SecurityViolation
-        }
+        Ran { termination: Termination::ForbiddenSyscall, .. }
+        | Ran { termination: Termination::BrokeSlots, .. } => Verdict::SecurityViolation,
         CompilerRefused => Verdict::CompileError,
         NothingToGrade => Verdict::NoAnswer,
     }
@@ -123,6 +118,8 @@ pub struct Judgement {
     pub failed_test: Option<usize>,
     /// CPU and wall time summed over tests; peak memory of the hungriest.
     pub usage: Usage,
+    /// Tests that were run a second time, alone, because a busy machine may have made the first too slow.
+    pub reruns: usize,
     /// CPU time of compiling, not part of `usage`; zero for math and for a cached compilation.
     pub compile_time: Duration,
     /// One line a person understands.
@@ -144,6 +141,7 @@ impl Judgement {
             total,
             failed_test: None,
             usage: Usage::default(),
+            reruns: 0,
             compile_time: Duration::ZERO,
             reason: String::new(),
             proof: None,

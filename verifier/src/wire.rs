@@ -221,6 +221,8 @@ pub struct GradeResponse {
     pub wall_time: Option<f64>,
     /// Bytes, of the hungriest test.
     pub peak_memory: Option<u64>,
+    /// Tests run a second time, alone, because a busy machine may have made the first too slow.
+    pub reruns: Option<usize>,
     /// Where the service's own time went.
     pub timings: Timings,
     /// The caller's fault, spelt out; only with `outcome: invalid`, only inside a batch.
@@ -282,6 +284,7 @@ impl GradeResponse {
             cpu_time: Some(judgement.usage.cpu_time.as_secs_f64()),
             wall_time: Some(judgement.usage.wall_time.as_secs_f64()),
             peak_memory: Some(judgement.usage.peak_memory),
+            reruns: Some(judgement.reruns),
             timings: Timings::default(),
             error: None,
         }
@@ -303,6 +306,7 @@ impl GradeResponse {
             cpu_time: None,
             wall_time: None,
             peak_memory: None,
+            reruns: None,
             timings: Timings::default(),
             error: None,
         }

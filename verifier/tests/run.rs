@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "termination",
     "exit_code",
     "signal",
@@ -14,6 +14,7 @@ const KEYS: [&str; 9] = [
     "cpu_time",
     "wall_time",
     "peak_memory",
+    "rerun",
     "compiled",
 ];
 

@@ -4,7 +4,7 @@
 //! that nobody reads nor an input that the guest never reads can block; between events the loop sleeps until the
 //! earliest moment at which a limit could have been passed.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -49,6 +49,15 @@ pub(super) struct Done {
     pub(super) binary: Option<OwnedFd>,
     /// The source as the interpreter compiled it, if that was asked for and came to its end.
     pub(super) code: Option<Vec<u8>>,
+    /// It passed its CPU limit by less than half while it had to wait for a core.
+    pub(super) slowed: bool,
+}
+
+impl Done {
+    /// A run of a program that broke all its slots.
+    pub(super) fn broke_slots() -> Done {
+        Done { outcome: Outcome::of(Termination::BrokeSlots), binary: None, code: None, slowed: false }
+    }
 }
 
 /// What a guest is made of, in sealed memory files.
@@ -79,6 +88,10 @@ pub(super) struct Guest {
     cpu_mark: Duration,
     /// Where the present budget of idle time began: the start, the present exchange's, or later.
     mark: Mark,
+    /// The longest time it was seen to have waited for a core. Of a process that is gone nothing can be asked any more.
+    delay_seen: Cell<Duration>,
+    /// Whether it may pass its CPU limit by half where it has to wait for a core, and did, when last looked at.
+    grace: Grace,
     /// Why we ended it, when we did.
     ended_by_us: Option<(Termination, Instant)>,
     /// When it was found dead before its end was reported.
@@ -123,6 +136,19 @@ impl Process {
             .filter(|number| *number > 0)
             .and_then(|number| sys::process_cpu_nanos(number).ok())
     }
+}
+
+/// What a run that is over its CPU limit may hope for. Caches shared with others make it slower than it is, so
+/// where it has to wait for a core, and only there, it is let go on to half as much again: if it ends by itself
+/// before, it was near enough to be repeated alone; one that is still running is over the limit in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grace {
+    /// Nothing: this run is the last.
+    None,
+    /// The machine has a core for it whenever it wants one.
+    Idle,
+    /// It waited for a core for a tenth of its time, or longer.
+    Busy,
 }
 
 /// A moment, as the clocks of one run show it.
@@ -180,8 +206,10 @@ impl Guest {
         fds.extend(code.iter().map(|(_, write)| write.as_fd()));
         fds.extend(material.files.iter().map(|file| file.content.as_fd()));
         protocol::send(&slot.socket, &Command::Run(run), &fds).map_err(&supervision)?;
+        // The program may be quicker than the word that it has started.
+        let sent = Instant::now();
         let [values, code] = [values, code].map(|pipe| pipe.map(|(read, _)| read));
-        let (event, fds) = next_event(slot.socket.as_fd())?;
+        let (event, fds) = next_event(slot.socket.as_fd()).map_err(broke(sent))?;
         match event {
             Event::Started => {}
             Event::Failed(failure) => return Err(failed(failure)),
@@ -210,6 +238,8 @@ impl Guest {
             started,
             cpu_mark: Duration::ZERO,
             mark: Mark { wall: started, cpu: Duration::ZERO, delay: Duration::ZERO },
+            delay_seen: Cell::default(),
+            grace: Grace::None,
             ended_by_us: None,
             dead_since: None,
             end: None,
@@ -219,8 +249,12 @@ impl Guest {
         })
     }
 
-    /// Feeds all of `stdin`, closes it, and waits for the end.
-    pub(super) fn run_to_end(mut self, stdin: &[u8]) -> Result<Done, SandboxError> {
+    /// Feeds all of `stdin`, closes it, and waits for the end. With `grace`, a run on a busy machine may pass its CPU
+    /// limit; see [`Done::slowed`].
+    pub(super) fn run_to_end(mut self, stdin: &[u8], grace: bool) -> Result<Done, SandboxError> {
+        if grace {
+            self.grace = Grace::Idle;
+        }
         self.drive(stdin, |_| false)?;
         self.finish()
     }
@@ -280,9 +314,13 @@ impl Guest {
     /// Ends the guest for a reason; the first reason stands.
     pub(super) fn kill(&mut self, reason: Termination) -> Result<(), SandboxError> {
         if self.ended_by_us.is_none() && self.end.is_none() {
+            // What it does in its time of grace, it does beyond its limit.
+            let over = self.spent_cpu() > self.limits.cpu_time;
+            let reason = if over { Termination::CpuTimeLimit } else { reason };
             self.ended_by_us = Some((reason, Instant::now()));
             let slot = self.lease.slot()?;
-            protocol::send(&slot.socket, &Command::Kill, &[]).map_err(step_error("supervision"))?;
+            let told = protocol::send(&slot.socket, &Command::Kill, &[]);
+            told.map_err(broke(self.started))?;
         }
         Ok(())
     }
@@ -381,12 +419,13 @@ impl Guest {
         let now = Instant::now();
         if let Some((_, since)) = self.ended_by_us {
             if since.elapsed() > SLOT_PATIENCE {
-                return Err(step_error("supervision")(io::Error::other("the slot does not end its guest")));
+                return Err(broke(self.started)(io::Error::other("the slot does not end its guest")));
             }
             return Ok(now + Duration::from_millis(100));
         }
-        let cpu = self.cpu().saturating_sub(self.cpu_mark);
-        if cpu > self.limits.cpu_time {
+        let cpu = self.spent_cpu();
+        let most = self.most_cpu(cpu);
+        if cpu > most {
             self.kill(Termination::CpuTimeLimit)?;
             return Ok(now);
         }
@@ -400,9 +439,7 @@ impl Guest {
             // The clocks of a process that is gone stand at zero, so what it waited and ran would count as idle. The
             // report of its end is on its way.
             if self.dead_since.get_or_insert(now).elapsed() > SLOT_PATIENCE {
-                return Err(step_error("supervision")(io::Error::other(
-                    "the slot does not report its guest's end",
-                )));
+                return Err(broke(self.started)("the slot does not report its guest's end"));
             }
             return Ok(now + TICK);
         }
@@ -411,7 +448,7 @@ impl Guest {
             return Ok(now);
         }
         let parallel = std::thread::available_parallelism().map_or(1, usize::from) as u32;
-        let busy = (self.limits.cpu_time - cpu) / parallel.min(self.limits.processes).max(1);
+        let busy = (most - cpu) / parallel.min(self.limits.processes).max(1);
         let mut pause = busy.min(self.limits.wall_time - idle_time);
         if !self.lease.slot()?.knobs.present() {
             let number = self.process.number();
@@ -428,9 +465,25 @@ impl Guest {
         Ok(now + pause.max(TICK))
     }
 
+    fn spent_cpu(&self) -> Duration {
+        self.cpu().saturating_sub(self.cpu_mark)
+    }
+
+    /// The CPU time at which this run is ended.
+    fn most_cpu(&mut self, cpu: Duration) -> Duration {
+        let limit = self.limits.cpu_time;
+        // To see how long it waited costs more than to see how long it ran; in time for the limit will do.
+        if self.grace != Grace::None && cpu > limit / 2 {
+            let busy = self.delay() * 10 > self.started.elapsed();
+            self.grace = if busy { Grace::Busy } else { Grace::Idle };
+        }
+        if self.grace == Grace::Busy { limit * 3 / 2 } else { limit }
+    }
+
     pub(super) fn take_event(&mut self) -> Result<(), SandboxError> {
+        let event = next_event(self.lease.slot()?.socket.as_fd());
+        let (event, fds) = event.map_err(broke(self.started))?;
         let slot = self.lease.slot()?;
-        let (event, fds) = next_event(slot.socket.as_fd())?;
         let (status, cpu_nanos, peak_resident, stage) = match event {
             Event::Ended { status, cpu_nanos, peak_resident, stage } => {
                 (status, cpu_nanos, peak_resident, stage)
@@ -517,10 +570,10 @@ impl Guest {
     /// CPU time since the start.
     fn cpu(&self) -> Duration {
         if let Some(end) = &self.end {
-            return match end.group_cpu {
-                Some(group) => Duration::from_nanos(group.saturating_sub(self.cpu_before)),
-                None => Duration::from_nanos(end.cpu_nanos),
-            };
+            // The group's clock has the processes that nobody waited for as well; the other one has the moments before
+            // the first look.
+            let group = end.group_cpu.map_or(0, |group| group.saturating_sub(self.cpu_before));
+            return Duration::from_nanos(group.max(end.cpu_nanos));
         }
         let group = self.lease.group_cpu().map(|nanos| nanos.saturating_sub(self.cpu_before));
         Duration::from_nanos(group.or_else(|| self.process.cpu_nanos()).unwrap_or(0))
@@ -529,7 +582,9 @@ impl Guest {
     /// Time the guest was ready to run and had no core: that of its most delayed living thread, or the time of
     /// all below it where no group counts their CPU time.
     fn delay(&self) -> Duration {
-        Duration::from_nanos(longest_delay(self.process.number(), DEEPEST).max(self.below.values().sum()))
+        let nanos = longest_delay(self.process.number(), DEEPEST).max(self.below.values().sum());
+        self.delay_seen.set(self.delay_seen.get().max(Duration::from_nanos(nanos)));
+        self.delay_seen.get()
     }
 
     /// The most memory charged to the run at once, as far as it is known by now.
@@ -558,6 +613,9 @@ impl Guest {
         let Some(end) = &mut self.end else {
             return Err(step_error("supervision")(io::Error::other("finished before its end")));
         };
+        let slowed = self.grace == Grace::Busy
+            && termination == Termination::CpuTimeLimit
+            && usage.cpu_time <= self.limits.cpu_time * 3 / 2;
         // Only a limit may end a guest whose walls do not stand yet.
         if end.stage == Stage::Entering
             && matches!(termination, Termination::Exited(_) | Termination::Signaled(_))
@@ -574,8 +632,16 @@ impl Guest {
         self.lease.give_back();
         let code = self.code.filter(|code| stage == Stage::Running && !code.overflown());
         Ok(Done {
-            outcome: Outcome { termination, stdout, stderr, usage, refused: stage == Stage::Compiling },
+            outcome: Outcome {
+                termination,
+                stdout,
+                stderr,
+                usage,
+                refused: stage == Stage::Compiling,
+                rerun: false,
+            },
             binary,
+            slowed,
             code: code.map(|code| code.bytes).filter(|code| !code.is_empty()),
         })
     }
@@ -741,6 +807,14 @@ impl Stream {
 /// A failure that travelled, as an error.
 pub(super) fn failed(failure: protocol::Failure) -> SandboxError {
     SandboxError::Step { step: step_name(&failure.step), source: io::Error::other(failure.text) }
+}
+
+/// The error of a slot that is gone or silent, whose guest was started at this moment.
+fn broke<E: std::fmt::Display>(started: Instant) -> impl Fn(E) -> SandboxError {
+    move |error| SandboxError::SlotBroke {
+        ran: started.elapsed(),
+        source: io::Error::other(error.to_string()),
+    }
 }
 
 /// The next message of a slot-init; none within its patience, or none at all, means that the slot is broken.

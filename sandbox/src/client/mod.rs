@@ -4,6 +4,8 @@
 //! watches CPU time, idle time and memory, ends the run when a limit is passed, and makes the outcome from facts:
 //! the status its parent reaped, the counters of its control group, the bytes in the pipes.
 
+mod alone;
+mod blame;
 mod guest;
 mod interaction;
 mod knobs;
@@ -13,16 +15,18 @@ mod session;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::judge::check_files;
 use crate::language::{Engine, Needs, Work, main_class};
 use crate::protocol::{Action, Flavour, Run};
 use crate::{
     Doctor, InputFile, Judge, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError,
-    Termination, Tier, Usage, Wall, WallState, image, wasm,
+    Termination, Tier, Wall, WallState, image, wasm,
 };
 
-use guest::{Guest, Material};
+use alone::{Alone, Gate, Inside};
+use guest::{Done, Guest, Material};
 use interaction::Dialogue;
 pub use interaction::{Interaction, Message, Side, Transcript};
 use pool::{Lease, Role, Room, Walls};
@@ -30,6 +34,8 @@ pub use session::{Exchange, Session};
 
 /// A run is repeated on another slot when one breaks; after this many it is reported.
 const ATTEMPTS: usize = 3;
+/// How long a run that is to be repeated alone waits for the others to end.
+const RERUN_PATIENCE: Duration = Duration::from_secs(10);
 /// What address space a guest may reserve beyond its memory limit: runtimes reserve much and touch little.
 const ADDRESS_SLACK: u64 = 16 << 30;
 
@@ -68,6 +74,19 @@ pub struct SandboxConfig {
 pub struct Sandbox {
     walls: Walls,
     modules: Arc<Modules>,
+    gate: Arc<Gate>,
+    /// Through this handle the sandbox is used by its holder alone.
+    alone: Option<Arc<Alone>>,
+    manner: Manner,
+}
+
+/// What is done about a slot that breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Try another one.
+    Stubborn,
+    /// Tell.
+    Once,
 }
 
 /// The WebAssembly engine, started by the first program that needs it.
@@ -153,8 +172,24 @@ impl Sandbox {
         Ok(Walls::connect(config)?.map(|walls| Sandbox::new(config, walls)))
     }
 
+    /// This sandbox for its holder alone: everybody else waits until the handle is dropped. `None` when the others do
+    /// not end within `patience`.
+    fn alone(&self, patience: Duration) -> Option<Sandbox> {
+        if self.alone.is_some() {
+            return Some(self.clone());
+        }
+        let alone = self.gate.alone(patience)?;
+        Some(Sandbox { alone: Some(Arc::new(alone)), ..self.clone() })
+    }
+
+    /// Held while a program runs; see `alone.rs`.
+    fn enter(&self) -> Option<Inside> {
+        self.alone.is_none().then(|| self.gate.enter())
+    }
+
     fn new(config: &SandboxConfig, walls: Walls) -> Sandbox {
-        Sandbox { walls, modules: Arc::new(Modules::new(config)) }
+        let (gate, modules) = (Arc::default(), Arc::new(Modules::new(config)));
+        Sandbox { walls, modules, gate, alone: None, manner: Manner::Stubborn }
     }
 
     /// Compiles: C++ by g++ behind the walls, WebAssembly by the engine's compiler in a process of its own. `limits`
@@ -243,10 +278,12 @@ impl Sandbox {
     }
 
     /// Runs to the end: `stdin` is fed through a pipe, stdout and stderr are drained to their cap. A slot that
-    /// breaks is replaced and the run repeated on another one.
+    /// breaks is replaced and the run repeated on another one. One that passes its CPU limit by less than half, on a
+    /// machine that made it wait for a core, is [run once more](Outcome::rerun) alone, and that result stands.
     ///
     /// # Errors
-    /// [`SandboxError::Invalid`] for absurd limits; `Step` when three slots broke.
+    /// [`SandboxError::Invalid`] for absurd limits; `Step` when slots broke and it is not settled that the program
+    /// broke them.
     pub fn run(
         &self,
         executable: &Executable,
@@ -307,16 +344,20 @@ impl Sandbox {
         check_limits(limits)?;
         check_judge(judge)?;
         let jobs = (solution.job(&[])?, judge_job(judge, &[])?);
-        let mut attempt = 0;
-        let (solution_done, judge_done, first, transcript) = loop {
-            attempt += 1;
-            match self
-                .launch_both((&jobs.0, limits), (&jobs.1, judge.limits))
-                .and_then(|(solution, judge)| Dialogue::new(solution, judge, transcript).run())
-            {
-                Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
-                other => break other?,
-            }
+        let settled = self.settle(solution.language, |sandbox| {
+            let _inside = sandbox.enter();
+            let (solution, judge) = sandbox.launch_both((&jobs.0, limits), (&jobs.1, judge.limits))?;
+            Dialogue::new(solution, judge, transcript).run()
+        })?;
+        let Some((solution_done, judge_done, first, transcript)) = settled else {
+            let (solution, judge) =
+                (Outcome::of(Termination::BrokeSlots), Outcome::of(Termination::Signaled(9)));
+            return Ok(Interaction {
+                solution,
+                judge,
+                first: Side::Solution,
+                transcript: Transcript::default(),
+            });
         };
         solution.image.keep(solution_done.code);
         judge.executable.image.keep(judge_done.code);
@@ -324,18 +365,21 @@ impl Sandbox {
     }
 
     /// Starts a program that is fed frames; it holds a slot until the session is closed or dropped. A source that the
-    /// interpreter refuses ends the session, as one that ends before its first value.
+    /// interpreter refuses ends the session, as one that ends before its first value. What a session was fed the sandbox
+    /// does not know, so it repeats none: neither on another slot ([`Sandbox::settle`] is for that), nor alone when the
+    /// CPU limit was passed on a busy machine.
     ///
     /// # Errors
     /// As [`Sandbox::run`]; [`SandboxError::Invalid`] for WebAssembly, which has no sessions.
     pub fn open(&self, executable: &Executable, limits: &Limits) -> Result<Session, SandboxError> {
         check_limits(limits)?;
         let job = executable.job(&[])?;
+        let inside = self.enter();
         let mut attempt = 0;
         loop {
             attempt += 1;
             match self.launch(&job, true, limits) {
-                Ok(guest) => return Ok(Session::new(guest, executable.clone())),
+                Ok(guest) => return Ok(Session::new(guest, executable.clone(), inside)),
                 Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
                 Err(error) => return Err(error),
             }
@@ -478,25 +522,34 @@ impl Sandbox {
                 image: Image::Module(runtime, module),
             }),
             Err(refusal) => Prepared::Refused(Outcome {
-                termination: refusal.termination,
-                stdout: Vec::new(),
                 stderr: refusal.message.into_bytes(),
-                usage: Usage::default(),
                 refused: true,
+                ..Outcome::of(refusal.termination)
             }),
         })
     }
 
-    /// Runs on one slot after another until one does not break.
-    fn repeat(&self, job: &Job<'_>, stdin: &[u8], limits: &Limits) -> Result<guest::Done, SandboxError> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match self.launch(job, false, limits).and_then(|guest| guest.run_to_end(stdin)) {
-                Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
-                other => return other,
-            }
+    /// Runs on one slot after another until one does not break, or it is clear that the program breaks them; then once
+    /// more, alone, if the machine may have made it slow.
+    fn repeat(&self, job: &Job<'_>, stdin: &[u8], limits: &Limits) -> Result<Done, SandboxError> {
+        let run = |sandbox: &Sandbox| {
+            let settled = sandbox.settle(job.room.language, |sandbox| sandbox.once(job, stdin, limits))?;
+            Ok(settled.unwrap_or_else(Done::broke_slots))
+        };
+        let done = run(self)?;
+        if done.slowed
+            && let Some(alone) = self.alone(RERUN_PATIENCE)
+        {
+            let again = run(&alone)?;
+            return Ok(Done { outcome: Outcome { rerun: true, ..again.outcome }, ..again });
         }
+        Ok(done)
+    }
+
+    /// One run on one slot.
+    fn once(&self, job: &Job<'_>, stdin: &[u8], limits: &Limits) -> Result<Done, SandboxError> {
+        let _inside = self.enter();
+        self.launch(job, false, limits)?.run_to_end(stdin, self.alone.is_none())
     }
 
     /// Starts it on a leased slot.
@@ -696,7 +749,7 @@ fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run 
         export: job.script.is_some() && !compiled,
         // The supervisor's own watch comes first; this one holds when the supervisor is starved. In a session the
         // limit holds per exchange, so there is no total to set.
-        cpu_seconds: if values { u64::MAX } else { limits.cpu_time.as_secs().saturating_add(3) },
+        cpu_seconds: if values { u64::MAX } else { (limits.cpu_time * 3 / 2).as_secs().saturating_add(3) },
         address_space: limits.memory.saturating_add(ADDRESS_SLACK + job.needs.address_space()),
         stack: limits.stack,
         open_files: limits.open_files.into(),

@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use std::process::{self, Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::guest::{failed, next_event};
 use super::knobs::Knobs;
@@ -21,10 +24,15 @@ use crate::{Lack, Language, SandboxError, Tier, guardian, spawner, sys};
 /// How many idle slots are kept for each program that may run at once; beyond that the one longest unused ends.
 const IDLE: usize = 6;
 
-/// One slot as the client holds it.
+/// How long a spawner may take to make a slot, or to remove all at its end, before it counts as hung.
+const SPAWNER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// One slot as the client holds it. Dropped, it is the end of the slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) socket: OwnedFd,
+    /// The slot-init's process, to end it when the slot is thrown away: a hung one does not see its socket close.
+    process: OwnedFd,
     pub(super) knobs: Knobs,
     /// The warm interpreters it has.
     warm: Vec<Flavour>,
@@ -59,7 +67,7 @@ struct Shelf {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Room {
     pub(super) role: Role,
-    language: Language,
+    pub(super) language: Language,
 }
 
 /// What a slot is kept for.
@@ -71,6 +79,7 @@ pub(super) enum Role {
     Judge,
     Compiler,
 }
+
 /// The connection to the spawner and how to get another one.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -238,12 +247,24 @@ impl Pool {
         match locked(&self.link).ask(&Order::Slot(room.name())).map_err(step_error("spawner"))? {
             (Answer::Slot { handles }, fds) => {
                 let mut fds = fds.into_iter();
-                let socket = fds.next().ok_or_else(unexpected)?;
-                Ok(Slot { socket, knobs: Knobs::new(handles, fds), warm: Vec::new() })
+                let (Some(socket), Some(process)) = (fds.next(), fds.next()) else {
+                    return Err(unexpected());
+                };
+                Ok(Slot { socket, process, knobs: Knobs::new(handles, fds), warm: Vec::new() })
             }
             (Answer::Failed(failure), _) => Err(failed(failure)),
             _ => Err(unexpected()),
         }
+    }
+
+    /// Throws away every slot that waits for a run: the next runs get fresh ones.
+    pub(super) fn clear(&self) {
+        let mut shelf = locked(&self.shelf);
+        for (room, _) in std::mem::take(&mut shelf.idle) {
+            *shelf.made.entry(room).or_insert(1) -= 1;
+        }
+        drop(shelf);
+        self.freed.notify_all();
     }
 
     /// Puts a slot back; of too many idle ones the one longest unused ends.
@@ -297,6 +318,18 @@ impl Link {
             Err(error) if protocol::is_gone(&error) => return Ok(None),
             other => other?,
         }
+        let deadline = Instant::now() + SPAWNER_PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], left) {
+                // A hung one is as good as none.
+                Ok(0) => return Ok(None),
+                Ok(_) => break,
+                Err(nix::Error::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         protocol::receive(&self.socket)
     }
 
@@ -320,8 +353,20 @@ impl Drop for Link {
             if let Ok((_, other)) = sys::seqpacket() {
                 self.socket = other;
             }
+            let deadline = Instant::now() + SPAWNER_PATIENCE;
+            while Instant::now() < deadline && matches!(child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // One that is gone already is no error.
+        let _ = sys::signal(self.process.as_fd(), libc::SIGKILL);
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::{Outcome, SandboxError, Termination, Usage};
 
 use super::Executable;
+use super::alone::Inside;
 use super::guest::Guest;
 
 /// A running program that is fed input frames and answers with value frames (u32 little-endian length, bytes):
@@ -12,6 +13,8 @@ use super::guest::Guest;
 pub struct Session {
     guest: Guest,
     executable: Executable,
+    /// Nobody is alone while a session is open.
+    _inside: Option<Inside>,
     /// Whether the program has broken the protocol or ended; then it can only be closed.
     spent: bool,
 }
@@ -41,16 +44,16 @@ enum Frame {
 }
 
 impl Session {
-    pub(super) fn new(guest: Guest, executable: Executable) -> Session {
-        Session { guest, executable, spent: false }
+    pub(super) fn new(guest: Guest, executable: Executable, inside: Option<Inside>) -> Session {
+        Session { guest, executable, _inside: inside, spent: false }
     }
 
     /// One input frame in, one value frame out. `cpu_time` and `wall_time` of the limits hold for each exchange
     /// anew; the usage is this exchange's. After anything but a value the session only closes.
     ///
     /// # Errors
-    /// [`SandboxError::Invalid`] for an input of 4 GiB or more, or after the session is spent; `Step` when the slot
-    /// broke: our failure, to be repeated in a new session.
+    /// [`SandboxError::Invalid`] for an input of 4 GiB or more, or after the session is spent; `SlotBroke` when the
+    /// slot did, to be repeated in a new session ([`Sandbox::settle`](crate::Sandbox::settle)).
     pub fn exchange(&mut self, input: &[u8]) -> Result<Exchange, SandboxError> {
         if self.spent {
             return Err(SandboxError::Invalid(

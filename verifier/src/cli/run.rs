@@ -52,7 +52,7 @@ Examples:
 
 The program's output goes to stdout and stderr, then one line on stderr says how it ended. With
 --json, stdout holds {termination, exit_code, signal, stdout, stderr, cpu_time, wall_time,
-peak_memory, compiled} in seconds and bytes; output that is not UTF-8 is also given exactly, as
+peak_memory, rerun, compiled} in seconds and bytes; output that is not UTF-8 is also given exactly, as
 stdout_base64 or stderr_base64. compiled is false where the source was refused and no program ran:
 then all else is the compiler's or interpreter's. Exit code 0 if the program exited with 0, else 1.";
 
@@ -149,6 +149,7 @@ fn record(outcome: &Outcome, compiled: bool) -> Value {
     record.insert("cpu_time".into(), json!(outcome.usage.cpu_time.as_secs_f64()));
     record.insert("wall_time".into(), json!(outcome.usage.wall_time.as_secs_f64()));
     record.insert("peak_memory".into(), json!(outcome.usage.peak_memory));
+    record.insert("rerun".into(), json!(outcome.rerun));
     record.insert("compiled".into(), json!(compiled));
     Value::Object(record)
 }
@@ -171,7 +172,9 @@ fn summary(outcome: &Outcome, compiled: bool, language: Language) -> String {
         Termination::OutputLimit => format!("stopped at the output limit{}", option("--output")),
         Termination::ProcessLimit => "ended at the process limit".into(),
         Termination::ForbiddenSyscall => "killed for a forbidden system call".into(),
+        Termination::BrokeSlots => "broke three fresh slots".into(),
     };
+    let how = if outcome.rerun { format!("{how}, run again alone") } else { how };
     let usage = outcome.usage;
     let (cpu, wall) = (show_duration(usage.cpu_time), show_duration(usage.wall_time));
     format!("{who}{how}; {cpu} CPU, {wall} wall, {} memory", show_size(usage.peak_memory))
@@ -187,5 +190,6 @@ fn name(termination: Termination) -> &'static str {
         Termination::OutputLimit => "output_limit",
         Termination::ProcessLimit => "process_limit",
         Termination::ForbiddenSyscall => "forbidden_syscall",
+        Termination::BrokeSlots => "broke_slots",
     }
 }

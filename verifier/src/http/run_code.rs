@@ -220,6 +220,7 @@ fn ended(termination: Termination) -> (CommandStatus, Option<i32>, &'static str)
         Termination::OutputLimit => (Finished, Some(-25), "stopped at the output limit"),
         Termination::ProcessLimit => (Finished, Some(-9), "stopped at the process limit"),
         Termination::ForbiddenSyscall => (Finished, Some(-31), "stopped for a forbidden system call"),
+        Termination::BrokeSlots => (Finished, Some(-9), "broke three fresh slots"),
     }
 }
 
