@@ -140,19 +140,19 @@ fn spinners(count: usize, from: f64, to: f64) -> Vec<String> {
 }
 
 fn below() {
-    let (programs, rounds) = size((10, 4), (40, 20));
+    let (programs, rounds) = size((10, 2), (40, 20));
     assert_eq!(flips(&sandbox(cores()), &spinners(programs, 0.5, 0.8), rounds, Exited(0)), [""; 0]);
 }
 
 fn above() {
-    let (programs, rounds) = size((5, 2), (40, 20));
+    let (programs, rounds) = size((3, 2), (40, 20));
     let sources = vec![spinner(1.3); programs];
     assert_eq!(flips(&sandbox(cores()), &sources, rounds, CpuTimeLimit), [""; 0]);
 }
 
 /// Work that takes half the limit while the machine is as idle as it is takes less than the limit when it is busy.
 fn fixed_work() {
-    let (programs, rounds) = size((5, 4), (40, 20));
+    let (programs, rounds) = size((4, 2), (40, 20));
     let sandbox = sandbox(cores());
     let work =
         |steps: u64| format!("x = 1\nfor i in range({steps}): x = (x * 48271 + i) % 2147483647\nprint(x)");
@@ -170,7 +170,7 @@ fn sleepers() {
     let sources = ["import time; time.sleep(60)", "import os; r, w = os.pipe(); os.read(r, 1)"];
     let programs = sources.map(|source| prepare(&sandbox, source));
     let _neighbours = Neighbours::start();
-    for program in programs.iter().cycle().take(size(4, 40)) {
+    for program in programs.iter().cycle().take(size(2, 40)) {
         let outcome = sandbox.run(program, b"", &limits).expect("run");
         assert_eq!(outcome.termination, WallTimeLimit, "{}", described(&outcome));
         assert!(outcome.usage.wall_time >= limits.wall_time, "{}", described(&outcome));
@@ -183,7 +183,7 @@ fn near_miss() {
     let sandbox = sandbox(cores());
     let program = prepare(&sandbox, &spinner(1.2));
     let _neighbours = Neighbours::start();
-    for _ in 0..size(2, 20) {
+    for _ in 0..size(1, 20) {
         let outcome = sandbox.run(&program, b"", &limits()).expect("run");
         assert_eq!((outcome.termination, outcome.rerun), (CpuTimeLimit, true), "{}", described(&outcome));
         assert!(
@@ -199,7 +199,7 @@ fn endless() {
     let sandbox = sandbox(cores());
     let program = prepare(&sandbox, "while True: pass");
     let _neighbours = Neighbours::start();
-    for _ in 0..size(2, 20) {
+    for _ in 0..size(1, 20) {
         let outcome = sandbox.run(&program, b"", &limits()).expect("run");
         assert_eq!((outcome.termination, outcome.rerun), (CpuTimeLimit, false), "{}", described(&outcome));
         assert!(outcome.usage.cpu_time < LIMIT * 2, "{}", described(&outcome));
