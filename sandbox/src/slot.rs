@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use ::landlock::RulesetCreated;
 use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
@@ -313,10 +313,15 @@ impl Slot {
         if told.is_ok() {
             self.wait(&guest);
         }
+        // Nothing inside its namespace can kill an anchor: if it is gone, somebody outside did it, and the guest went along.
+        let killed = anchor.as_ref().is_some_and(has_ended);
         // Without an anchor the guest is alone: it could start no process.
         let _ = sys::signal(anchor.as_ref().unwrap_or(&guest).pidfd.as_fd(), libc::SIGKILL);
         let reaped = step("supervision", || sys::reap(guest.pid));
         anchor.iter().for_each(end_anchor);
+        if killed {
+            return Err(Failure::new("supervision", &io::Error::other("the run's anchor was killed")));
+        }
         let (reaped, stage) = (reaped?, read_report(report, run.action)?);
         let binary = match (tmp, &run.product) {
             (Some(tmp), Some(name)) if reaped.status == 0 => {
@@ -648,6 +653,11 @@ fn pipe_ends(path: &str) -> io::Result<(OwnedFd, OwnedFd)> {
 fn pulse_stdin() {
     let [(stdin, _), ..] = mounts::PIPES;
     let _ = open(stdin, OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty());
+}
+
+fn has_ended(child: &Child) -> bool {
+    let mut ready = [PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN)];
+    matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1..))
 }
 
 /// Ends the namespace: the kernel kills and reaps whatever is left in it before the anchor can be reaped.

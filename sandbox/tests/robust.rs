@@ -206,7 +206,8 @@ fn endless() {
     }
 }
 
-/// Spawner, slot-inits and warm interpreters die all the time. An interpreter that died after it had forked, and before
+/// Spawner, slot-inits, warm interpreters and anchors die all the time. A killed anchor takes its run along, which slot-init
+/// once took for the program's own end by a signal. An interpreter that died after it had forked, and before
 /// it said so, was replaced and made to fork again: two of the program printed into one output.
 fn random_kills() {
     let sandbox = sandbox(4);
@@ -449,8 +450,8 @@ fn described(outcome: &Outcome) -> String {
     format!("{:?}, {:?}, rerun {}, {stdout:?}, {stderr:?}", outcome.termination, outcome.usage, outcome.rerun)
 }
 
-/// Spawner, slot-inits and warm interpreters below this process. A program is in a pid namespace below its slot's, and
-/// so is the anchor.
+/// Spawner, slot-inits, their anchors (forks of the same name) and warm interpreters below this process. A program is in
+/// a pid namespace below its slot's.
 fn trusted() -> Vec<u32> {
     let ours = |pid: &u32| match name_of(*pid).as_str() {
         "assay: spawner" | "assay: slot" => true,
