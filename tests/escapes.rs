@@ -46,7 +46,7 @@ const RUNTIMES: [(&str, &str); 2] =
 struct Arena {
     sandbox: Sandbox,
     tier: char,
-    innocents: [Executable; 2],
+    innocents: Vec<(Executable, &'static str)>,
     /// Languages this host has no tools for, and why.
     lacks: BTreeMap<Language, String>,
     /// The process all others of this sandbox descend from.
@@ -111,14 +111,22 @@ impl Arena {
         let config = SandboxConfig { slots: 1, without: lacks.to_vec(), ..SandboxConfig::default() };
         let sandbox = Sandbox::start(&config).expect("a sandbox");
         let spawner = children(std::process::id()).into_iter().find(|pid| !before.contains(pid));
-        // The second has an interpreter of its own where numpy is named, installed or not.
-        let innocents = ["", "# numpy"].map(|more| {
+        // The second has an interpreter of its own where numpy is named, installed or not; native programs have a
+        // process that starts them.
+        let python = |more| {
             let source = format!("import os; print(6 * 7, os.listdir('.'), os.getpid()) {more}");
-            match prepare(&sandbox, Language::Python3, &source).expect("an interpreter") {
-                Prepared::Ready(executable) => executable,
-                Prepared::Refused(outcome) => panic!("{outcome:?}"),
-            }
-        });
+            (Language::Python3, source, "42 ['main.py'] ")
+        };
+        let native = "#include <cstdio>\n#include <unistd.h>\nint main() { printf(\"42 %d\", getpid()); }";
+        let native = (Language::Cpp17, native.to_string(), "42 ");
+        let innocents = [python(""), python("# numpy"), native].into_iter();
+        let innocents =
+            innocents.filter_map(|(language, source, output)| match prepare(&sandbox, language, &source) {
+                Ok(Prepared::Ready(executable)) => Some((executable, output)),
+                Err(SandboxError::Unavailable(_)) if language == Language::Cpp17 => None,
+                other => panic!("{other:?}"),
+            });
+        let innocents = innocents.collect();
         let mut arena = Arena {
             tier: sandbox.tier().expect("a tier").name().chars().next().expect("a letter"),
             spawner: spawner.expect("a spawner"),
@@ -129,7 +137,6 @@ impl Arena {
             turn: Mutex::default(),
         };
         arena.check_innocents().expect("innocent runs before all attacks");
-        let _ = prepare(&arena.sandbox, Language::Cpp17, "int main() {}");
         // Each of these has slots of its own.
         for (name, source) in RUNTIMES {
             let language = Language::from_name(name).expect("a language");
@@ -162,10 +169,10 @@ impl Arena {
 
     /// Nothing of an attack may show in the next runs.
     fn check_innocents(&self) -> Result<(), Failed> {
-        for innocent in &self.innocents {
+        for (innocent, output) in &self.innocents {
             let outcome = self.sandbox.run(innocent, b"", &limits())?;
             let stdout = String::from_utf8_lossy(&outcome.stdout);
-            let number = stdout.strip_prefix("42 ['main.py'] ").map(str::trim);
+            let number = stdout.strip_prefix(output).map(str::trim);
             let alone = number == Some("2") || (number.is_some() && self.tier == 'D');
             let same = outcome.termination == Termination::Exited(0) && alone;
             let usage = outcome.usage;
