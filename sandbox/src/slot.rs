@@ -84,7 +84,10 @@ pub(crate) fn main() -> i32 {
         Ok(Some((plan, _))) => plan,
         _ => return 3,
     };
-    match build(plan, &socket) {
+    // Both messages are read before anything can fail: what is said on a socket whose other end goes away with a
+    // message unread is lost, and with it why no slot can be made here.
+    let Ok(client) = receive_client(&socket) else { return 3 };
+    match build(plan, client) {
         Ok(mut slot) => {
             if protocol::send(&socket, &Ok::<(), Failure>(()), &[]).is_err() {
                 return 3;
@@ -122,7 +125,7 @@ fn settle_descriptors() -> io::Result<OwnedFd> {
 }
 
 /// The walls that last, in order.
-fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
+fn build(plan: Plan, client: OwnedFd) -> Result<Slot, Failure> {
     step("slot", || {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
         nix::sys::prctl::set_dumpable(false)?;
@@ -162,7 +165,7 @@ fn build(plan: Plan, socket: &OwnedFd) -> Result<Slot, Failure> {
     if let (Some(rules), Some(_)) = (&rules, &plan.directory) {
         bare::prove(plan.user, rules, &filters)?;
     }
-    let (client, own_pidfd) = step("slot", || Ok((receive_client(socket)?, sys::own_pidfd()?)))?;
+    let own_pidfd = step("slot", sys::own_pidfd)?;
     Ok(Slot {
         plan,
         client,

@@ -17,6 +17,7 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{getegid, geteuid};
+use serde::de::IgnoredAny;
 
 use crate::language::Work;
 use crate::protocol::{self, Answer, Class, Failure, Handle, HostReport, Order, Plan, Room, Root};
@@ -364,6 +365,10 @@ fn start(plan: &Plan, namespaces: Namespaces) -> Result<(Child, OwnedFd), Failur
     let child = step("namespaces", || sys::fork(flags))?;
     let Some(child) = child else {
         let failure = become_slot(plan, theirs.as_fd());
+        // As in slot-init: with one of its two messages unread, the answer would be lost.
+        for _ in 0..2 {
+            let _ = protocol::receive::<IgnoredAny>(&theirs);
+        }
         let _ = protocol::send(&theirs, &Err::<(), Failure>(failure), &[]);
         sys::exit_now(125);
     };

@@ -393,7 +393,7 @@ const TALKS: &[Talk] = &[
         limits: |solution, _| solution.output = 1 << 20,
         solution_ends: OutputLimit, judge_ends: Exited(9), first: Some(Solution) },
     Talk { name: "judge_floods_one_that_is_gone", solution: (Python3, "hear()"),
-        judge: (Python3, "while True: print('x' * 9999)"), limits: |_, judge| judge.output = 4 << 20,
+        judge: (Python3, "say('go'); read_all()\nwhile True: print('x' * 9999)"), limits: |_, judge| judge.output = 4 << 20,
         solution_ends: Exited(0), judge_ends: OutputLimit, first: Some(Solution) },
     Talk { name: "solution_floods_its_stderr", solution: (Python3, "while True: sys.stderr.write('x' * 9999)"),
         judge: (Python3, WAITS), limits: |solution, _| solution.output = 1 << 20,
