@@ -3,8 +3,9 @@
 //! of the repeats are printed, with each rate as a multiple of the floor's.
 //!
 //! `cargo bench -p assay-sandbox --bench runs [-- --seconds 2 --repeats 5 --only NAME --json]`. CPU is the whole machine's busy time
-//! per run, so nothing that a run makes others do is missed; measure on an idle machine. Every boxed run has a
-//! source text of its own, compiled in that run, and its output is checked.
+//! per run, so nothing that a run makes others do is missed; measure on an idle machine. Each run of new source has a
+//! text of its own, compiled in that run; every output is checked, and one run in fifty is a program that looks
+//! whether the walls stand around it. "Sparse" runs come 5 to 30 ms apart, one at a time: their latency counts.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -34,11 +35,32 @@ const MODULES: &str = "abc array atexit bisect calendar cmath collections contex
     operator os platform pprint queue random re resource signal socket ctypes statistics string struct textwrap \
     threading time traceback types typing unicodedata warnings";
 
+/// Says "stand" when what only the walls prevent is prevented.
+const PROBE: &str = "
+import os, socket
+def granted(attempt):
+    try: attempt()
+    except OSError: return False
+    return True
+assert os.getpid() == 2
+attempts = [lambda: open('/etc/passwd'), lambda: open('/box/x', 'w'), lambda: os.listdir('/proc/2')]
+assert not any(map(granted, attempts + [socket.socket, lambda: os.setuid(0)]))
+print('stand')
+";
+/// How many tests a program has.
+const TESTS: usize = 20;
+/// A probe in so many runs.
+const PROBED: u64 = 50;
+
 /// One kind of run and what was measured of it.
 struct Kind<'a> {
     name: &'static str,
     /// Does one run on the given core's behalf.
     run: Box<dyn Fn(usize) + Sync + 'a>,
+    /// One at a time, with a pause before each.
+    sparse: bool,
+    /// How many runs one call is.
+    runs: usize,
     per_second: Vec<f64>,
     cpu_ms: Vec<f64>,
     latency_ms: Vec<f64>,
@@ -52,7 +74,11 @@ fn main() {
     let floors: Vec<Mutex<Floor>> = (0..cores).map(|_| Mutex::new(Floor::start(&python))).collect();
     let counter = AtomicU64::new(0);
     let fresh = |template: &str| {
-        let number = counter.fetch_add(1, Relaxed).to_string();
+        let number = counter.fetch_add(1, Relaxed);
+        if number % PROBED == PROBED - 1 {
+            return expect(&sandbox, &prepare(&sandbox, Language::Python3, PROBE), b"", "stand\n");
+        }
+        let number = number.to_string();
         let executable = prepare(&sandbox, Language::Python3, &template.replace("{}", &number));
         expect(&sandbox, &executable, b"", &format!("{number}\n"));
     };
@@ -68,6 +94,13 @@ fn main() {
         Kind::new("floor: plain fork, warm", |core| floors[core].lock().expect("a floor").fork()),
         Kind::new("python, new source", |_| fresh("x = {}\nprint(x)\n")),
         Kind::new("python, next test", |_| expect(&sandbox, &script, b"41\n", "42\n")),
+        Kind::of("python, 20 tests of a program", TESTS, |_| {
+            let number = counter.fetch_add(1, Relaxed);
+            let source = format!("a = {number}\nprint(int(input()) + 1)");
+            let executable = prepare(&sandbox, Language::Python3, &source);
+            (0..TESTS).for_each(|_| expect(&sandbox, &executable, b"41\n", "42\n"));
+        }),
+        Kind { sparse: true, ..Kind::new("python, new source, sparse", |_| fresh("x = {}\nprint(x)\n")) },
         Kind::new("python with numpy, new source", |_| fresh(numpy)),
         Kind::new("native, next test", |_| expect(&sandbox, &native, b"", "42\n")),
         Kind::new("plain python3 -I -S -c pass", |_| bare(&["-I", "-S", "-c", "pass"])),
@@ -80,7 +113,7 @@ fn main() {
     // The first of each makes slots and warms interpreters.
     for kind in &mut kinds {
         kind.measure(cores, 0.5);
-        *kind = Kind { per_second: vec![], cpu_ms: vec![], latency_ms: vec![], ..std::mem::take(kind) };
+        (kind.per_second, kind.cpu_ms, kind.latency_ms) = Default::default();
     }
     let (seconds, repeats) = (option("--seconds").unwrap_or(2.0), option("--repeats").unwrap_or(5.0));
     for _ in 0..repeats as usize {
@@ -89,27 +122,31 @@ fn main() {
     report(&mut kinds, std::env::args().any(|argument| argument == "--json"));
 }
 
-impl Default for Kind<'_> {
-    fn default() -> Self {
-        Kind::new("", |_| ())
-    }
-}
-
 impl<'a> Kind<'a> {
     fn new(name: &'static str, run: impl Fn(usize) + Sync + 'a) -> Kind<'a> {
-        Kind { name, run: Box::new(run), per_second: vec![], cpu_ms: vec![], latency_ms: vec![] }
+        Kind::of(name, 1, run)
+    }
+
+    fn of(name: &'static str, runs: usize, run: impl Fn(usize) + Sync + 'a) -> Kind<'a> {
+        let (per_second, cpu_ms, latency_ms) = Default::default();
+        Kind { name, run: Box::new(run), sparse: false, runs, per_second, cpu_ms, latency_ms }
     }
 
     /// Runs on every core for so long.
     fn measure(&mut self, cores: usize, seconds: f64) {
         let (busy, began) = (busy_seconds(), Instant::now());
-        let run = &self.run;
+        let (run, runs) = (&self.run, self.runs as f64);
+        let cores = if self.sparse { 1 } else { cores };
+        let sparse = self.sparse;
         let one_core = |core: usize| {
             let mut latencies = Vec::new();
             while began.elapsed().as_secs_f64() < seconds {
+                if sparse {
+                    std::thread::sleep(Duration::from_micros(5000 + latencies.len() as u64 * 7919 % 25_000));
+                }
                 let started = Instant::now();
                 run(core);
-                latencies.push(started.elapsed().as_secs_f64() * 1e3);
+                latencies.push(started.elapsed().as_secs_f64() * 1e3 / runs);
             }
             latencies
         };
@@ -117,7 +154,7 @@ impl<'a> Kind<'a> {
             let loops: Vec<_> = (0..cores).map(|core| scope.spawn(move || one_core(core))).collect();
             loops.into_iter().flat_map(|each| each.join().expect("a loop")).collect()
         });
-        let runs = latencies.len() as f64;
+        let runs = latencies.len() as f64 * runs;
         self.per_second.push(runs / began.elapsed().as_secs_f64());
         self.cpu_ms.push((busy_seconds() - busy) * 1e3 / runs);
         self.latency_ms.extend(latencies);
