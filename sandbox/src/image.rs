@@ -35,6 +35,19 @@ pub(crate) fn read(file: &File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A memory file with the same bytes.
+pub(crate) fn duplicate(image: &OwnedFd) -> io::Result<OwnedFd> {
+    struct FromStart(File, u64);
+    impl Read for FromStart {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.0.read_at(buffer, self.1)?;
+            self.1 += length as u64;
+            Ok(length)
+        }
+    }
+    sealed(FromStart(File::from(image.try_clone()?), 0))
+}
+
 /// Copies a memory file from its start; its position, shared with other holders, is not touched.
 pub(crate) fn copy(image: &OwnedFd, target: &mut File) -> io::Result<()> {
     let image = File::from(image.try_clone()?);

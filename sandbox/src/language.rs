@@ -152,6 +152,8 @@ pub(crate) struct Entry {
     pub(crate) source: String,
     compiler: Option<Tool>,
     pub(crate) compile: Vec<String>,
+    /// The compiler takes precompiled headers as g++ does.
+    pub(crate) header: bool,
     /// What the compiler leaves in /tmp.
     pub(crate) product: String,
     /// What that, or a source that needs no compiler, is called in the box.
@@ -234,6 +236,7 @@ struct Written {
     source: Option<String>,
     compiler: Option<WrittenTool>,
     compile: Option<Vec<String>>,
+    header: Option<bool>,
     product: Option<String>,
     image: Option<String>,
     interpreter: Option<WrittenTool>,
@@ -311,6 +314,7 @@ impl Written {
             needed: self.needed,
             compiler: tool(self.compiler, base.and_then(|base| base.compiler.as_ref())),
             compile: self.compile.or(base.map(|base| base.compile.clone())).unwrap_or_default(),
+            header: self.header.or(base.map(|base| base.header)).unwrap_or_default(),
             product: self.product.or(base.map(|base| base.product.clone())).unwrap_or("main".into()),
             image: self.image.or(base.map(|base| base.image.clone())).unwrap_or(source.clone()),
             source,

@@ -48,6 +48,8 @@ pub(crate) enum Order {
 /// A tool that was found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Found {
+    /// Its path, size and time: another version is another file.
+    pub(crate) identity: String,
     /// Programs can be linked statically: twice as fast to start.
     pub(crate) link_static: bool,
 }

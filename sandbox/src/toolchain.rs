@@ -11,8 +11,12 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 
 use crate::Language;
+use crate::client::headers;
 use crate::language::{Engine, Tool, Work};
 use crate::protocol::{Found, Root};
+
+/// The environment variable that names the directory for what is kept between processes.
+pub(crate) const CACHE_VARIABLE: &str = "ASSAY_CACHE";
 
 /// A tool that was found, and what it needs.
 #[derive(Debug, Clone)]
@@ -98,7 +102,7 @@ fn interpreter(candidate: &Path, reader: Reader) -> io::Result<Place> {
         program = facts.called;
         root.links.extend(links_from(&program, &root));
     }
-    Ok(Place { program, root, found: Found { link_static: false } })
+    Ok(Place { program, root, found: Found { identity: String::new(), link_static: false } })
 }
 
 fn compiler(candidate: &Path, tool: &Tool) -> io::Result<Place> {
@@ -110,7 +114,14 @@ fn compiler(candidate: &Path, tool: &Tool) -> io::Result<Place> {
     let link_static = !tool.static_libraries.is_empty() && tool.static_libraries.iter().all(has);
     let mut root = compiler_root(&program);
     show_more(&mut root, tool);
-    Ok(Place { root, program, found: Found { link_static } })
+    if let Some(cache) = std::env::var_os(CACHE_VARIABLE) {
+        let directory = Path::new(&cache).join(headers::NAME);
+        headers::make_directory(&directory)?;
+        root.binds.push((directory.canonicalize()?, headers::SHOWN.into()));
+    }
+    let metadata = program.metadata()?;
+    let identity = format!("{} {} {:?}", program.display(), metadata.len(), metadata.modified()?);
+    Ok(Place { root, program, found: Found { identity, link_static } })
 }
 
 /// A virtual machine or interpreter: its own tree, and the system's libraries.
@@ -126,7 +137,7 @@ fn runtime(candidate: &Path, tool: &Tool) -> io::Result<Place> {
     shown.extend(loader_files());
     let mut root = Root { binds: same_places(outermost(shown)), ..Root::default() };
     show_more(&mut root, tool);
-    Ok(Place { program, root, found: Found { link_static: false } })
+    Ok(Place { program, root, found: Found { identity: String::new(), link_static: false } })
 }
 
 /// The tool itself. What is found on PATH may be a link, or a stand-in that chooses one of several; such a one is asked

@@ -52,6 +52,10 @@ fn main() {
         missing();
         Ok(())
     }));
+    trials.push(Trial::test("a_precompiled_header_changes_nothing_but_the_time", || {
+        header();
+        Ok(())
+    }));
     trials.push(Trial::test("a_runtime_leaves_nothing_to_the_next", || {
         leftovers();
         Ok(())
@@ -317,4 +321,51 @@ fn leftovers() {
             }
         }
     }
+}
+
+/// Sources with the precompiled header and without: the same messages, the same output. Those that put something before
+/// the include, change macros or options, or include it late must not notice that it is there.
+fn header() {
+    const SOURCES: &[&str] = &[
+        "#include <bits/stdc++.h>\nint main() { std::cout << std::vector<int>{1, 2}.size(); }",
+        "// a comment\n\n#include <bits/stdc++.h>\nint main() { std::cout << __LINE__ << __FILE__ << __COUNTER__; }",
+        "#define max(a, b) 7\n#include <bits/stdc++.h>\nint main() { std::cout << max(1, 2); }",
+        "#define _GLIBCXX_DEBUG\n#include <bits/stdc++.h>\nint main() { std::vector<int> v; std::cout << sizeof v; }",
+        "#define _GLIBCXX_ASSERTIONS\n#include <bits/stdc++.h>\nint main() { std::vector<int> v; volatile int n = 0; return v[n]; }",
+        "#define NDEBUG\n#include <bits/stdc++.h>\nint main() { assert(false); std::cout << 1; }",
+        "#pragma GCC optimize(\"O3\")\n#include <bits/stdc++.h>\nint main() { std::cout << __OPTIMIZE__; }",
+        "#pragma GCC target(\"avx2\")\n#include <bits/stdc++.h>\n#ifdef __AVX2__\nint main() { std::cout << 2; }\n#else\nint main() { std::cout << 1; }\n#endif",
+        "int before;\n#include <bits/stdc++.h>\nint main() { std::cout << before; }",
+        "#include <cstdio>\n#include <bits/stdc++.h>\nint main() { std::cout << EOF; }",
+        "#include <bits/stdc++.h>\n#include <bits/stdc++.h>\nint main() { std::cout << __cplusplus; }",
+        "#ifdef _GLIBCXX_IOSTREAM\nint early = 1;\n#else\nint early = 0;\n#endif\n#include <bits/stdc++.h>\nint main() { std::cout << early; }",
+        "#include <bits/stdc++.h>\nint main() { std::vector<int> v = \"no\"; std::sort(1, 2); }",
+        "#include <bits/stdc++.h>\n#warning spoken\nint unused(int x) { if (x = 1) return 2; }\nint main() {}",
+        "#include \"bits/stdc++.h\"\nint main() { std::cout << 3; }",
+        "#if __has_include(<bits/stdc++.h>)\n#include <bits/stdc++.h>\n#endif\nint main() { std::cout << __INCLUDE_LEVEL__; }",
+        "#include_next <bits/stdc++.h>\nint main() { std::cout << 4; }",
+        // #include <bits/stdc++.h>
+        "int main() { return 3; }",
+    ];
+    let cache = tempfile::tempdir_in("/var/tmp").expect("a directory");
+    let plain = start(SandboxConfig { kept_programs: Some(0), ..SandboxConfig::default() });
+    let config = SandboxConfig {
+        kept_programs: Some(0),
+        cache: Some(cache.path().into()),
+        ..SandboxConfig::default()
+    };
+    let with_header = start(config);
+    // Compiling is slow, so the other standards try the first alone.
+    for (name, sources) in [("cpp17", SOURCES), ("cpp20", &SOURCES[..1])] {
+        let language = Language::from_name(name).expect("a language");
+        for source in sources {
+            let [plain, with_header] = [&plain, &with_header].map(|sandbox| {
+                let outcome = run(sandbox, language, source, "").expect("run");
+                (end(&outcome), text(&outcome.stdout), text(&outcome.stderr))
+            });
+            assert_eq!(plain, with_header, "{source}");
+        }
+    }
+    let kept = cache.path().join("headers").read_dir().expect("headers").count();
+    assert_eq!(kept, 2, "a header for each standard");
 }

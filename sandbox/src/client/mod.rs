@@ -6,7 +6,9 @@
 
 mod alone;
 mod blame;
+mod cache;
 mod guest;
+pub(crate) mod headers;
 mod interaction;
 mod knobs;
 mod pool;
@@ -17,16 +19,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::judge::check_files;
 use crate::language::{Engine, Needs, Work, main_class};
-use crate::protocol::{Action, Flavour, Run};
+use crate::protocol::{Action, Flavour, Found, Run};
 use crate::{
     Doctor, InputFile, Judge, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError,
-    Termination, Tier, Wall, WallState, image, wasm,
+    Termination, Tier, Usage, Wall, WallState, image, wasm,
 };
 
 use alone::{Alone, Gate, Inside};
+use cache::{Made, Product};
 use guest::{Done, Guest, Material};
+use headers::Header;
 use interaction::Dialogue;
 pub use interaction::{Interaction, Message, Side, Transcript};
 use pool::{Lease, Role, Room, Walls};
@@ -59,6 +65,13 @@ pub struct SandboxConfig {
     /// A file with more languages, of the form of the sandbox's own `languages.toml`. `None`: the environment's
     /// `ASSAY_LANGUAGES`, if set. Under a guardian only the environment counts. See [`Language::load`].
     pub languages: Option<PathBuf>,
+    /// A directory of this user's for what is worth keeping between processes: precompiled headers, which make compiling
+    /// C++ several times faster, some 100 MB each, at most eight. `None`: the environment's `ASSAY_CACHE`, if set; else
+    /// none are made. Under a guardian only the environment counts.
+    pub cache: Option<PathBuf>,
+    /// How much of what compilers made is kept in memory, in bytes, so that the same source is compiled once; 0 keeps
+    /// nothing. `None`: 64 MiB.
+    pub kept_programs: Option<u64>,
     /// Start an interpreter anew for every run instead of forking a warm one: the same results, some ten times
     /// slower.
     pub cold_start: bool,
@@ -102,6 +115,7 @@ pub struct Executable {
     language: Language,
     args: Vec<String>,
     image: Image,
+    compiling: Option<Usage>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,7 +133,7 @@ enum Image {
 /// A source or what a compiler made of it, in a sealed memory file, for a runtime.
 #[derive(Debug)]
 struct Hosted {
-    file: OwnedFd,
+    file: Arc<OwnedFd>,
     /// Java's main class.
     class: String,
 }
@@ -140,6 +154,11 @@ impl Executable {
     /// What the program was written in.
     pub fn language(&self) -> Language {
         self.language
+    }
+
+    /// What the compiler used, where there was one; of a program that was compiled before, what it used then.
+    pub fn compiling(&self) -> Option<Usage> {
+        self.compiling
     }
 }
 
@@ -203,52 +222,67 @@ impl Sandbox {
     pub fn prepare(&self, program: &Program, limits: &Limits) -> Result<Prepared, SandboxError> {
         check_program(program)?;
         check_limits(limits)?;
-        let ready = |image| {
-            Prepared::Ready(Executable { language: program.language, args: program.args.clone(), image })
+        let ready = |image, compiling| {
+            let (language, args) = (program.language, program.args.clone());
+            Ok(Prepared::Ready(Executable { language, args, image, compiling }))
         };
+        let source = || image::sealed(program.source.as_slice()).map_err(step_error("source"));
         let entry = program.language.entry();
         match entry.engine {
             Engine::Wasm if !program.language.is_compiled() => {
-                self.prepare_wasm(program, &program.source, limits)
+                return self.prepare_wasm(program, &program.source, limits, None);
             }
-            Engine::Python => {
+            Engine::Python | Engine::Runtime => {
                 self.walls.pool()?.tool(Room::of(program.language, Role::Program))?;
-                let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
-                Ok(ready(Image::Script(Arc::new(Script::new(program, source)))))
             }
-            Engine::Native => match self.compile(program, limits)? {
-                Ok(binary) => Ok(ready(Image::Binary(Arc::new(binary)))),
-                Err(outcome) => Ok(Prepared::Refused(outcome)),
+            Engine::Wasm | Engine::Native => {}
+        }
+        let compiled = match entry.tool(Work::Compile) {
+            None => None,
+            Some(_) => match self.compile(program, limits)? {
+                Ok(product) => Some(product),
+                Err(outcome) => return Ok(Prepared::Refused(outcome)),
             },
-            Engine::Wasm => match self.compile(program, limits)? {
-                Ok(module) => {
-                    let most = Program::MAX_MODULE as u64;
-                    let module = image::read(&module.into(), most).map_err(step_error("binary"))?;
-                    self.prepare_wasm(program, &module, limits)
-                }
-                Err(outcome) => Ok(Prepared::Refused(outcome)),
-            },
-            Engine::Runtime => {
-                self.walls.pool()?.tool(Room::of(program.language, Role::Program))?;
-                let file = match entry.tool(Work::Compile) {
-                    None => Ok(image::sealed(program.source.as_slice()).map_err(step_error("source"))?),
-                    Some(_) => self.compile(program, limits)?,
-                };
-                Ok(match file {
-                    Ok(file) => {
-                        ready(Image::Hosted(Arc::new(Hosted { file, class: main_class(&program.source) })))
-                    }
-                    Err(outcome) => Prepared::Refused(outcome),
-                })
+        };
+        let usage = compiled.as_ref().map(|product| product.usage);
+        match (entry.engine, compiled) {
+            (Engine::Native, Some(product)) => ready(Image::Binary(product.file), usage),
+            (Engine::Wasm, Some(product)) => {
+                let most = Program::MAX_MODULE as u64;
+                let module = product.file.try_clone().and_then(|file| image::read(&file.into(), most));
+                self.prepare_wasm(program, &module.map_err(step_error("binary"))?, limits, usage)
             }
+            (Engine::Runtime, compiled) => {
+                let file = compiled.map_or_else(|| source().map(Arc::new), |product| Ok(product.file))?;
+                let class = main_class(&program.source);
+                ready(Image::Hosted(Arc::new(Hosted { file, class })), usage)
+            }
+            _ => ready(Image::Script(Arc::new(Script::new(program, source()?))), None),
         }
     }
 
     /// What the compiler made, or how it refused.
-    fn compile(&self, program: &Program, limits: &Limits) -> Result<Result<OwnedFd, Outcome>, SandboxError> {
+    fn compile(&self, program: &Program, limits: &Limits) -> Result<Made, SandboxError> {
         let entry = program.language.entry();
         let room = Room::of(program.language, Role::Compiler);
         let found = self.walls.pool()?.tool(room)?;
+        let mut key = Sha256::new();
+        let decisive = format!("{entry:?} {found:?} {limits:?}");
+        [decisive.as_bytes(), &program.source].iter().for_each(|part| key.update(Sha256::digest(part)));
+        self.walls
+            .pool()?
+            .programs
+            .get(key.finalize().into(), || self.compile_now(program, limits, room, &found))
+    }
+
+    fn compile_now(
+        &self,
+        program: &Program,
+        limits: &Limits,
+        room: Room,
+        found: &Found,
+    ) -> Result<Made, SandboxError> {
+        let entry = program.language.entry();
         let class = main_class(&program.source);
         let name = entry.source.replace("{class}", &class);
         let args = entry.compile.iter().filter_map(|argument| match argument.as_str() {
@@ -257,24 +291,91 @@ impl Sandbox {
             "{output}" => Some(format!("/tmp/{}", entry.product)),
             other => Some(other.to_string()),
         });
+        let args: Vec<String> = args.collect();
         let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
-        let job = Job {
+        let job = |args| Job {
             action: Action::Tool,
-            args: args.collect(),
-            source: Some(name),
+            args,
+            source: Some(name.clone()),
             product: Some(&entry.product),
             environment: &entry.compiler_environment,
             needs: entry.compiler_needs,
             ..Job::new(room, &source)
         };
-        let done = self.repeat(&job, &[], limits)?;
+        let silent = |done: &Done| {
+            done.outcome.termination == Termination::Exited(0) && done.outcome.stderr.is_empty()
+        };
+        // What the compiler says of a header differs by the line that says from where it was included, so one that has
+        // something to say compiles as if there were no precompiled header.
+        let quick = self.header(program, room, found).and_then(|place| {
+            let args = ["-isystem".to_string(), place].into_iter().chain(args.iter().cloned()).collect();
+            self.repeat(&job(args), &[], limits).ok().filter(silent)
+        });
+        let done = match quick {
+            Some(done) => done,
+            None => self.repeat(&job(args), &[], limits)?,
+        };
         if done.outcome.termination != Termination::Exited(0) {
             return Ok(Err(Outcome { refused: true, ..done.outcome }));
         }
-        done.binary.map(Ok).ok_or_else(|| SandboxError::Step {
-            step: "binary",
-            source: std::io::Error::other("the compiler succeeded and left nothing"),
-        })
+        let binary = done.binary.ok_or_else(left_nothing)?;
+        // A copy of this process's own: the pages of the first are charged to the slot that wrote them.
+        let file = Arc::new(image::duplicate(&binary).map_err(step_error("binary"))?);
+        Ok(Ok(Product { file, usage: done.outcome.usage }))
+    }
+
+    /// The directory with the precompiled header, where the source asks for it and it can be had.
+    fn header(&self, program: &Program, room: Room, found: &Found) -> Option<String> {
+        let entry = program.language.entry();
+        let headers = self.walls.pool().ok()?.headers.as_ref().filter(|_| entry.header)?;
+        if !headers::begins(&program.source) {
+            return None;
+        }
+        let decisive = format!("{:?} {found:?}", entry.compile);
+        let key = Sha256::digest(decisive).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        headers.get(&key, || self.precompile(program.language, room, found))
+    }
+
+    /// Precompiles the header, in a slot that nothing else has run in.
+    fn precompile(&self, language: Language, room: Room, found: &Found) -> Result<Header, SandboxError> {
+        let entry = language.entry();
+        let one = image::sealed(
+            &b"#include <bits/stdc++.h>
+"[..],
+        )
+        .map_err(step_error("source"))?;
+        let flags = || {
+            let own = |argument: &&String| {
+                !["{source}", "{output}", "-o", "-x", "c++"].contains(&argument.as_str())
+            };
+            entry.compile.iter().filter(own).filter_map(|flag| match flag.as_str() {
+                "{static}" => found.link_static.then(|| "-static".to_string()),
+                other => Some(other.to_string()),
+            })
+        };
+        let tool = |args: Vec<String>, product| Job {
+            action: Action::Tool,
+            args,
+            source: Some(entry.source.clone()),
+            product,
+            needs: entry.compiler_needs,
+            ..Job::new(room, &one)
+        };
+        let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+        let list = tool(flags().chain(words(&["-x", "c++", "-M", &entry.source])).collect(), None);
+        let list = self.repeat(&list, &[], &Limits::COMPILE)?.outcome;
+        let path = headers::in_list(&list.stdout).ok_or_else(left_nothing)?;
+        let output = format!("/tmp/{}", entry.product);
+        let args = flags().chain(words(&["-x", "c++-header", &path, "-o", &output])).collect();
+        let limits = Limits {
+            cpu_time: Duration::from_secs(60),
+            wall_time: Duration::from_secs(60),
+            ..Limits::COMPILE
+        };
+        let job = tool(args, Some(&entry.product));
+        let lease = self.walls.pool()?.lease_new(room)?;
+        let done = Self::start_on(lease, &job, false, &limits)?.run_to_end(&[], false)?;
+        Ok(Header { path, precompiled: done.binary.ok_or_else(left_nothing)? })
     }
 
     /// Runs to the end: `stdin` is fed through a pipe, stdout and stderr are drained to their cap. A slot that
@@ -513,6 +614,7 @@ impl Sandbox {
         program: &Program,
         module: &[u8],
         limits: &Limits,
+        compiling: Option<Usage>,
     ) -> Result<Prepared, SandboxError> {
         let runtime = self.modules.runtime()?;
         Ok(match runtime.prepare(module, limits)? {
@@ -520,6 +622,7 @@ impl Sandbox {
                 language: program.language,
                 args: program.args.clone(),
                 image: Image::Module(runtime, module),
+                compiling,
             }),
             Err(refusal) => Prepared::Refused(Outcome {
                 stderr: refusal.message.into_bytes(),
@@ -852,6 +955,13 @@ fn check_limits(limits: &Limits) -> Result<(), SandboxError> {
         }
     }
     Ok(())
+}
+
+fn left_nothing() -> SandboxError {
+    SandboxError::Step {
+        step: "binary",
+        source: std::io::Error::other("the compiler succeeded and left nothing"),
+    }
 }
 
 /// Names the step of an error of ours.

@@ -14,12 +14,14 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::cache::Cache;
 use super::guest::{failed, next_event};
+use super::headers::Headers;
 use super::knobs::Knobs;
 use super::{ATTEMPTS, SandboxConfig, step_error};
 use crate::language::{self, Engine, Work};
 use crate::protocol::{self, Answer, Class, Command, Event, Flavour, Found, HostReport, Order};
-use crate::{Lack, Language, SandboxError, Tier, guardian, spawner, sys};
+use crate::{Lack, Language, SandboxError, Tier, guardian, spawner, sys, toolchain};
 
 /// How many idle slots are kept for each program that may run at once; beyond that the one longest unused ends.
 const IDLE: usize = 6;
@@ -49,6 +51,9 @@ pub(super) struct Pool {
     link: Mutex<Link>,
     /// The tools asked for so far.
     tools: Mutex<HashMap<Room, Result<Found, String>>>,
+    /// Programs that were compiled before.
+    pub(super) programs: Cache,
+    pub(super) headers: Option<Headers>,
     /// Why interpreters are started anew for each run, once that is known.
     cold: OnceLock<String>,
     /// Warm interpreters that failed to start, one after the other.
@@ -61,6 +66,9 @@ struct Shelf {
     idle: Vec<(Room, Slot)>,
     made: HashMap<Room, usize>,
 }
+
+/// What is kept of compilers' work when nobody says how much, in bytes.
+const KEPT_PROGRAMS: u64 = 64 << 20;
 
 /// Slots of one kind: what they are kept for, and whose tool they show. Who leases several at once takes them in this
 /// order, so no two callers wait for each other's.
@@ -90,7 +98,7 @@ pub(super) struct Link {
 #[derive(Debug)]
 enum Origin {
     /// A child of ours.
-    Own { config: SandboxConfig, child: Child },
+    Own { config: Box<SandboxConfig>, child: Child },
     /// The guardian's: a new socket comes over this one.
     Guardian(OwnedFd),
 }
@@ -101,6 +109,8 @@ pub(super) struct Lease {
     pool: Arc<Pool>,
     room: Room,
     slot: Option<Slot>,
+    /// Not to be kept.
+    once: bool,
 }
 
 /// What a sandbox has of kernel walls.
@@ -119,7 +129,7 @@ impl Walls {
             return Walls::missing(config, "they are not to be used", None);
         }
         let (socket, child) = launch(config).map_err(step_error("spawner"))?;
-        Walls::new(config, Link { socket, origin: Origin::Own { config: config.clone(), child } })
+        Walls::new(config, Link { socket, origin: Origin::Own { config: Box::new(config.clone()), child } })
     }
 
     /// With the guardian's spawner, where there is a guardian.
@@ -133,7 +143,7 @@ impl Walls {
     /// The best that the host gives, if it is good enough.
     fn new(config: &SandboxConfig, mut link: Link) -> Result<Walls, SandboxError> {
         match probe(config, &mut link) {
-            Ok(host) => Ok(Walls::Up(Arc::new(Pool::new(config, link, host)))),
+            Ok(host) => Ok(Walls::Up(Arc::new(Pool::new(config, link, host)?))),
             Err(SandboxError::Unavailable(why)) => Walls::missing(config, &why, Some(link)),
             Err(error) => Err(error),
         }
@@ -185,21 +195,24 @@ fn probe(config: &SandboxConfig, link: &mut Link) -> Result<HostReport, SandboxE
 }
 
 impl Pool {
-    fn new(config: &SandboxConfig, link: Link, host: HostReport) -> Pool {
+    fn new(config: &SandboxConfig, link: Link, host: HostReport) -> Result<Pool, SandboxError> {
+        let headers = cache_directory(config).map(|directory| Headers::open(&directory)).transpose()?;
         let cold = OnceLock::new();
         if config.cold_start {
             let _ = cold.set("asked for".into());
         }
-        Pool {
+        Ok(Pool {
             most: slots(config),
             host,
             shelf: Mutex::default(),
             freed: Condvar::new(),
             link: Mutex::new(link),
             tools: Mutex::default(),
+            programs: Cache::new(config.kept_programs.unwrap_or(KEPT_PROGRAMS)),
+            headers,
             cold,
             failures: AtomicUsize::new(0),
-        }
+        })
     }
 
     pub(super) fn host(&self) -> &HostReport {
@@ -225,9 +238,16 @@ impl Pool {
         found.map_err(SandboxError::Unavailable)
     }
 
+    /// Makes a slot for one run, beside those that are kept.
+    pub(super) fn lease_new(self: &Arc<Pool>, room: Room) -> Result<Lease, SandboxError> {
+        *locked(&self.shelf).made.entry(room).or_default() += 1;
+        let slot = self.make(room).inspect_err(|_| self.forget(room))?;
+        Ok(Lease { pool: Arc::clone(self), room, slot: Some(slot), once: true })
+    }
+
     /// Takes an idle slot, makes one, or waits for one.
     pub(super) fn lease(self: &Arc<Pool>, room: Room) -> Result<Lease, SandboxError> {
-        let lease = |slot| Lease { pool: Arc::clone(self), room, slot: Some(slot) };
+        let lease = |slot| Lease { pool: Arc::clone(self), room, slot: Some(slot), once: false };
         let mut shelf = locked(&self.shelf);
         loop {
             if let Some(at) = shelf.idle.iter().rposition(|(known, _)| *known == room) {
@@ -422,7 +442,8 @@ impl Lease {
 
     /// Puts the slot back, if it is as clean as it came.
     pub(super) fn give_back(mut self) {
-        if let Some(slot) = self.slot.take_if(|slot| slot.knobs.clean()) {
+        let once = self.once;
+        if let Some(slot) = self.slot.take_if(|slot| !once && slot.knobs.clean()) {
             self.pool.keep(self.room, slot);
         }
     }
@@ -455,6 +476,7 @@ fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
         (variable(Language::Python3, Work::Run).map(String::as_str), &config.python),
         (variable(Language::Cpp17, Work::Compile).map(String::as_str), &config.compiler),
         (Some(language::FILE_VARIABLE), &config.languages),
+        (Some(toolchain::CACHE_VARIABLE), &config.cache),
     ] {
         if let (Some(variable), Some(path)) = (variable, path) {
             command.env(variable, path);
@@ -465,6 +487,10 @@ fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
         command.env(spawner::WITHOUT_VARIABLE, names.join(","));
     }
     Ok((ours, command.spawn()?))
+}
+
+fn cache_directory(config: &SandboxConfig) -> Option<PathBuf> {
+    config.cache.clone().or_else(|| std::env::var_os(toolchain::CACHE_VARIABLE).map(PathBuf::from))
 }
 
 fn unexpected() -> SandboxError {
