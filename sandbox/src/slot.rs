@@ -17,7 +17,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -316,8 +316,8 @@ impl Slot {
         if told.is_ok() {
             self.wait(&guest);
         }
-        // Nothing inside its namespace can kill an anchor: if it is gone, somebody outside did it, and the guest went along.
-        let killed = anchor.as_ref().is_some_and(has_ended);
+        // Nothing inside its namespace can kill an anchor: if it ends, somebody outside did it, and the guest goes along.
+        let killed = anchor.as_ref().is_some_and(|anchor| has_ended(&guest) && self.is_ending(anchor));
         // Without an anchor the guest is alone: it could start no process.
         let _ = sys::signal(anchor.as_ref().unwrap_or(&guest).pidfd.as_fd(), libc::SIGKILL);
         let reaped = step("supervision", || sys::reap(guest.pid));
@@ -360,6 +360,26 @@ impl Slot {
             let _ = protocol::receive::<Command>(&self.client);
             return;
         }
+    }
+
+    /// Whether a process is on its way out. A process 1 that was killed waits for its whole namespace to be reaped before
+    /// it can be reaped itself, the guest included, so it shows in its flags alone.
+    fn is_ending(&self, child: &Child) -> bool {
+        const EXITING: u64 = 4;
+        let read = |path: &str| -> io::Result<String> {
+            let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+            let mut text = String::new();
+            let file = nix::fcntl::openat(&self.proc, path, flags, Mode::empty())?;
+            File::from(file).read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let info = read(&format!("self/fdinfo/{}", child.pidfd.as_raw_fd())).unwrap_or_default();
+        let number = info.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap_or_default().trim();
+        let stat = read(&format!("{number}/stat")).unwrap_or_default();
+        // Behind the name: state, four numbers, the terminal's group, then the flags.
+        let flags = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6)?.parse().ok());
+        // Where /proc hides it, nobody can tell.
+        has_ended(child) || flags.is_some_and(|flags: u64| flags & EXITING != 0)
     }
 
     /// Puts the source and the run's other files where the guest reads them.

@@ -183,8 +183,15 @@ fn near_miss() {
     let sandbox = sandbox(cores());
     let program = prepare(&sandbox, &spinner(1.2));
     let _neighbours = Neighbours::start();
+    let mut missed = 0;
     for _ in 0..size(1, 20) {
-        let outcome = sandbox.run(&program, b"", &limits()).expect("run");
+        let mut outcome = sandbox.run(&program, b"", &limits()).expect("run");
+        // Neighbours that are not on their way yet leave it a core.
+        while !outcome.rerun && missed < 10 {
+            assert_eq!(outcome.termination, CpuTimeLimit, "{}", described(&outcome));
+            missed += 1;
+            outcome = sandbox.run(&program, b"", &limits()).expect("run");
+        }
         assert_eq!((outcome.termination, outcome.rerun), (CpuTimeLimit, true), "{}", described(&outcome));
         assert!(
             outcome.usage.cpu_time > LIMIT && outcome.usage.cpu_time < LIMIT * 3 / 2,
