@@ -47,15 +47,7 @@ fn fork_new(flags: CloneFlags) -> io::Result<Option<Child>> {
     // SAFETY: args outlives the call; without CLONE_VM the child gets a copy of this single-threaded process,
     // so every lock and the allocator are in a usable state there.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) };
-    match pid {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(None),
-        pid => Ok(Some(Child {
-            pid: Pid::from_raw(pid as i32),
-            // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
-            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-        })),
-    }
+    started(pid, pidfd)
 }
 
 /// By `clone`, which has no room for flags beyond 32 bits; none of ours are.
@@ -64,6 +56,11 @@ fn fork_old(flags: CloneFlags) -> io::Result<Option<Child>> {
     let flags = flags.bits() as u32 as libc::c_ulong | (libc::CLONE_PIDFD | libc::SIGCHLD) as libc::c_ulong;
     // SAFETY: as in fork_new; the stack of null is the caller's own, copied, and the pidfd is stored in a live local.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0usize, &raw mut pidfd, 0usize, 0usize) };
+    started(pid, pidfd)
+}
+
+/// What a call that starts a process and stores its pidfd returned: `None` in the child.
+fn started(pid: libc::c_long, pidfd: RawFd) -> io::Result<Option<Child>> {
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(None),
@@ -100,11 +97,7 @@ pub(crate) fn start_anchor(stack: &mut AnchorStack) -> io::Result<Child> {
         let top = stack.0.as_mut_ptr().add(stack.0.len()).cast();
         libc::clone(stay, top, flags, std::ptr::null_mut(), &raw mut pidfd)
     };
-    if pid < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel stored a fresh descriptor that nobody else owns.
-    Ok(Child { pid: Pid::from_raw(pid), pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+    started(pid.into(), pidfd)?.ok_or_else(|| io::Error::other("an anchor came back"))
 }
 
 /// What an anchor stands on.
