@@ -4,6 +4,8 @@
 //! Each check runs in a process of its own, one after the other: they load the machine and kill what is below them.
 //! Sizes are (ordinary, with `ASSAY_LONG` set); `.ci/long` sets it.
 
+mod processes;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::parent_id;
@@ -19,6 +21,7 @@ use assay_sandbox::{
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use processes::{family, name_of};
 
 const CHECKS: &[(&str, fn())] = &[
     ("programs_below_the_limit_stay_below_it", below),
@@ -492,24 +495,6 @@ fn resident_kib(pid: u32) -> u64 {
 fn status_line(pid: u32, name: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix(name)).map(str::to_string)
-}
-
-/// Everything below a process.
-fn family(pid: u32) -> Vec<u32> {
-    let mut all = Vec::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in text.split_whitespace().filter_map(|child| child.parse().ok()) {
-            all.push(child);
-            all.extend(family(child));
-        }
-    }
-    all
-}
-
-fn name_of(pid: u32) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    text.split('\0').next().unwrap_or_default().to_string()
 }
 
 fn gone(pid: u32) -> bool {

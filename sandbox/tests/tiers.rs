@@ -1,6 +1,8 @@
 //! The weaker tiers, on a host made to lack what they do without: the same ends, the same imports, the same walls seen
 //! from outside; and what is said of a wall that is missing.
 
+mod processes;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -15,6 +17,7 @@ use assay_sandbox::{
     Tier, WallState,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
+use processes::{family, name_of};
 
 /// A host, by what it lacks. Where this one lacks it too, it is the same host again.
 struct Host {
@@ -495,21 +498,5 @@ fn until(done: impl Fn() -> bool) {
 
 /// Descendants of this process with that name.
 fn named(name: &str) -> BTreeSet<u32> {
-    let name_of = |pid: u32| {
-        let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        text.split('\0').next().unwrap_or_default().to_string()
-    };
     family(std::process::id()).into_iter().filter(|pid| name_of(*pid) == name).collect()
-}
-
-fn family(pid: u32) -> Vec<u32> {
-    let mut all = Vec::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in text.split_whitespace().filter_map(|child| child.parse().ok()) {
-            all.push(child);
-            all.extend(family(child));
-        }
-    }
-    all
 }

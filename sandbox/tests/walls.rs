@@ -3,6 +3,8 @@
 //!
 //! The table runs as root and as an ordinary user; where the two differ by design, the row says so.
 
+mod processes;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
@@ -17,6 +19,7 @@ use assay_sandbox::{
     Session, Termination, Tier, WallState,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
+use processes::{family, name_of};
 
 #[expect(non_upper_case_globals, reason = "as the tables read best")]
 const Python3: Language = Language::Python3;
@@ -607,21 +610,4 @@ fn killed_mid_run(sandbox: &Sandbox, name: &str) {
 /// Descendants of this process with that name.
 fn named(name: &str) -> BTreeSet<u32> {
     family(std::process::id()).into_iter().filter(|pid| name_of(*pid) == name).collect()
-}
-
-fn family(pid: u32) -> Vec<u32> {
-    let mut all = Vec::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-        let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-        for child in text.split_whitespace().filter_map(|child| child.parse().ok()) {
-            all.push(child);
-            all.extend(family(child));
-        }
-    }
-    all
-}
-
-fn name_of(pid: u32) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    text.split('\0').next().unwrap_or_default().to_string()
 }
