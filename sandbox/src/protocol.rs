@@ -37,8 +37,9 @@ pub(crate) struct Room {
 /// Client to spawner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// What does this host give?
-    Probe,
+    /// What does this host give? With a name, as [`HostReport::mode`] has it: that mode and no other shall be given, now
+    /// and from here on.
+    Probe(Option<String>),
     /// Where is this room's tool?
     Find(Room),
     /// Make a slot; the answer carries its socket and the handles of its control group.
@@ -87,6 +88,8 @@ impl Failure {
 pub(crate) struct HostReport {
     /// The tier's letter, or none.
     pub(crate) tier: Option<String>,
+    /// What slots are made of, so that a spawner that replaces this one can be told to make the same.
+    pub(crate) mode: String,
     /// Name, state (`up`, `weaker`, `missing`), text.
     pub(crate) walls: Vec<(String, String, String)>,
 }

@@ -44,6 +44,8 @@ const OF_CONTAINERS: [u32; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31
 /// Why tier D has no compilers, and no runtimes but Python's.
 const NO_TOOL: &str = "it writes files and may start processes, which guests without namespaces may not: languages other \
                        than Python need a host that allows namespaces";
+/// What is said of a slot-init that ended and had no failure to tell.
+const WORDLESS: &str = "slot-init ended before its walls stood";
 /// How long a slot-init may take to build its walls, in milliseconds.
 const BUILDING: u16 = 30_000;
 
@@ -63,6 +65,14 @@ struct Mode {
     /// Each slot has a user of its own.
     own_users: bool,
     groups: Option<Hierarchy>,
+}
+
+impl Mode {
+    fn name(&self) -> String {
+        let groups = if self.groups.is_some() { "groups" } else { "no groups" };
+        let users = if self.own_users { "own users" } else { "one user" };
+        format!("{}: {:?} namespaces, {groups}, {users}", self.tier.name(), self.namespaces)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +102,8 @@ struct Spawner {
     client: OwnedFd,
     /// Orders to end.
     signals: SignalFd,
+    /// The mode that was promised to the client before this process was there.
+    promised: Option<String>,
     host: Option<Host>,
     slots: Vec<Slot>,
     /// Made by the probe, given out with the first order.
@@ -103,7 +115,8 @@ struct Spawner {
 pub(crate) fn main() -> i32 {
     let Ok(client) = sys::inherit(0).and_then(|fd| sys::duplicate_above(fd.as_fd(), 16)) else { return 3 };
     let Ok(signals) = stop_signals() else { return 3 };
-    let mut spawner = Spawner { client, signals, host: None, slots: Vec::new(), spare: None, made: 0 };
+    let mut spawner =
+        Spawner { client, signals, promised: None, host: None, slots: Vec::new(), spare: None, made: 0 };
     let _ = nix::sys::prctl::set_dumpable(false);
     if do_without(&lacks()).is_err() {
         return 3;
@@ -149,10 +162,13 @@ impl Spawner {
     }
 
     fn answer(&mut self, order: &Order) -> io::Result<()> {
+        if let Order::Probe(Some(mode)) = order {
+            self.promised = Some(mode.clone());
+        }
         let answer = match self.prepare() {
             Err(failure) => Err(failure),
             Ok(()) => match order {
-                Order::Probe => Ok(None),
+                Order::Probe(_) => Ok(None),
                 Order::Find(room) => {
                     let found = self.find(room);
                     return protocol::send(&self.client, &Answer::Tool(found), &[]);
@@ -175,14 +191,23 @@ impl Spawner {
         }
     }
 
-    /// Finds the best mode by building a slot in it.
+    /// Finds the best mode by building a slot in it; of a client that was promised one, that one alone.
     fn prepare(&mut self) -> Result<(), Failure> {
         if self.host.is_some() {
             return Ok(());
         }
         step("spawner", || Language::load_configured().map_err(io::Error::other))?;
-        let (modes, mut remarks) = candidates(&lacks());
+        let (mut modes, mut remarks) = candidates(&lacks());
+        if let Some(promised) = &self.promised {
+            modes.retain(|mode| mode.name() == *promised);
+        }
         let mut reasons = Vec::new();
+        if modes.is_empty() {
+            reasons.push(format!(
+                "what it gave before is gone: {}",
+                self.promised.as_deref().unwrap_or_default()
+            ));
+        }
         for mode in modes {
             if let Some(groups) = &mode.groups {
                 groups.sweep();
@@ -191,7 +216,7 @@ impl Spawner {
                 bare::sweep();
             }
             let mut host = Host { mode, tools: HashMap::new(), report: HostReport::default() };
-            match self.make(&mut host, &first_room()) {
+            match self.make_first(&mut host) {
                 Ok(made) => {
                     self.spare = Some(made);
                     let report = report(&host, &remarks.join("; "));
@@ -210,6 +235,18 @@ impl Spawner {
             errno: 0,
             text: format!("this host allows no walls that hold ({}). {}", reasons.join("; "), host::advice()),
         })
+    }
+
+    /// The slot that shows whether a mode works. A slot-init that somebody kills says nothing of that.
+    fn make_first(&mut self, host: &mut Host) -> Result<Made, Failure> {
+        let mut tries = 3;
+        loop {
+            tries -= 1;
+            match self.make(host, &first_room()) {
+                Err(failure) if failure.text == WORDLESS && tries > 0 => {}
+                other => return other,
+            }
+        }
     }
 
     fn find(&mut self, room: &Room) -> Result<protocol::Found, String> {
@@ -384,7 +421,7 @@ fn start(plan: &Plan, namespaces: Namespaces) -> Result<(Child, OwnedFd), Failur
     let failure = match built {
         Ok(Some((Ok(()), _))) => return Ok((child, client)),
         Ok(Some((Err(failure), _))) | Err(failure) => failure,
-        Ok(None) => Failure::new("slot", &io::Error::other("slot-init ended before its walls stood")),
+        Ok(None) => Failure::new("slot", &io::Error::other(WORDLESS)),
     };
     let _ = sys::signal(child.pidfd.as_fd(), libc::SIGKILL);
     let _ = sys::reap(child.pid);
@@ -535,5 +572,5 @@ fn report(host: &Host, remarks: &str) -> HostReport {
             _ => up("seccomp", "three lists: allow, refuse, kill"),
         },
     ];
-    HostReport { tier: Some(mode.tier.name().into()), walls }
+    HostReport { tier: Some(mode.tier.name().into()), mode: mode.name(), walls }
 }

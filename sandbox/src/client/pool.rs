@@ -93,6 +93,9 @@ pub(super) enum Role {
 pub(super) struct Link {
     socket: OwnedFd,
     origin: Origin,
+    /// What slots are made of, once that is known: a spawner that replaces one has to make the same, and shall not take
+    /// what went wrong at its start for a wall that the host lacks.
+    mode: Option<String>,
 }
 
 #[derive(Debug)]
@@ -129,14 +132,15 @@ impl Walls {
             return Walls::missing(config, "they are not to be used", None);
         }
         let (socket, child) = launch(config).map_err(step_error("spawner"))?;
-        Walls::new(config, Link { socket, origin: Origin::Own { config: Box::new(config.clone()), child } })
+        let origin = Origin::Own { config: Box::new(config.clone()), child };
+        Walls::new(config, Link { socket, origin, mode: None })
     }
 
     /// With the guardian's spawner, where there is a guardian.
     pub(super) fn connect(config: &SandboxConfig) -> Result<Option<Walls>, SandboxError> {
         let Some(line) = guardian::take_line().map_err(step_error("spawner"))? else { return Ok(None) };
         let socket = guardian::next_spawner(&line).map_err(step_error("spawner"))?;
-        let link = Link { socket, origin: Origin::Guardian(line) };
+        let link = Link { socket, origin: Origin::Guardian(line), mode: None };
         Walls::new(config, link).map(Some)
     }
 
@@ -170,7 +174,7 @@ impl Walls {
 
 /// What the host gives, if it is as good as the configuration asks.
 fn probe(config: &SandboxConfig, link: &mut Link) -> Result<HostReport, SandboxError> {
-    let host = match link.ask(&Order::Probe).map_err(step_error("spawner"))? {
+    let host = match link.ask(&Order::Probe(None)).map_err(step_error("spawner"))? {
         (Answer::Host(host), _) => host,
         (Answer::Failed(failure), _) => return Err(SandboxError::Unavailable(failure.text)),
         _ => return Err(unexpected()),
@@ -191,6 +195,7 @@ fn probe(config: &SandboxConfig, link: &mut Link) -> Result<HostReport, SandboxE
             if weak.is_empty() { String::new() } else { format!(" ({})", weak.join("; ")) }
         )));
     }
+    link.mode = Some(host.mode.clone());
     Ok(host)
 }
 
@@ -330,7 +335,14 @@ impl Link {
             return Ok(answer);
         }
         self.reconnect()?;
-        self.try_ask(order)?.ok_or_else(|| io::Error::other("the spawner ends as soon as it is started"))
+        let short_lived = || io::Error::other("the spawner ends as soon as it is started");
+        if let Some(mode) = &self.mode
+            && let (Answer::Failed(failure), _) =
+                self.try_ask(&Order::Probe(Some(mode.clone())))?.ok_or_else(short_lived)?
+        {
+            return Err(io::Error::other(failure.text));
+        }
+        self.try_ask(order)?.ok_or_else(short_lived)
     }
 
     fn try_ask(&self, order: &Order) -> io::Result<Option<(Answer, Vec<OwnedFd>)>> {
