@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use nix::NixPath;
 use nix::sched::CloneFlags;
@@ -135,6 +136,38 @@ pub(crate) fn load_machine_code(
 ) -> wasmtime::Result<wasmtime::Module> {
     // SAFETY: the bytes are our own compiler's (`wasm::compiler`), from a memory file that nobody else ever held.
     unsafe { wasmtime::Module::deserialize(engine, artifact) }
+}
+
+/// Bytes that the caller of [`lend`] owns.
+#[derive(Debug, Clone)]
+pub(crate) struct Lent {
+    bytes: &'static [u8],
+    _loan: Arc<()>,
+}
+
+impl Lent {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+/// Lends bytes to what may hold no reference, a store of the WebAssembly engine, for the length of `work`: a run's
+/// input and files may have hundreds of megabytes, and are the same for many runs. Whoever keeps one of them longer ends
+/// the process.
+pub(crate) fn lend<T>(parts: &[&[u8]], work: impl FnOnce(Vec<Lent>) -> T) -> T {
+    struct Loan(Arc<()>);
+    impl Drop for Loan {
+        fn drop(&mut self) {
+            if Arc::get_mut(&mut self.0).is_none() {
+                std::process::abort();
+            }
+        }
+    }
+    let loan = Loan(Arc::default());
+    // SAFETY: the references are seen through `Lent::bytes` alone, for as long as a `Lent` is borrowed; no `Lent` lives
+    // when `loan` is dropped, which is before this function returns or unwinds.
+    let forever = |part: &[u8]| unsafe { std::mem::transmute::<&[u8], &'static [u8]>(part) };
+    work(parts.iter().map(|part| Lent { bytes: forever(part), _loan: Arc::clone(&loan.0) }).collect())
 }
 
 /// Ends the process at once: no atexit, no destructors, no flush.

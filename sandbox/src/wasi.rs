@@ -1,15 +1,18 @@
-//! WASI preview 1 for programs that read stdin and write stdout: no files, no sockets, no clock of the host.
+//! WASI preview 1 for programs that read stdin and write stdout: no files of the host, no sockets, no clock.
 //!
-//! A module sees its arguments, an empty environment, three streams and nothing else; every path and socket
-//! call fails, so there is no authority to take away. Everything it can observe follows from the module, its
-//! arguments and its input:
+//! A module sees its arguments, what environment its language's entry says, three streams and, where the caller gives it
+//! files, a directory of these, to be read ([`files`]); every other path and every socket call fails, so there is no
+//! authority to take away.
+//! Everything it can observe follows from the module, its arguments and its input:
 //!
 //! - time is the fuel it has burnt plus what it has slept; sleeping moves that clock at once instead of
 //!   waiting, and sleeping longer than `Limits::wall_time` ends the run;
-//! - random bytes are a hash stream seeded from module, arguments and input.
+//! - random bytes are a hash stream seeded from module, arguments, input and files.
 //!
 //! Pointers and lengths come from the guest and are checked against its memory at every use; host work is
 //! charged in fuel like the guest's own, so no call is a cheap way to keep the host busy.
+
+mod files;
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +20,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use wasmtime::{Caller, Engine, Extern, FuncType, Linker, Trap, Val, ValType};
 
-use crate::wasm::{Host, Rate};
+use files::Files;
+
+use crate::sys::Lent;
+use crate::wasm::{Host, Rate, Task};
 
 /// The name of the module these functions are imported from.
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -45,11 +51,17 @@ const STDERR: u32 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Errno {
     Badf = 8,
+    Exist = 20,
     Fault = 21,
     Inval = 28,
+    Isdir = 31,
+    Mfile = 33,
+    Nametoolong = 37,
+    Noent = 44,
     Notdir = 54,
     Notsock = 57,
     Notsup = 58,
+    Rofs = 69,
     Spipe = 70,
     Notcapable = 76,
 }
@@ -105,11 +117,13 @@ type Call<T = ()> = Result<T, Failure>;
 #[derive(Debug)]
 pub(crate) struct Wasi {
     args: Vec<Vec<u8>>,
-    stdin: Vec<u8>,
+    environment: Vec<Vec<u8>>,
+    stdin: Lent,
     read: usize,
     /// fd 1 and fd 2.
     pub(crate) written: [Vec<u8>; 2],
     open: [bool; 3],
+    files: Files,
     output_limit: usize,
     pub(crate) slept: Duration,
     sleep_limit: Duration,
@@ -119,24 +133,26 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    /// `fuel` is what the store starts with at what rate, `seed` the hash of module, arguments and input.
-    pub(crate) fn new(
-        args: &[String],
-        stdin: &[u8],
-        limits: &crate::Limits,
-        (rate, fuel): (Rate, u64),
-        seed: [u8; 32],
-    ) -> Wasi {
+    /// `fuel` is what the store starts with at what rate; `lent` are the task's stdin and files; `seed` is a hash of
+    /// module, arguments, input and files.
+    pub(crate) fn new(task: &Task<'_>, lent: &[Lent], (rate, fuel): (Rate, u64), seed: [u8; 32]) -> Wasi {
         let zero_ended = |text: &str| [text.as_bytes(), b"\0"].concat();
+        let open_files = task.limits.open_files;
+        let files = task.files.map(|files| Files::new(files::named(files, &lent[1..]), open_files));
         Wasi {
-            args: std::iter::once("program").chain(args.iter().map(String::as_str)).map(zero_ended).collect(),
-            stdin: stdin.to_vec(),
+            args: std::iter::once("program")
+                .chain(task.args.iter().map(String::as_str))
+                .map(zero_ended)
+                .collect(),
+            environment: task.environment.iter().map(|text| zero_ended(text)).collect(),
+            stdin: lent[0].clone(),
             read: 0,
             written: [Vec::new(), Vec::new()],
             open: [true; 3],
-            output_limit: usize::try_from(limits.output).unwrap_or(usize::MAX),
+            files: files.unwrap_or_default(),
+            output_limit: usize::try_from(task.limits.output).unwrap_or(usize::MAX),
             slept: Duration::ZERO,
-            sleep_limit: limits.wall_time,
+            sleep_limit: task.limits.wall_time,
             rate,
             fuel,
             random: Random { seed, block: [0; 32], next: 0 },
@@ -144,7 +160,11 @@ impl Wasi {
     }
 
     fn check_open(&self, fd: u32) -> Call {
-        if self.open.get(fd as usize) == Some(&true) { Ok(()) } else { Err(Errno::Badf.into()) }
+        if self.open.get(fd as usize) == Some(&true) || self.files.has(fd) {
+            Ok(())
+        } else {
+            Err(Errno::Badf.into())
+        }
     }
 }
 
@@ -160,8 +180,8 @@ pub(crate) fn define(linker: &mut Linker<Host>, engine: &Engine) -> wasmtime::Re
     l.func_wrap(MODULE, "environ_sizes_get", |mut c: Caller<'_, Host>, count, bytes| {
         finish(environ_sizes_get(&mut c, count, bytes))
     })?;
-    l.func_wrap(MODULE, "environ_get", |mut c: Caller<'_, Host>, _: u32, _: u32| {
-        finish(charge(&mut c, FUEL_PER_CALL))
+    l.func_wrap(MODULE, "environ_get", |mut c: Caller<'_, Host>, pointers, bytes| {
+        finish(environ_get(&mut c, pointers, bytes))
     })?;
     l.func_wrap(MODULE, "clock_res_get", |mut c: Caller<'_, Host>, id, at| {
         finish(clock_res_get(&mut c, id, at))
@@ -182,6 +202,39 @@ pub(crate) fn define(linker: &mut Linker<Host>, engine: &Engine) -> wasmtime::Re
     l.func_wrap(MODULE, "fd_filestat_get", |mut c: Caller<'_, Host>, fd, at| {
         finish(fd_filestat_get(&mut c, fd, at))
     })?;
+    l.func_wrap(MODULE, "fd_pread", |mut c: Caller<'_, Host>, fd, iovecs, count, from: u64, at| {
+        finish(fd_pread(&mut c, fd, (iovecs, count), from, at))
+    })?;
+    l.func_wrap(MODULE, "fd_seek", |mut c: Caller<'_, Host>, fd, by: i64, whence, at| {
+        finish(fd_seek(&mut c, fd, by, whence, at))
+    })?;
+    l.func_wrap(MODULE, "fd_tell", |mut c: Caller<'_, Host>, fd, at| finish(fd_seek(&mut c, fd, 0, 1, at)))?;
+    l.func_wrap(MODULE, "fd_prestat_get", |mut c: Caller<'_, Host>, fd, at| {
+        finish(fd_prestat_get(&mut c, fd, at))
+    })?;
+    l.func_wrap(MODULE, "fd_prestat_dir_name", |mut c: Caller<'_, Host>, fd, at, length| {
+        finish(fd_prestat_dir_name(&mut c, fd, at, length))
+    })?;
+    l.func_wrap(
+        MODULE,
+        "path_open",
+        |mut c: Caller<'_, Host>, fd, _: u32, at, length, flags, rights, _: u64, _: u32, opened_at| {
+            finish(path_open(&mut c, fd, (at, length), (flags, rights), opened_at))
+        },
+    )?;
+    l.func_wrap(MODULE, "path_filestat_get", |mut c: Caller<'_, Host>, fd, _: u32, at, length, to| {
+        finish(path_filestat_get(&mut c, fd, (at, length), to))
+    })?;
+    l.func_wrap(
+        MODULE,
+        "path_readlink",
+        |mut c: Caller<'_, Host>, fd, at, length, _: u32, _: u32, _: u32| {
+            finish(path_readlink(&mut c, fd, (at, length)))
+        },
+    )?;
+    l.func_wrap(MODULE, "fd_readdir", |mut c: Caller<'_, Host>, fd, at, length, from: u64, told_at| {
+        finish(fd_readdir(&mut c, fd, (at, length), from, told_at))
+    })?;
     l.func_wrap(MODULE, "poll_oneoff", |mut c: Caller<'_, Host>, from, to, count, at| {
         finish(poll_oneoff(&mut c, from, to, count, at))
     })?;
@@ -199,9 +252,9 @@ pub(crate) fn define(linker: &mut Linker<Host>, engine: &Engine) -> wasmtime::Re
     Ok(())
 }
 
-/// What a program with three streams and nothing else cannot do: the call, its parameters (`i` 32 bits, `l`
+/// What a program that can only read cannot do: the call, its parameters (`i` 32 bits, `l`
 /// 64 bits) and the error when the first parameter is an open descriptor (`EBADF` when it is not).
-const REFUSED: [(&str, &str, Errno); 30] = [
+const REFUSED: [(&str, &str, Errno); 21] = [
     ("fd_advise", "illi", Errno::Spipe),
     ("fd_allocate", "ill", Errno::Spipe),
     ("fd_datasync", "i", Errno::Inval),
@@ -209,21 +262,12 @@ const REFUSED: [(&str, &str, Errno); 30] = [
     ("fd_fdstat_set_rights", "ill", Errno::Notcapable),
     ("fd_filestat_set_size", "il", Errno::Inval),
     ("fd_filestat_set_times", "illi", Errno::Notsup),
-    ("fd_pread", "iiili", Errno::Spipe),
-    ("fd_prestat_get", "ii", Errno::Badf),
-    ("fd_prestat_dir_name", "iii", Errno::Badf),
     ("fd_pwrite", "iiili", Errno::Spipe),
-    ("fd_readdir", "iiili", Errno::Notdir),
     ("fd_renumber", "ii", Errno::Notsup),
-    ("fd_seek", "ilii", Errno::Spipe),
     ("fd_sync", "i", Errno::Inval),
-    ("fd_tell", "ii", Errno::Spipe),
     ("path_create_directory", "iii", Errno::Notcapable),
-    ("path_filestat_get", "iiiii", Errno::Notcapable),
     ("path_filestat_set_times", "iiiilli", Errno::Notcapable),
     ("path_link", "iiiiiii", Errno::Notcapable),
-    ("path_open", "iiiiillii", Errno::Notcapable),
-    ("path_readlink", "iiiiii", Errno::Notcapable),
     ("path_remove_directory", "iii", Errno::Notcapable),
     ("path_rename", "iiiiii", Errno::Notcapable),
     ("path_symlink", "iiiii", Errno::Notcapable),
@@ -291,6 +335,46 @@ impl Guest<'_> {
         self.write(at, value.to_le_bytes())
     }
 
+    fn write_sizes(&mut self, count: usize, count_at: u32, bytes: usize, bytes_at: u32) -> Call {
+        self.write_u32(count_at, u32::try_from(count).map_err(|_| Errno::Inval)?)?;
+        self.write_u32(bytes_at, u32::try_from(bytes).map_err(|_| Errno::Inval)?)
+    }
+
+    /// Texts one after the other, and the list of where each begins.
+    fn write_texts(&mut self, texts: &[Vec<u8>], pointers: u32, bytes_at: u32) -> Call {
+        let (mut pointer, mut at) = (pointers, bytes_at);
+        for text in texts {
+            let length = u32::try_from(text.len()).map_err(|_| Errno::Inval)?;
+            self.write_u32(pointer, at)?;
+            self.bytes(at, length)?.copy_from_slice(text);
+            pointer = offset(pointer, 1, 4)?;
+            at = at.checked_add(length).ok_or(Errno::Fault)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the descriptor is a file's or a directory's; `other` is for the streams.
+    fn check_file(&self, fd: u32, other: Errno) -> Call {
+        self.wasi.check_open(fd)?;
+        if self.wasi.files.has(fd) { Ok(()) } else { Err(other.into()) }
+    }
+
+    /// Whether the descriptor is the root's.
+    fn check_root(&self, fd: u32) -> Call {
+        self.wasi.check_open(fd)?;
+        if fd == files::FIRST && self.wasi.files.is_directory(fd) { Ok(()) } else { Err(Errno::Badf.into()) }
+    }
+
+    /// A path of the guest's, and what it may lead to.
+    fn path(&mut self, at: u32, length: u32) -> Call<(&[u8], &mut Files)> {
+        if length as usize > files::MAX_PATH {
+            return Err(Errno::Nametoolong.into());
+        }
+        let end = at.checked_add(length).ok_or(Errno::Fault)?;
+        let path = self.memory.get(at as usize..end as usize).ok_or(Errno::Fault)?;
+        Ok((path, &mut self.wasi.files))
+    }
+
     /// Where piece `index` of a vectored call lies.
     fn iovec(&self, iovecs: u32, index: u32) -> Call<(u32, u32)> {
         let at = offset(iovecs, index, IOVEC)?;
@@ -332,31 +416,33 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 fn args_sizes_get(caller: &mut Caller<'_, Host>, count_at: u32, bytes_at: u32) -> Call {
     let mut guest = enter(caller, FUEL_PER_CALL)?;
-    let count = guest.wasi.args.len();
-    let bytes: usize = guest.wasi.args.iter().map(Vec::len).sum();
-    guest.write_u32(count_at, u32::try_from(count).map_err(|_| Errno::Inval)?)?;
-    guest.write_u32(bytes_at, u32::try_from(bytes).map_err(|_| Errno::Inval)?)
+    let (count, bytes) = sizes(&guest.wasi.args);
+    guest.write_sizes(count, count_at, bytes, bytes_at)
 }
 
 fn args_get(caller: &mut Caller<'_, Host>, pointers: u32, bytes_at: u32) -> Call {
-    let total: usize = caller.data().wasi.args.iter().map(Vec::len).sum();
+    let (_, total) = sizes(&caller.data().wasi.args);
     let mut guest = enter(caller, FUEL_PER_CALL + FUEL_PER_BYTE * total as u64)?;
     let args = guest.wasi.args.clone();
-    let (mut pointer, mut at) = (pointers, bytes_at);
-    for arg in &args {
-        let length = u32::try_from(arg.len()).map_err(|_| Errno::Inval)?;
-        guest.write_u32(pointer, at)?;
-        guest.bytes(at, length)?.copy_from_slice(arg);
-        pointer = offset(pointer, 1, 4)?;
-        at = at.checked_add(length).ok_or(Errno::Fault)?;
-    }
-    Ok(())
+    guest.write_texts(&args, pointers, bytes_at)
 }
 
 fn environ_sizes_get(caller: &mut Caller<'_, Host>, count_at: u32, bytes_at: u32) -> Call {
     let mut guest = enter(caller, FUEL_PER_CALL)?;
-    guest.write_u32(count_at, 0)?;
-    guest.write_u32(bytes_at, 0)
+    let (count, bytes) = sizes(&guest.wasi.environment);
+    guest.write_sizes(count, count_at, bytes, bytes_at)
+}
+
+fn environ_get(caller: &mut Caller<'_, Host>, pointers: u32, bytes_at: u32) -> Call {
+    let (_, total) = sizes(&caller.data().wasi.environment);
+    let mut guest = enter(caller, FUEL_PER_CALL + FUEL_PER_BYTE * total as u64)?;
+    let environment = guest.wasi.environment.clone();
+    guest.write_texts(&environment, pointers, bytes_at)
+}
+
+/// How many texts, and their bytes together.
+fn sizes(texts: &[Vec<u8>]) -> (usize, usize) {
+    (texts.len(), texts.iter().map(Vec::len).sum())
 }
 
 fn clock_res_get(caller: &mut Caller<'_, Host>, id: u32, at: u32) -> Call {
@@ -379,24 +465,153 @@ fn clock_time_get(caller: &mut Caller<'_, Host>, id: u32, at: u32) -> Call {
 }
 
 fn fd_read(caller: &mut Caller<'_, Host>, fd: u32, iovecs: u32, count: u32, read_at: u32) -> Call {
-    let mut guest = enter(caller, FUEL_PER_CALL + FUEL_PER_PIECE * u64::from(count))?;
+    let guest = enter(caller, FUEL_PER_CALL + FUEL_PER_PIECE * u64::from(count))?;
     guest.wasi.check_open(fd)?;
-    if fd != STDIN {
-        return Err(Errno::Badf.into());
+    let (content, from) = match fd {
+        STDIN => (guest.wasi.stdin.clone(), guest.wasi.read as u64),
+        STDOUT | STDERR => return Err(Errno::Badf.into()),
+        _ => guest.wasi.files.content(fd)?,
+    };
+    let total = scatter(caller, (iovecs, count), left(&content, from), read_at)?;
+    let wasi = &mut caller.data_mut().wasi;
+    match fd {
+        STDIN => wasi.read += total,
+        _ => wasi.files.advance(fd, total),
     }
+    Ok(())
+}
+
+fn fd_pread(
+    caller: &mut Caller<'_, Host>,
+    fd: u32,
+    (iovecs, count): (u32, u32),
+    from: u64,
+    read_at: u32,
+) -> Call {
+    let guest = enter(caller, FUEL_PER_CALL + FUEL_PER_PIECE * u64::from(count))?;
+    guest.check_file(fd, Errno::Spipe)?;
+    let (content, _) = guest.wasi.files.content(fd)?;
+    scatter(caller, (iovecs, count), left(&content, from), read_at).map(drop)
+}
+
+/// What of it lies behind a position.
+fn left(content: &Lent, from: u64) -> &[u8] {
+    let from = usize::try_from(from).unwrap_or(usize::MAX);
+    content.bytes().get(from..).unwrap_or_default()
+}
+
+/// Copies to the guest's pieces of memory as much as is there and fits, paid for before it is done; says how much.
+fn scatter(
+    caller: &mut Caller<'_, Host>,
+    (iovecs, count): (u32, u32),
+    bytes: &[u8],
+    told_at: u32,
+) -> Call<usize> {
+    let mut guest = enter(caller, 0)?;
     let mut total = 0;
     for index in 0..count {
         let (at, length) = guest.iovec(iovecs, index)?;
-        let Guest { memory, wasi } = &mut guest;
-        let left = &wasi.stdin[wasi.read..];
-        let taken = left.len().min(length as usize);
-        let end = (at as usize).checked_add(taken).ok_or(Errno::Fault)?;
-        memory.get_mut(at as usize..end).ok_or(Errno::Fault)?.copy_from_slice(&left[..taken]);
-        wasi.read += taken;
+        let taken = (bytes.len() - total).min(length as usize);
+        guest.bytes(at, taken as u32)?;
         total += taken;
     }
-    guest.write_u32(read_at, u32::try_from(total).map_err(|_| Errno::Inval)?)?;
-    charge(caller, FUEL_PER_BYTE * total as u64)
+    charge(caller, FUEL_PER_BYTE * total as u64)?;
+    let mut guest = enter(caller, 0)?;
+    let mut rest = &bytes[..total];
+    for index in 0..count {
+        let (at, length) = guest.iovec(iovecs, index)?;
+        let (piece, after) = rest.split_at(rest.len().min(length as usize));
+        guest.bytes(at, piece.len() as u32)?.copy_from_slice(piece);
+        rest = after;
+    }
+    // The guest may have had a piece written over the list of pieces itself.
+    let total = total - rest.len();
+    guest.write_u32(told_at, u32::try_from(total).map_err(|_| Errno::Inval)?)?;
+    Ok(total)
+}
+
+fn fd_seek(caller: &mut Caller<'_, Host>, fd: u32, by: i64, whence: u32, at: u32) -> Call {
+    let mut guest = enter(caller, FUEL_PER_CALL)?;
+    guest.check_file(fd, Errno::Spipe)?;
+    let position = guest.wasi.files.seek(fd, by, whence)?;
+    guest.write(at, position.to_le_bytes())
+}
+
+fn fd_prestat_get(caller: &mut Caller<'_, Host>, fd: u32, at: u32) -> Call {
+    let mut guest = enter(caller, FUEL_PER_CALL)?;
+    guest.check_root(fd)?;
+    // The only kind there is, 0, and the length of the name.
+    guest.write_u32(at, 0)?;
+    guest.write_u32(offset(at, 1, 4)?, files::ROOT.len() as u32)
+}
+
+fn fd_prestat_dir_name(caller: &mut Caller<'_, Host>, fd: u32, at: u32, length: u32) -> Call {
+    let mut guest = enter(caller, FUEL_PER_CALL)?;
+    guest.check_root(fd)?;
+    if (length as usize) < files::ROOT.len() {
+        return Err(Errno::Nametoolong.into());
+    }
+    guest.bytes(at, files::ROOT.len() as u32)?.copy_from_slice(files::ROOT);
+    Ok(())
+}
+
+fn path_open(
+    caller: &mut Caller<'_, Host>,
+    fd: u32,
+    (at, length): (u32, u32),
+    (flags, rights): (u32, u64),
+    opened_at: u32,
+) -> Call {
+    let mut guest = enter_path(caller, fd, length)?;
+    // So that nothing is opened whose number cannot be told.
+    guest.write_u32(opened_at, 0)?;
+    let (path, files) = guest.path(at, length)?;
+    let opened = files.open(fd, path, flags, rights)?;
+    guest.write_u32(opened_at, opened)
+}
+
+fn path_filestat_get(caller: &mut Caller<'_, Host>, fd: u32, (at, length): (u32, u32), to: u32) -> Call {
+    let mut guest = enter_path(caller, fd, length)?;
+    let (path, files) = guest.path(at, length)?;
+    let record = files.record_at(fd, path)?;
+    guest.write(to, record)
+}
+
+/// Nothing is a link.
+fn path_readlink(caller: &mut Caller<'_, Host>, fd: u32, (at, length): (u32, u32)) -> Call {
+    let mut guest = enter_path(caller, fd, length)?;
+    let (path, files) = guest.path(at, length)?;
+    files.record_at(fd, path)?;
+    Err(Errno::Inval.into())
+}
+
+/// Pays for following a path: its bytes, as far as they are looked at, and a look at every name there is.
+fn enter_path<'a>(caller: &'a mut Caller<'_, Host>, fd: u32, length: u32) -> Call<Guest<'a>> {
+    let names = caller.data().wasi.files.count() as u64;
+    let length = u64::from(length).min(files::MAX_PATH as u64);
+    let cost = FUEL_PER_CALL + FUEL_PER_BYTE * length + FUEL_PER_PIECE * names;
+    let guest = enter(caller, cost)?;
+    guest.check_file(fd, Errno::Notcapable)?;
+    Ok(guest)
+}
+
+/// Lists a directory; a record that does not fit whole is cut, which tells the guest that there is more.
+fn fd_readdir(
+    caller: &mut Caller<'_, Host>,
+    fd: u32,
+    (at, length): (u32, u32),
+    from: u64,
+    told_at: u32,
+) -> Call {
+    let guest = enter(caller, FUEL_PER_CALL)?;
+    guest.check_file(fd, Errno::Notdir)?;
+    let mut records = guest.wasi.files.list(fd, from)?;
+    charge(caller, FUEL_PER_BYTE * records.len() as u64)?;
+    records.truncate(length as usize);
+    let used = records.len() as u32;
+    let mut guest = enter(caller, 0)?;
+    guest.bytes(at, used)?.copy_from_slice(&records);
+    guest.write_u32(told_at, used)
 }
 
 fn fd_write(caller: &mut Caller<'_, Host>, fd: u32, iovecs: u32, count: u32, written_at: u32) -> Call {
@@ -428,7 +643,10 @@ fn fd_close(caller: &mut Caller<'_, Host>, fd: u32) -> Call {
     charge(caller, FUEL_PER_CALL)?;
     let wasi = &mut caller.data_mut().wasi;
     wasi.check_open(fd)?;
-    wasi.open[fd as usize] = false;
+    match wasi.open.get_mut(fd as usize) {
+        Some(open) => *open = false,
+        None => wasi.files.close(fd),
+    }
     Ok(())
 }
 
@@ -440,6 +658,10 @@ fn fd_fdstat_get(caller: &mut Caller<'_, Host>, fd: u32, at: u32) -> Call {
     const RIGHT_POLL: u64 = 1 << 27;
     let mut guest = enter(caller, FUEL_PER_CALL)?;
     guest.wasi.check_open(fd)?;
+    if guest.wasi.files.has(fd) {
+        let record = guest.wasi.files.status(fd);
+        return guest.write(at, record);
+    }
     let rights = RIGHT_POLL | if fd == STDIN { RIGHT_READ } else { RIGHT_WRITE };
     let mut record = [0; 24];
     record[8..16].copy_from_slice(&rights.to_le_bytes());
@@ -449,6 +671,10 @@ fn fd_fdstat_get(caller: &mut Caller<'_, Host>, fd: u32, at: u32) -> Call {
 fn fd_filestat_get(caller: &mut Caller<'_, Host>, fd: u32, at: u32) -> Call {
     let mut guest = enter(caller, FUEL_PER_CALL)?;
     guest.wasi.check_open(fd)?;
+    if guest.wasi.files.has(fd) {
+        let record = guest.wasi.files.record(fd)?;
+        return guest.write(at, record);
+    }
     let mut record = [0; 64];
     record[8..16].copy_from_slice(&u64::from(fd).to_le_bytes()); // inode
     record[24..32].copy_from_slice(&1_u64.to_le_bytes()); // links
@@ -550,12 +776,12 @@ fn subscription(guest: &Guest<'_>, at: u32, now: Duration) -> Call<Subscription>
     let kind = record[8];
     let fd = u32_at(16);
     let wasi = &guest.wasi;
-    let left = (wasi.stdin.len() - wasi.read) as u64;
+    let left = (wasi.stdin.bytes().len() - wasi.read) as u64;
     let open = wasi.check_open(fd).is_ok();
     let ready = match kind {
         0 => clock_due(u32_at(16), u64_at(24), record[40] & 1 == 1, now),
         1 if open && fd == STDIN => Ready::Now { bytes: left, hangup: left == 0 },
-        2 if open && fd != STDIN => Ready::Now { bytes: 1 << 16, hangup: false },
+        2 if open && (fd == STDOUT || fd == STDERR) => Ready::Now { bytes: 1 << 16, hangup: false },
         1 | 2 => Ready::Failed(Errno::Badf),
         _ => return Err(Errno::Inval.into()),
     };

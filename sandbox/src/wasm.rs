@@ -16,8 +16,8 @@
 //! - **Backstop**: should fuel misprice some instruction, a run that burns [`BACKSTOP`] times its CPU limit
 //!   plus its wall limit of the host's CPU is interrupted at the next epoch and ends as `WallTimeLimit`. A
 //!   loaded machine does not bring that on: the measure is the thread's own CPU time.
-//! - **Stack**: [`WASM_STACK`] for every run; `Limits::stack`, `processes` and `open_files` have no meaning
-//!   here.
+//! - **Stack**: [`WASM_STACK`] for every run; `Limits::stack` and `processes` have no meaning here.
+//! - **Files**: lent by the caller, not copied; they are no memory of the program's.
 //!
 //! A module is compiled once, in a process that can be killed ([`compiler`]), and kept ([`cache`]). Every run has
 //! a store of its own, an instance from a pool ([`engine`]) and a place among so many at once ([`gate`]).
@@ -29,6 +29,7 @@ mod engine;
 mod gate;
 
 use std::io;
+use std::iter;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -38,8 +39,9 @@ use nix::sys::resource::{UsageWho, getrusage};
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, InstancePre, Linker, Module, Store, Trap, UpdateDeadline};
 
+use crate::sys::{self, Lent};
 use crate::wasi::{self, Stop, Wasi};
-use crate::{Limits, Outcome, SandboxError, Termination, Usage, sys};
+use crate::{InputFile, Limits, Outcome, SandboxError, Termination, Usage};
 use budget::Budget;
 use cache::{Cache, Hash};
 pub(crate) use compiler::Refusal;
@@ -95,6 +97,26 @@ pub(crate) enum Compiler {
     /// In this process: for unit tests, whose `main` does not.
     #[cfg(test)]
     Here,
+}
+
+/// What a module is run with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Task<'a> {
+    /// After the program's own name.
+    pub(crate) args: &'a [String],
+    /// Of the form `NAME=value`.
+    pub(crate) environment: &'a [String],
+    pub(crate) stdin: &'a [u8],
+    /// Shown as a judge's; `None` is no directory at all.
+    pub(crate) files: Option<&'a [InputFile<'a>]>,
+    pub(crate) limits: &'a Limits,
+}
+
+impl<'a> Task<'a> {
+    /// With nothing but limits.
+    pub(crate) fn new(limits: &'a Limits) -> Task<'a> {
+        Task { args: &[], environment: &[], stdin: b"", files: None, limits }
+    }
 }
 
 /// What a store carries: the limiter and the guest's view of the world.
@@ -202,33 +224,29 @@ impl Runtime {
     ///
     /// # Errors
     /// `Step` when the engine failed.
-    pub(crate) fn run(
-        &self,
-        prepared: &Prepared,
-        args: &[String],
-        stdin: &[u8],
-        limits: &Limits,
-    ) -> Result<Outcome, SandboxError> {
+    pub(crate) fn run(&self, prepared: &Prepared, task: &Task<'_>) -> Result<Outcome, SandboxError> {
+        let limits = task.limits;
         let backstop = limits.cpu_time.saturating_mul(BACKSTOP).saturating_add(limits.wall_time);
+        let files = task.files.unwrap_or_default().iter().map(|file| file.bytes);
+        let parts: Vec<&[u8]> = iter::once(task.stdin).chain(files).collect();
         let _place = self.gate.enter();
-        on_own_stack(|| self.run_here(prepared, args, stdin, limits, backstop))?
+        on_own_stack(|| sys::lend(&parts, |lent| self.run_here(prepared, task, &lent, backstop)))?
     }
 
-    /// Runs on this thread's stack; `backstop` is the host's CPU time after which the run is interrupted.
+    /// Runs on this thread's stack; `lent` are stdin and files, `backstop` is the host's CPU time after which the run is
+    /// interrupted.
     fn run_here(
         &self,
         prepared: &Prepared,
-        args: &[String],
-        stdin: &[u8],
-        limits: &Limits,
+        task: &Task<'_>,
+        lent: &[Lent],
         backstop: Duration,
     ) -> Result<Outcome, SandboxError> {
         let rate = self.settings.rate;
-        let fuel = rate.fuel(limits.cpu_time);
-        let seed = seed(&prepared.hash, args, stdin);
+        let fuel = rate.fuel(task.limits.cpu_time);
         let host = Host {
-            memory: Budget::new(limits.memory),
-            wasi: Wasi::new(args, stdin, limits, (rate, fuel), seed),
+            memory: Budget::new(task.limits.memory),
+            wasi: Wasi::new(task, lent, (rate, fuel), seed(&prepared.hash, task)),
         };
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.memory);
@@ -264,7 +282,7 @@ impl Runtime {
             b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
         let text = |error: SandboxError| error.to_string();
         let prepared = self.prepare(SMALLEST, &Limits::COMPILE).map_err(text)?.map_err(|no| no.message)?;
-        match self.run(&prepared, &[], b"", &Limits::DEFAULT).map_err(text)?.termination {
+        match self.run(&prepared, &Task::new(&Limits::DEFAULT)).map_err(text)?.termination {
             Termination::Exited(0) => Ok(()),
             other => Err(format!("the smallest program ended with {other:?}")),
         }
@@ -350,13 +368,24 @@ fn step(step: &'static str) -> impl Fn(io::Error) -> SandboxError {
     move |source| SandboxError::Step { step, source }
 }
 
-/// Seeds everything random a guest can see.
-fn seed(module: &[u8; 32], args: &[String], stdin: &[u8]) -> [u8; 32] {
+/// Seeds everything random a guest can see. Of stdin and files the lengths and the first bytes count, as for native
+/// programs: the host does not read hundreds of megabytes for a program that may not even ask.
+fn seed(module: &[u8; 32], task: &Task<'_>) -> [u8; 32] {
+    const COUNTED: usize = 64 << 10;
     let mut hasher = Sha256::new().chain_update(module);
-    for arg in args {
+    for arg in task.args {
         hasher = hasher.chain_update(arg).chain_update([0]);
     }
-    hasher.chain_update([1]).chain_update(stdin).finalize().into()
+    let mut add = |bytes: &[u8]| {
+        hasher.update((bytes.len() as u64).to_le_bytes());
+        hasher.update(&bytes[..bytes.len().min(COUNTED)]);
+    };
+    add(task.stdin);
+    for file in task.files.unwrap_or_default() {
+        add(file.name.as_bytes());
+        add(file.bytes);
+    }
+    hasher.finalize().into()
 }
 
 fn thread_cpu_time() -> Duration {

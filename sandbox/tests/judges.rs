@@ -52,6 +52,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("a_source_is_gone_after_the_run", source_gone),
     ("files_are_not_the_programs_memory", files_are_not_charged),
     ("what_cannot_be_shown_is_refused", files_refused),
+    ("a_module_reads_files_of_any_size_exactly", wasm_files),
     ("random_numbers_repeat_for_the_same_files", checkers_repeat),
     ("guess_the_number", guess_the_number),
     ("a_transcript_is_what_was_said", transcripts),
@@ -67,6 +68,18 @@ fn prepare(sandbox: &Sandbox, language: Language, source: impl Into<Vec<u8>>) ->
     match sandbox.prepare(&Program::new(language, source), &Limits::COMPILE).expect("prepare") {
         Prepared::Ready(executable) => executable,
         Prepared::Refused(outcome) => panic!("refused: {}", text(&outcome.stderr)),
+    }
+}
+
+/// A program of a language that not every machine has.
+fn where_it_is(sandbox: &Sandbox, language: &str, source: &str) -> Option<Executable> {
+    let language = Language::from_name(language).expect("a language");
+    match sandbox.prepare(&Program::new(language, source), &Limits::COMPILE) {
+        Ok(Prepared::Ready(executable)) => Some(executable),
+        missing => {
+            println!("{language}: nothing to run: {missing:?}");
+            None
+        }
     }
 }
 
@@ -99,6 +112,9 @@ int main(int argc, char **argv) {
     return answer >> wanted && wanted == given ? 0 : 3;
 }"#;
 
+/// The same as a module.
+const CHECKER_WAT: &str = include_str!("programs/checker.wat");
+
 /// As Kattis's validators are called: the output in question on stdin, exit code 42 or 43.
 const CHECKER_PYTHON: &str = "
 import sys
@@ -109,17 +125,30 @@ sys.exit(42 if given == [str(answer)] else 43)
 ";
 
 fn checkers(sandbox: &Sandbox) {
-    let native = prepare(sandbox, Cpp17, CHECKER_CPP);
-    for (output, code, why) in [
-        ("49", 0, ""),
-        ("49\n\n", 0, ""),
-        ("50", 1, "for 7: 50, wanted 49\n"),
-        ("", 2, "no number\n"),
-        ("x", 2, "no number\n"),
-    ] {
-        let files = [file("input", b"7"), file("output", output.as_bytes()), file("answer", b"49")];
-        let outcome = check(sandbox, &native, &["input", "output", "answer"], &files);
-        assert_eq!((outcome.termination, text(&outcome.stderr).as_str()), (Exited(code), why), "{output:?}");
+    let mut checkers = vec![
+        prepare(sandbox, Cpp17, CHECKER_CPP),
+        prepare(sandbox, Language::Wasm, wat::parse_str(CHECKER_WAT).expect("a module")),
+    ];
+    checkers.extend(where_it_is(sandbox, "cpp-wasi", CHECKER_CPP));
+    for checker in &checkers {
+        for (output, code, why) in [
+            ("49", 0, ""),
+            ("49\n\n", 0, ""),
+            ("50", 1, "for 7: 50, wanted 49\n"),
+            ("", 2, "no number\n"),
+            ("x", 2, "no number\n"),
+        ] {
+            let files = [file("input", b"7"), file("output", output.as_bytes()), file("answer", b"49")];
+            for args in [["input", "output", "answer"], ["/box/input", "./output", "/box/./answer"]] {
+                let outcome = check(sandbox, checker, &args, &files);
+                let end = (outcome.termination, text(&outcome.stderr));
+                assert_eq!(end, (Exited(code), why.into()), "{} {output:?}", checker.language());
+            }
+        }
+        for files in [vec![], vec![file("input", b"7"), file("output", b"49")]] {
+            let outcome = check(sandbox, checker, &["input", "output", "answer"], &files);
+            assert_eq!(outcome.termination, Exited(3), "{} {files:?}", checker.language());
+        }
     }
     let script = prepare(sandbox, Python3, CHECKER_PYTHON);
     for (output, code) in [("49", 42), ("50", 43), ("", 43)] {
@@ -265,6 +294,46 @@ fn files_refused(sandbox: &Sandbox) {
             other => panic!("{part}: {other:?}"),
         }
     }
+}
+
+/// Sums the bytes of the file `output`, read by 64 KiB, and exits with 0 if that is what 64 MiB of ones give. A run's files
+/// were copied once, for the store of the engine holds no reference; they are lent now.
+fn wasm_files(sandbox: &Sandbox) {
+    let source = r#"(module
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 2)
+        (data (i32.const 0) "\00\00\01\00\00\00\01\00")
+        (data (i32.const 16) "output")
+        (func (export "_start") (local $sum i64) (local $at i32)
+            (if (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 6) (i32.const 0) (i64.const 2)
+                    (i64.const 0) (i32.const 0) (i32.const 8))
+                (then (call $exit (i32.const 2))))
+            (loop $more
+                (drop (call $read (i32.load (i32.const 8)) (i32.const 0) (i32.const 1) (i32.const 12)))
+                (local.set $at (i32.const 0))
+                (if (i32.load (i32.const 12)) (then
+                    (loop $word
+                        (local.set $sum (i64.add (local.get $sum) (i64.load offset=65536 (local.get $at))))
+                        (br_if $word (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8)))
+                            (i32.load (i32.const 12)))))
+                    (br $more))))
+            (call $exit (i64.ne (local.get $sum) (i64.const 0x8080808080800000)))))"#;
+    let module = prepare(sandbox, Language::Wasm, wat::parse_str(source).expect("a module"));
+    let large = vec![1; 64 << 20];
+    let files = [file("output", &large)];
+    // Memory for the module alone; time for a byte a unit, and some two for every eight.
+    let limits = Limits { memory: 4 << 20, ..Limits::DEFAULT };
+    let judge = Judge { executable: &module, args: &[], files: &files, limits: &limits };
+    let [first, second] = [0, 1].map(|_| sandbox.check(&judge, b"").expect("check"));
+    assert_eq!((first.termination, first.usage.peak_memory), (Exited(0), 128 << 10), "{:?}", first.usage);
+    assert!(first.usage.fuel > large.len() as u64);
+    assert_eq!(first.usage.fuel, second.usage.fuel);
+    let short = Limits { cpu_time: Duration::from_millis(20), ..limits.clone() };
+    let outcome = sandbox.check(&Judge { limits: &short, ..judge }, b"").expect("check");
+    assert_eq!(outcome.termination, CpuTimeLimit, "reading is paid for");
 }
 
 /// A checker's own random numbers follow from what it is given, all of it.

@@ -37,6 +37,7 @@ use interaction::Dialogue;
 pub use interaction::{Interaction, Message, Side, Transcript};
 use pool::{Lease, Role, Room, Walls};
 pub use session::{Exchange, Session};
+use wasm::Task;
 
 /// A run is repeated on another slot when one breaks; after this many it is reported.
 const ATTEMPTS: usize = 3;
@@ -393,7 +394,7 @@ impl Sandbox {
     ) -> Result<Outcome, SandboxError> {
         check_limits(limits)?;
         if let Image::Module(runtime, module) = &executable.image {
-            return runtime.run(module, &executable.args, stdin, limits);
+            return runtime.run(module, &Task { args: &executable.args, stdin, ..Task::new(limits) });
         }
         let done = self.repeat(&executable.job(stdin)?, stdin, limits)?;
         executable.image.keep(done.code);
@@ -404,15 +405,13 @@ impl Sandbox {
     /// ever gets. `stdin` is for checkers that read the output in question there.
     ///
     /// # Errors
-    /// [`SandboxError::Invalid`] for absurd limits, for arguments or files over their caps or with impossible names,
-    /// and for a WebAssembly program with files; `Step` when three slots broke.
+    /// [`SandboxError::Invalid`] for absurd limits, and for arguments or files over their caps or with impossible names;
+    /// `Step` when three slots broke.
     pub fn check(&self, checker: &Judge<'_>, stdin: &[u8]) -> Result<Outcome, SandboxError> {
         check_judge(checker)?;
         if let Image::Module(runtime, module) = &checker.executable.image {
-            if !checker.files.is_empty() {
-                return Err(SandboxError::Invalid("a WebAssembly program cannot be given files".into()));
-            }
-            return runtime.run(module, &all_args(checker), stdin, checker.limits);
+            let (args, files) = (&all_args(checker), Some(checker.files));
+            return runtime.run(module, &Task { args, stdin, files, ..Task::new(checker.limits) });
         }
         let done = self.repeat(&judge_job(checker, stdin)?, stdin, checker.limits)?;
         checker.executable.image.keep(done.code);

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 
 use super::budget::TABLE_ELEMENTS;
 use super::compiler::leb128;
-use super::{Compiler, Rate, Refusal, Room, Runtime, Settings, on_own_stack};
-use crate::{Limits, Outcome, Termination};
+use super::{Compiler, Rate, Refusal, Room, Runtime, Settings, Task, on_own_stack};
+use crate::sys::lend;
+use crate::{InputFile, Limits, Outcome, Termination};
 
 const SMALL: Limits =
     Limits { cpu_time: Duration::from_millis(200), memory: 1 << 20, output: 1000, ..Limits::DEFAULT };
@@ -61,7 +62,7 @@ fn engine() -> &'static Runtime {
 
 fn run(module: &[u8], args: &[String], stdin: &[u8], limits: &Limits) -> Result<Outcome, Refusal> {
     let prepared = engine().prepare(module, &Limits::COMPILE).unwrap()?;
-    Ok(engine().run(&prepared, args, stdin, limits).unwrap())
+    Ok(engine().run(&prepared, &Task { args, stdin, ..Task::new(limits) }).unwrap())
 }
 
 fn go(module: &[u8], stdin: &str, limits: &Limits) -> Outcome {
@@ -149,7 +150,7 @@ fn the_largest_table_is_the_same_in_either_room() {
                 "(if (i32.eq (table.grow (ref.null func) (i32.const {more})) (i32.const -1)) (then unreachable))"
             );
             let module = engine.prepare(&command(&body, ""), &SMALL).unwrap().unwrap();
-            assert_eq!(engine.run(&module, &[], b"", &limits).unwrap().termination, expected, "{room:?}");
+            assert_eq!(engine.run(&module, &Task::new(&limits)).unwrap().termination, expected, "{room:?}");
         }
     }
 }
@@ -353,7 +354,7 @@ fn every_end_repeats_to_the_unit() {
         let [pooled, tight] = [engine(), &tight].map(|engine| (engine, engine.prepare(&module, &SMALL)));
         let facts = |(engine, prepared): &(&Runtime, super::Compiled)| {
             let prepared = prepared.as_ref().unwrap().as_ref().unwrap();
-            let outcome = engine.run(prepared, &[], b"", &limits).unwrap();
+            let outcome = engine.run(prepared, &Task::new(&limits)).unwrap();
             (outcome.termination, outcome.usage.fuel, outcome.usage.peak_memory, outcome.stdout)
         };
         let first = facts(&pooled);
@@ -390,7 +391,7 @@ fn a_slot_of_the_pool_comes_back_empty() {
     let limits = Limits { memory: 2 << 20, ..SMALL };
     for _ in 0..5 {
         for program in [&leave, &search] {
-            let outcome = engine.run(program, &[], b"", &limits).unwrap();
+            let outcome = engine.run(program, &Task::new(&limits)).unwrap();
             assert_eq!(outcome.termination, Termination::Exited(0));
         }
     }
@@ -406,7 +407,7 @@ fn runs_wait_for_a_slot() {
         for _ in 0..16 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    let outcome = engine.run(&module, &[], b"", &SMALL).unwrap();
+                    let outcome = engine.run(&module, &Task::new(&SMALL)).unwrap();
                     assert_eq!(outcome.termination, Termination::Exited(0));
                 }
             });
@@ -521,7 +522,7 @@ const PREVIEW_1: [(&str, &str); 45] = [
 /// memory.
 #[test]
 fn no_pointer_or_length_hurts_the_host() {
-    let values: [i64; 9] = [-1, 0, 1, 2, 8, 65535, 65536, 0x7fff_fff8, i64::MIN];
+    let values: [i64; 10] = [-1, 0, 1, 2, 3, 8, 65535, 65536, 0x7fff_fff8, i64::MIN];
     for memory in [r#"(memory (export "memory") 1)"#, ""] {
         for value in values {
             let mut imports = String::new();
@@ -541,9 +542,14 @@ fn no_pointer_or_length_hurts_the_host() {
                 }
             }
             let text = format!(r#"(module {imports} {memory} (func (export "_start") {calls}))"#);
-            let outcome = go(&wat::parse_str(text).unwrap(), "input", &SMALL);
-            let fine = [Termination::Exited(0), Termination::CpuTimeLimit, Termination::OutputLimit];
-            assert!(fine.contains(&outcome.termination), "{value}: {:?}", outcome.termination);
+            let prepared =
+                engine().prepare(&wat::parse_str(text).unwrap(), &Limits::COMPILE).unwrap().unwrap();
+            for files in [None, Some(&[InputFile { name: "a", bytes: b"bytes" }][..])] {
+                let task = Task { stdin: b"input", files, ..Task::new(&SMALL) };
+                let outcome = engine().run(&prepared, &task).unwrap();
+                let fine = [Termination::Exited(0), Termination::CpuTimeLimit, Termination::OutputLimit];
+                assert!(fine.contains(&outcome.termination), "{value}: {:?}", outcome.termination);
+            }
         }
     }
 }
@@ -560,7 +566,8 @@ fn what_fuel_misprices_is_stopped_by_the_backstop() {
     let prepared = engine().prepare(&module, &Limits::COMPILE).unwrap().unwrap();
     let limits = Limits { cpu_time: Duration::from_secs(1_000_000), ..SMALL };
     let _place = engine().gate.enter();
-    let run = || engine().run_here(&prepared, &[], b"", &limits, Duration::from_millis(50));
+    let task = Task::new(&limits);
+    let run = || lend(&[b""], |lent| engine().run_here(&prepared, &task, &lent, Duration::from_millis(50)));
     assert_eq!(on_own_stack(run).unwrap().unwrap().termination, Termination::WallTimeLimit);
 }
 

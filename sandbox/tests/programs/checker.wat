@@ -1,0 +1,76 @@
+;; A checker as testlib's are called, with input, output and answer, each a number of at most 60 digits: 0 right, 1 wrong,
+;; 2 no number, with a line of why on stderr; 3 not as agreed.
+(module
+    (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_seek" (func $seek (param i32 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 100) "no number\n")
+    (data (i32.const 120) "for : , wanted \n")
+    (func $say (param $at i32) (param $length i32)
+        (i32.store (i32.const 0) (local.get $at))
+        (i32.store (i32.const 4) (local.get $length))
+        (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8))))
+    (func $length (param $text i32) (result i32) (local $length i32)
+        (loop $l
+            (if (i32.load8_u (i32.add (local.get $text) (local.get $length))) (then
+                (local.set $length (i32.add (local.get $length) (i32.const 1)))
+                (br $l))))
+        (local.get $length))
+    ;; How many digits there are.
+    (func $digits (param $text i32) (result i32) (local $count i32)
+        (loop $l
+            (if (i32.lt_u (i32.sub (i32.load8_u (i32.add (local.get $text) (local.get $count))) (i32.const 48))
+                    (i32.const 10))
+                (then (local.set $count (i32.add (local.get $count) (i32.const 1))) (br $l))))
+        (local.get $count))
+    ;; Reads the file with the name of an argument, in two pieces, and leaves its descriptor. 3 is for what is not there.
+    (func $load (param $argument i32) (param $to i32) (result i32) (local $name i32)
+        (local.set $name (i32.load (i32.add (i32.const 200) (i32.shl (local.get $argument) (i32.const 2)))))
+        ;; As the C library does: the root is a descriptor.
+        (if (i32.eq (i32.load8_u (local.get $name)) (i32.const 47))
+            (then (local.set $name (i32.add (local.get $name) (i32.const 1)))))
+        (if (call $open (i32.const 3) (i32.const 1) (local.get $name) (call $length (local.get $name))
+                (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 16))
+            (then (call $exit (i32.const 3))))
+        (i32.store (i32.const 0) (local.get $to))
+        (i32.store (i32.const 4) (i32.const 1))
+        (i32.store (i32.const 8) (i32.add (local.get $to) (i32.const 1)))
+        (i32.store (i32.const 12) (i32.const 60))
+        (if (call $read (i32.load (i32.const 16)) (i32.const 0) (i32.const 2) (i32.const 20))
+            (then (call $exit (i32.const 3))))
+        (i32.load (i32.const 16)))
+    (func (export "_start") (local $answer i32) (local $given i32) (local $wanted i32) (local $i i32)
+        (drop (call $args_sizes (i32.const 24) (i32.const 28)))
+        (if (i32.ne (i32.load (i32.const 24)) (i32.const 4)) (then (call $exit (i32.const 3))))
+        (drop (call $args (i32.const 200) (i32.const 1000)))
+        (drop (call $load (i32.const 1) (i32.const 400)))
+        (drop (call $load (i32.const 2) (i32.const 500)))
+        (local.set $answer (call $load (i32.const 3) (i32.const 600)))
+        ;; Again from the start: a file is no pipe.
+        (drop (call $seek (local.get $answer) (i64.const 0) (i32.const 0) (i32.const 32)))
+        (i32.store (i32.const 0) (i32.const 600))
+        (drop (call $read (local.get $answer) (i32.const 0) (i32.const 1) (i32.const 20)))
+        (local.set $given (call $digits (i32.const 500)))
+        (local.set $wanted (call $digits (i32.const 600)))
+        (if (i32.eqz (local.get $given)) (then
+            (call $say (i32.const 100) (i32.const 10))
+            (call $exit (i32.const 2))))
+        (loop $l
+            (if (i32.or (i32.ne (local.get $given) (local.get $wanted))
+                    (i32.ne (i32.load8_u offset=500 (local.get $i)) (i32.load8_u offset=600 (local.get $i))))
+                (then
+                    (call $say (i32.const 120) (i32.const 4))
+                    (call $say (i32.const 400) (call $digits (i32.const 400)))
+                    (call $say (i32.const 124) (i32.const 2))
+                    (call $say (i32.const 500) (local.get $given))
+                    (call $say (i32.const 126) (i32.const 9))
+                    (call $say (i32.const 600) (local.get $wanted))
+                    (call $say (i32.const 135) (i32.const 1))
+                    (call $exit (i32.const 1))))
+            (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $given))))))
