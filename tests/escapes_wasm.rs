@@ -1,6 +1,6 @@
 //! The attacks of `escapes/*.wat`: modules that try to get out of the WebAssembly engine, to break its limits or to spoil
 //! the next run. Tier W, which every host has, and the same engine as in all others. The first lines of a file say what
-//! it tries and how it must end, as those of the other attacks (`escapes.rs`) do; `<<1000: text>>` stands for the text a
+//! it tries and how it must end, as those of the other attacks (`escapes.rs`) do, and what files it is shown, if any; `<<1000: text>>` stands for the text a
 //! thousand times. A module that gets anywhere prints ESCAPED.
 //!
 //! Every attack runs twice and must do the same to the byte and to the unit of fuel, so what it could learn of the host
@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use assay_sandbox::{
-    Executable, Lack, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, Termination, Tier,
+    Executable, InputFile, Judge, Lack, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig,
+    Termination, Tier,
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -83,12 +84,13 @@ impl Arena {
     fn attack(&self, file: &Path) -> Result<(), Failed> {
         let source = fs::read_to_string(file)?;
         let ends = expected(&source)?;
+        let files = shown(&source)?;
         let mut first = None;
         for _ in 0..2 {
             let (end, outcome) = match prepare(&self.sandbox, &expand(&source)?)? {
                 Err(outcome) => ("refused".to_string(), outcome),
                 Ok(executable) => {
-                    let outcome = self.sandbox.run(&executable, b"input", &limits())?;
+                    let outcome = self.run(&executable, &files)?;
                     (name(outcome.termination), outcome)
                 }
             };
@@ -111,6 +113,15 @@ impl Arena {
             self.check_innocent()?;
         }
         self.check_traces()
+    }
+
+    /// As a program under test, or as a judge's where it is shown files.
+    fn run(&self, executable: &Executable, files: &[InputFile<'_>]) -> Result<Outcome, Failed> {
+        let limits = limits();
+        Ok(match files {
+            [] => self.sandbox.run(executable, b"input", &limits)?,
+            _ => self.sandbox.check(&Judge { executable, args: &[], files, limits: &limits }, b"input")?,
+        })
     }
 
     /// Nothing of the attack may show in the next run.
@@ -182,6 +193,17 @@ fn expected(source: &str) -> Result<Vec<String>, Failed> {
     let line = source.lines().nth(1).and_then(|line| line.strip_prefix(";; expect:"));
     let ends = line.ok_or("the second line must say what to expect")?;
     Ok(ends.split('|').map(|end| end.trim().to_string()).collect())
+}
+
+/// The files named in the third line, if it names any: `NAME=TEXT`, with a blank between two.
+fn shown(source: &str) -> Result<Vec<InputFile<'_>>, Failed> {
+    let line = source.lines().nth(2).and_then(|line| line.strip_prefix(";; files: "));
+    let mut files = Vec::new();
+    for file in line.unwrap_or_default().split_whitespace() {
+        let (name, text) = file.split_once('=').ok_or("no = in a file")?;
+        files.push(InputFile { name, bytes: text.as_bytes() });
+    }
+    Ok(files)
 }
 
 /// Writes out what stands for repetition.
