@@ -6,6 +6,7 @@
 //!
 //! Nothing here retries: an `Err` means that a slot broke, and [`crate::judge`] has it settled whose fault that was.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -147,7 +148,7 @@ impl CodeRun<'_> {
     fn start(&self, function: &str, session: &mut Session, tally: &mut Tally) -> Result<bool, SandboxError> {
         let load = serde_json::json!({ "source": self.source, "function": function, "prelude": prelude() });
         // Before the first answer no line of the submission has run: how it ends is how compiling it ended.
-        match session.exchange(load.to_string().as_bytes())? {
+        match ask(session, load.to_string().as_bytes())? {
             Exchange::Value { bytes, usage } => {
                 tally.compile_time = usage.cpu_time;
                 match Answer::read(&bytes) {
@@ -172,7 +173,7 @@ impl CodeRun<'_> {
                 return Ok(false);
             }
         }
-        let (happened, error, termination) = match session.exchange(b"")? {
+        let (happened, error, termination) = match ask(session, b"")? {
             Exchange::Value { bytes, usage } => {
                 tally.add_usage(usage);
                 match Answer::read(&bytes) {
@@ -200,7 +201,7 @@ impl CodeRun<'_> {
             error,
             termination,
         };
-        match session.exchange(call_lines(&test.input).as_bytes())? {
+        match ask(session, call_lines(&test.input).as_bytes())? {
             Exchange::Value { bytes, usage } => {
                 tally.add_usage(usage);
                 self.take_value(test, &bytes, tally, failure);
@@ -270,6 +271,20 @@ impl CodeRun<'_> {
                 compiler_message(&outcome)
             ))),
         }
+    }
+}
+
+/// One exchange whose answer must begin as the question did, with eight bytes that nobody could know before: an answer
+/// sent in advance, or one too many, is not taken for the answer to what was asked last.
+fn ask(session: &mut Session, question: &[u8]) -> Result<Exchange, SandboxError> {
+    let token = RandomState::new().build_hasher().finish().to_le_bytes();
+    match session.exchange(&[&token, question].concat())? {
+        Exchange::Value { mut bytes, usage } if bytes.starts_with(&token) => {
+            bytes.drain(..token.len());
+            Ok(Exchange::Value { bytes, usage })
+        }
+        Exchange::Value { .. } => Ok(Exchange::Malformed),
+        other => Ok(other),
     }
 }
 

@@ -2,7 +2,8 @@
 
 Runs inside the box as `__main__`, in the same process as the submission, so nobody believes it: what it
 sends is data that the judge compares outside. A frame is a little-endian 32-bit length and that many bytes;
-they come on fd 0, which is moved away (the submission finds an empty stdin), and go out on fd 3. One answer
+they come on fd 0, which is moved away (the submission finds an empty stdin), and go out on fd 3. A frame
+begins with eight bytes that its answer begins with too, so none can be sent in advance. One answer
 per frame received, in CPython's marshal format, version 2:
 
     JSON {source, function, prelude}  ->  ("done",) | ("refused", message)
@@ -33,22 +34,23 @@ def main():
     os.close(reading)
     os.close(writing)
 
-    load = json.loads(receive(channel))
+    token, text = receive(channel)
+    load = json.loads(text)
     try:
         code = compile(load["source"], "<submission>", "exec", dont_inherit=True)
     except Exception as error:
-        return send(("refused", describe(error)))
-    send(("done",))
+        return send(token, ("refused", describe(error)))
+    send(token, ("done",))
 
-    receive(channel)
+    token, _ = receive(channel)
     try:
         call = define(code, load)
     except Exception as error:
-        return send(("raised", type(error).__name__, describe(error)))
-    send(("done",))
+        return send(token, ("raised", type(error).__name__, describe(error)))
+    send(token, ("done",))
 
     while (frame := receive(channel)) is not None:
-        send_answer(call, frame.decode())
+        send_answer(call, *frame)
 
 
 def define(code, load):
@@ -61,22 +63,22 @@ def define(code, load):
     return getattr(owner, load["function"])
 
 
-def send_answer(call, text, loads=json.loads, dumps=marshal.dumps):
+def send_answer(call, token, text, loads=json.loads, dumps=marshal.dumps):
     try:
         result = call(*[loads(line) for line in text.split("\n") if line])
     except Exception as error:
-        return send(("raised", type(error).__name__, describe(error)))
+        return send(token, ("raised", type(error).__name__, describe(error)))
     try:
         # numpy's numbers would pass for bytes objects; they are marked instead.
         if "numpy" not in sys.modules:
-            return send_bytes(dumps(("plain", result), 2))
+            return send_bytes(token + dumps(("plain", result), 2))
     except ValueError:
         pass
     try:
         answer = dumps(("marked", plain(result, 0)), 2)
     except (ValueError, RecursionError) as error:
         answer = dumps(("unsendable", describe(error)), 2)
-    send_bytes(answer)
+    send_bytes(token + answer)
 
 
 def plain(value, depth):
@@ -134,9 +136,10 @@ def describe(value, form=str):
 
 
 def receive(channel, read=os.read):
-    """The next frame, or None at the end."""
+    """The next frame's first eight bytes and its text, or None at the end."""
     head = read_exactly(channel, 4, read)
-    return head and read_exactly(channel, struct.unpack("<I", head)[0], read)
+    frame = head and read_exactly(channel, struct.unpack("<I", head)[0], read)
+    return frame and (frame[:8], frame[8:].decode())
 
 
 def read_exactly(channel, count, read):
@@ -150,8 +153,8 @@ def read_exactly(channel, count, read):
     return b"".join(parts)
 
 
-def send(answer, dumps=marshal.dumps):
-    send_bytes(dumps(answer, 2))
+def send(token, answer, dumps=marshal.dumps):
+    send_bytes(token + dumps(answer, 2))
 
 
 def send_bytes(answer, write=os.write, pack=struct.pack):

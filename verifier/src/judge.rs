@@ -43,6 +43,9 @@ pub enum Profile {
 }
 
 impl Profile {
+    /// All profiles.
+    pub const ALL: [Profile; 2] = [Profile::Judge, Profile::Lcb];
+
     /// The name on the command line, on the wire and in reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -53,7 +56,7 @@ impl Profile {
 
     /// Reads [`Profile::name`].
     pub fn from_name(name: &str) -> Option<Profile> {
-        [Profile::Judge, Profile::Lcb].into_iter().find(|profile| profile.name() == name)
+        Profile::ALL.into_iter().find(|profile| profile.name() == name)
     }
 
     /// The limits of one test where neither the caller nor the problem states its own.
