@@ -16,7 +16,7 @@ use assay_sandbox::{
 };
 use assay_testsets::{CodeTask, TestCase, TestType};
 
-use crate::compare::output_right;
+use crate::compare::{acereason_right, output_right};
 use crate::judge::{JudgeOptions, Profile};
 use crate::value::{Answer, Json, Malformed};
 use crate::verdict::{Failure, Happened, Judgement, Verdict, verdict};
@@ -51,6 +51,8 @@ pub(crate) struct CodeRun<'a> {
     pub(crate) task: &'a CodeTask,
     pub(crate) language: Language,
     pub(crate) source: &'a str,
+    /// See [`crate::Extraction::definitions`].
+    pub(crate) blocks: &'a [String],
     pub(crate) options: &'a JudgeOptions,
     pub(crate) limits: Limits,
 }
@@ -60,8 +62,8 @@ impl CodeRun<'_> {
     pub(crate) fn judge(&self) -> Result<Judgement, SandboxError> {
         let mut tally = Tally::new(self.task.test_cases.len());
         let longest = if self.language == Language::Wasm { Program::MAX_MODULE } else { Program::MAX_SOURCE };
-        // The prelude and the driver's frame come on top; the sandbox would call the rest our own mistake.
-        if self.source.len() > longest - (1 << 10) {
+        // The prelude and the drivers come on top; the sandbox would call the rest our own mistake.
+        if self.source.len() > longest - (8 << 10) {
             let message = format!("the source has {} bytes; the most is {longest}", self.source.len());
             tally.fail_all(Happened::CompilerRefused, None, message);
         } else {
@@ -75,7 +77,11 @@ impl CodeRun<'_> {
 
     fn run_stdin(&self, tally: &mut Tally) -> Result<(), SandboxError> {
         let prelude = self.language.is_like(Language::Python3) && self.options.prelude();
-        let source = if prelude { with_prelude(self.source) } else { self.source.to_owned() };
+        let source = match self.options.profile {
+            Profile::LcbBugs if self.language.is_like(Language::Python3) => with_bugs(self.source),
+            _ if prelude => with_prelude(self.source),
+            _ => self.source.to_owned(),
+        };
         let program = Program::new(self.language, source);
         let executable = match self.sandbox.prepare(&program, &Limits::COMPILE)? {
             Prepared::Ready(executable) => executable,
@@ -102,7 +108,10 @@ impl CodeRun<'_> {
     fn take_outcome(&self, test: &TestCase, outcome: &Outcome, tally: &mut Tally) {
         let termination = self.forgiving(outcome);
         let output_right = termination == Termination::Exited(0)
-            && output_right(&self.task.checker, &test.output, &outcome.stdout);
+            && match self.options.profile {
+                Profile::AceReason => acereason_right(&test.output, &outcome.stdout),
+                _ => output_right(&self.task.checker, &test.output, &outcome.stdout),
+            };
         tally.add_usage(outcome.usage);
         tally.reruns += usize::from(outcome.rerun);
         tally.add(Happened::Ran { termination, output_right }, || Failure {
@@ -114,12 +123,12 @@ impl CodeRun<'_> {
         });
     }
 
-    /// How the run ended, by the profile. lcb_runner swallows SystemExit, whatever its code, so under `lcb` a
+    /// How the run ended, by the profile. lcb_runner swallows SystemExit, whatever its code, so under all but `judge` a
     /// Python program fails by its exit only where the interpreter printed an uncaught exception.
     fn forgiving(&self, outcome: &Outcome) -> Termination {
         match outcome.termination {
             Termination::Exited(_)
-                if self.options.profile == Profile::Lcb
+                if self.options.profile != Profile::Judge
                     && self.language.is_like(Language::Python3)
                     && !printed_traceback(&outcome.stderr) =>
             {
@@ -146,7 +155,9 @@ impl CodeRun<'_> {
 
     /// Compiles and defines the submission; false if it already failed.
     fn start(&self, function: &str, session: &mut Session, tally: &mut Tally) -> Result<bool, SandboxError> {
-        let load = serde_json::json!({ "source": self.source, "function": function, "prelude": prelude() });
+        let load = serde_json::json!({
+            "source": self.source, "blocks": self.blocks, "function": function, "prelude": prelude(),
+        });
         // Before the first answer no line of the submission has run: how it ends is how compiling it ended.
         match ask(session, load.to_string().as_bytes())? {
             Exchange::Value { bytes, usage } => {
@@ -229,7 +240,9 @@ impl CodeRun<'_> {
         match Answer::read(frame) {
             Ok(Answer::Returned(value)) => {
                 // The expected text was read once already, by `unreadable`.
-                let equal = Json::parse(&test.output).map_err(|_| Malformed).and_then(|e| value.equals(&e));
+                let close = self.options.profile == Profile::AceReason;
+                let equal =
+                    Json::parse(&test.output).map_err(|_| Malformed).and_then(|e| value.equals(&e, close));
                 match equal {
                     Ok(output_right) => {
                         let happened = Happened::Ran { termination: Termination::Exited(0), output_right };
@@ -496,6 +509,15 @@ fn prelude() -> String {
         stars.join("; "),
         plain.copied().collect::<Vec<_>>().join(", ")
     )
+}
+
+/// The source inside a program that treats it as lcb_runner does. A JSON string is a Python string here: what JSON
+/// escapes, Python reads.
+fn with_bugs(source: &str) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    // The source last: a program that says @PRELUDE@ must not get one.
+    let frame = include_str!("lcb_bugs.py").replacen("@PRELUDE@", &quoted(&prelude()), 1);
+    frame.replacen("@SOURCE@", &quoted(source), 1)
 }
 
 /// The source with the prelude in front of its first statement that is neither docstring nor `from __future__`.

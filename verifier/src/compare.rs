@@ -25,6 +25,29 @@ pub fn output_right(checker: &Checker, expected: &str, actual: &[u8]) -> bool {
     }
 }
 
+/// The AceReason toolkit's rule, as others describe it: stripped lines equal, or equal as lists of numbers within
+/// numpy's default tolerance.
+pub fn acereason_right(expected: &str, actual: &[u8]) -> bool {
+    let Ok(actual) = str::from_utf8(actual) else { return false };
+    let lines = |text| python_strip(text).split('\n').map(python_strip);
+    lines(expected).count() == lines(actual).count()
+        && lines(expected).zip(lines(actual)).all(|(e, a)| e == a || numbers_close(e, a))
+}
+
+fn numbers_close(expected: &str, actual: &str) -> bool {
+    let numbers = |text| python_tokens(text).map(|token| token.parse::<f64>().ok());
+    numbers(expected).count() == numbers(actual).count()
+        && numbers(expected)
+            .zip(numbers(actual))
+            .all(|pair| matches!(pair, (Some(e), Some(a)) if all_close(e, a)))
+}
+
+/// numpy's `allclose` of two numbers, with its defaults.
+pub(crate) fn all_close(expected: f64, actual: f64) -> bool {
+    let finite = expected.is_finite() && actual.is_finite();
+    expected == actual || (finite && (actual - expected).abs() <= 1e-8 + 1e-5 * expected.abs())
+}
+
 fn lcb_equal(expected: &str, actual: &str) -> bool {
     let (expected, actual) = (python_strip(expected), python_strip(actual));
     let mut expected_lines = expected.split('\n');
@@ -270,6 +293,22 @@ mod tests {
             assert!(!output_right(&Checker::Lcb, actual, expected.as_bytes()), "{actual:?} {expected:?}");
         }
         assert!(!output_right(&Checker::Lcb, "\u{fffd}", b"\xff"));
+    }
+
+    #[test]
+    fn acereason_rule_is_loose() {
+        let rows = [
+            ("1\n2\n", "1 \n 2", true),
+            ("1000000", "1000001", true),
+            ("1000000", "1000100", false),
+            ("0.1 0.2", "0.1 0.2000001", true),
+            ("a 1", "a 1.0", false),
+            ("1", "1\n1", false),
+            ("inf", "1", false),
+        ];
+        for (expected, actual, right) in rows {
+            assert_eq!(acereason_right(expected, actual.as_bytes()), right, "{expected:?} {actual:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Where the program is in a completion.
 //!
-//! Each mode is one scan over the lines and total: whatever the text, the answer is a program or `None`.
+//! Each mode is one scan over the text and total: whatever the text, the answer is a program or `None`.
 
 use assay_sandbox::Language;
 
@@ -15,21 +15,54 @@ pub enum Extraction {
     Lcb,
     /// The whole text is the program.
     Whole,
+    /// veRL's (prime_code): from the last "```python" on, or from the beginning where there is none, to the next three
+    /// backticks.
+    Verl,
+    /// rllm's: the last block between three backticks with at most a word behind the first, stripped.
+    Rllm,
+    /// open-r1's: the last block between three backticks with the language's name behind the first.
+    OpenR1,
+    /// The paper's toolkit's: the last block of the whole text, thinking included, where a `</think>` is in it.
+    AceReason,
 }
 
 impl Extraction {
+    /// All modes.
+    pub const ALL: [Extraction; 7] = [
+        Extraction::LastFence,
+        Extraction::Lcb,
+        Extraction::Whole,
+        Extraction::Verl,
+        Extraction::Rllm,
+        Extraction::OpenR1,
+        Extraction::AceReason,
+    ];
+
     /// The name in configurations and judgements.
     pub fn name(self) -> &'static str {
         match self {
             Extraction::LastFence => "last_fence",
             Extraction::Lcb => "lcb",
             Extraction::Whole => "whole",
+            Extraction::Verl => "verl",
+            Extraction::Rllm => "rllm",
+            Extraction::OpenR1 => "open_r1",
+            Extraction::AceReason => "acereason",
         }
     }
 
     /// Reads [`Extraction::name`].
     pub fn from_name(name: &str) -> Option<Extraction> {
-        [Extraction::LastFence, Extraction::Lcb, Extraction::Whole].into_iter().find(|e| e.name() == name)
+        Extraction::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// For functions: the blocks whose definitions together are the program; empty where it is what
+    /// [`Extraction::program`] says.
+    pub fn definitions(self, completion: &str) -> Vec<String> {
+        match self {
+            Extraction::AceReason => blocks(completion, is_word).map(str::to_owned).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The program in `completion`, and its language. With `language` given only such a program counts, or one
@@ -41,6 +74,21 @@ impl Extraction {
             Extraction::Whole => Some((completion.to_owned(), untagged)),
             Extraction::Lcb => Some((between_last_two_fence_lines(completion)?, untagged)),
             Extraction::LastFence => last_fence(after_thinking(completion)?, language),
+            Extraction::Verl => Some((after_last_python(completion).to_owned(), untagged)),
+            Extraction::Rllm => {
+                let block = blocks(completion, is_word).last()?;
+                Some((block.trim().to_owned(), untagged))
+            }
+            Extraction::OpenR1 => {
+                let named = |tag: &str| Language::from_name(tag).is_some_and(|named| untagged.is_like(named));
+                let block = blocks(completion, named).last()?;
+                Some((block.to_owned(), untagged))
+            }
+            Extraction::AceReason => {
+                let closed = completion.contains("</think>");
+                let block = blocks(completion, is_word).last().filter(|_| closed)?;
+                Some((block.to_owned(), untagged))
+            }
         }
     }
 }
@@ -60,6 +108,37 @@ fn between_last_two_fence_lines(completion: &str) -> Option<String> {
     let last = fences.next()?;
     let first = fences.next()?;
     Some(lines[first + 1..last].join("\n"))
+}
+
+fn after_last_python(completion: &str) -> &str {
+    let open = "```python";
+    let code = completion.rfind(open).map_or(completion, |at| &completion[at + open.len()..]);
+    code.split("```").next().unwrap_or_default()
+}
+
+fn is_word(tag: &str) -> bool {
+    tag.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// What the pattern "```TAG\n(.*?)```" finds, with tags that `fits` takes, in order.
+fn blocks(text: &str, fits: impl Fn(&str) -> bool) -> impl Iterator<Item = &str> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let open = at + text[at..].find("```")?;
+            let rest = &text[open + 3..];
+            // A tag holds no backtick, so no byte is looked at twice for one.
+            let tag = rest.split(['\n', '`']).next().unwrap_or_default();
+            let body = open + 3 + tag.len() + 1;
+            if !rest[tag.len()..].starts_with('\n') || !fits(tag) {
+                at = open + 1;
+                continue;
+            }
+            let end = body + text[body..].find("```")?;
+            at = end + 3;
+            return Some(&text[body..end]);
+        }
+    })
 }
 
 fn last_fence(text: &str, language: Option<Language>) -> Option<(String, Language)> {
@@ -169,6 +248,32 @@ mod tests {
         for (completion, language, expected) in rows {
             check(Extraction::LastFence, language, completion, expected);
         }
+    }
+
+    #[test]
+    fn other_peoples_modes() {
+        use Extraction::{AceReason, OpenR1, Rllm, Verl};
+        let rows = [
+            (Verl, "a ```python\nb\n``` c", Some("\nb\n")),
+            (Verl, "```python\na\n```\n```python\nb", Some("\nb")),
+            (Verl, "no fence", Some("no fence")),
+            (Verl, "```\na\n```", Some("")),
+            (Rllm, "```python\na\n```\n```\n b \n```", Some("b")),
+            (Rllm, "```python title\na\n```", None),
+            (Rllm, "````py\na\n````", Some("a")),
+            (Rllm, "```python\na", None),
+            (Rllm, "x ```a``` y ```\nb```", Some("b")),
+            (OpenR1, "```python\na\n```\n```\nb\n```", Some("a\n")),
+            (OpenR1, "```cpp\na\n```", None),
+            (OpenR1, "```\na\n```", None),
+            (AceReason, "```python\na\n```", None),
+            (AceReason, "<think>```python\na\n```</think> so", Some("a\n")),
+            (AceReason, "</think>```python\na\n```\n```\nb\n```", Some("b\n")),
+        ];
+        for (mode, completion, expected) in rows {
+            check(mode, None, completion, expected.map(|code| (code, Python3)));
+        }
+        check(OpenR1, Some(Cpp17), "```cpp\na\n```\n```python\nb\n```", Some(("a\n", Cpp17)));
     }
 
     #[test]

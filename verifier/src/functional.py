@@ -6,7 +6,7 @@ they come on fd 0, which is moved away (the submission finds an empty stdin), an
 begins with eight bytes that its answer begins with too, so none can be sent in advance. One answer
 per frame received, in CPython's marshal format, version 2:
 
-    JSON {source, function, prelude}  ->  ("done",) | ("refused", message)
+    JSON {source, blocks, ...}        ->  ("done",) | ("refused", message)
     empty                             ->  ("done",) | ("raised", class, text)
     one JSON value a line             ->  ("plain" or "marked", value) | ("raised", ...) | ("unsendable", why)
 
@@ -37,6 +37,8 @@ def main():
     token, text = receive(channel)
     load = json.loads(text)
     try:
+        if load["blocks"]:
+            load["source"] = definitions(load["blocks"])
         code = compile(load["source"], "<submission>", "exec", dont_inherit=True)
     except Exception as error:
         return send(token, ("refused", describe(error)))
@@ -51,6 +53,21 @@ def main():
 
     while (frame := receive(channel)) is not None:
         send_answer(call, *frame)
+
+
+def definitions(blocks):
+    """What the blocks import, assign and define at their top level, one after the other."""
+    import ast
+
+    kept = []
+    for block in blocks:
+        try:
+            body = ast.parse(block).body
+        except (SyntaxError, ValueError):
+            continue
+        kinds = (ast.Import, ast.ImportFrom, ast.Assign, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+        kept += [node for node in body if isinstance(node, kinds)]
+    return ast.unparse(ast.Module(kept, []))
 
 
 def define(code, load):

@@ -40,17 +40,25 @@ pub enum Profile {
     /// LiveCodeBench's verdicts wherever lcb_runner is right: its prelude, SystemExit ends a run well whatever
     /// its code, stop at the first failure. Limits: 6 s CPU, 6 s idle, 4 GiB, 256 MiB output.
     Lcb,
+    /// `Lcb` with lcb_runner's accidents: stdin programs in Python become the body of a function whose streams are no
+    /// files, and threads that nobody joins do not print. To reproduce published numbers, never for rewards.
+    LcbBugs,
+    /// The toolkit of AceReason-Nemotron, from descriptions by others: the last block of a text that has a `</think>`,
+    /// for functions the definitions of all blocks, and numbers equal within a relative 1e-5.
+    AceReason,
 }
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Profile; 2] = [Profile::Judge, Profile::Lcb];
+    pub const ALL: [Profile; 4] = [Profile::Judge, Profile::Lcb, Profile::LcbBugs, Profile::AceReason];
 
     /// The name on the command line, on the wire and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Profile::Judge => "judge",
             Profile::Lcb => "lcb",
+            Profile::LcbBugs => "lcb-bugs",
+            Profile::AceReason => "acereason",
         }
     }
 
@@ -63,7 +71,7 @@ impl Profile {
     pub fn limits(self) -> Limits {
         let (memory, output) = match self {
             Profile::Judge => (1 << 30, 64 << 20),
-            Profile::Lcb => (4 << 30, 256 << 20),
+            Profile::Lcb | Profile::LcbBugs | Profile::AceReason => (4 << 30, 256 << 20),
         };
         Limits {
             cpu_time: Duration::from_secs(6),
@@ -121,13 +129,13 @@ pub struct JudgeOptions {
     pub profile: Profile,
     /// What programs are written in; `None` takes the fence's word, and Python where there is none.
     pub language: Option<Language>,
-    /// How the program is found; `None` is the profile's way (`judge`: last fence, `lcb`: lcb).
+    /// How the program is found; `None` is the profile's way (`judge`: last fence, `lcb`: lcb, `acereason`: its own).
     pub extraction: Option<Extraction>,
     /// Limits that go before all others.
     pub limits: LimitOverrides,
     /// What of the submission is the answer.
     pub mode: Mode,
-    /// The forgiving prelude for stdin programs in Python; `None` is the profile's way (`judge`: no, `lcb`: yes).
+    /// The forgiving prelude for stdin programs in Python; `None` is the profile's way (`judge`: no, the others: yes).
     /// Functional programs always have it: their starter code relies on it.
     pub prelude: Option<bool>,
     /// Run the tests after a failed one too, for rewards that count them. Functional tests still stop at the
@@ -138,7 +146,7 @@ pub struct JudgeOptions {
 impl JudgeOptions {
     /// Whether stdin programs in Python get the prelude.
     pub fn prelude(&self) -> bool {
-        self.prelude.unwrap_or(self.profile == Profile::Lcb)
+        self.prelude.unwrap_or(self.profile != Profile::Judge)
     }
 
     /// How the program is found.
@@ -147,7 +155,8 @@ impl JudgeOptions {
             (Mode::Code, _, _) => Extraction::Whole,
             (_, Some(extraction), _) => extraction,
             (_, None, Profile::Judge) => Extraction::LastFence,
-            (_, None, Profile::Lcb) => Extraction::Lcb,
+            (_, None, Profile::Lcb | Profile::LcbBugs) => Extraction::Lcb,
+            (_, None, Profile::AceReason) => Extraction::AceReason,
         }
     }
 
@@ -244,6 +253,7 @@ impl Judge {
             task,
             language,
             source: &source,
+            blocks: &extraction.definitions(completion),
             options,
             limits: options.limits_for(&task.limits),
         };

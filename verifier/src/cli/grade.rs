@@ -40,7 +40,8 @@ pub(crate) struct Args {
     /// Directory for the results; made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Whose rules decide: judge (a real process, its exit code counts) or lcb (LiveCodeBench's verdicts)
+    /// Whose rules decide: judge (a real process, its exit code counts), lcb (LiveCodeBench's verdicts), lcb-bugs (with its
+    /// runner's known bugs) or acereason (the paper's toolkit)
     #[arg(long, value_name = "PROFILE", default_value = "judge", value_parser = profile)]
     profile: Profile,
     /// What the problem file holds, when its first record does not say it: livecodebench, sandboxfusion, math or native
@@ -49,7 +50,8 @@ pub(crate) struct Args {
     /// Language of the programs, when the fences do not say it, such as python3 or cpp17
     #[arg(long, value_name = "LANGUAGE", value_parser = language)]
     lang: Option<Language>,
-    /// How a program is found in a completion: last_fence, lcb or whole; the profile's way when absent
+    /// How a program is found in a completion: last_fence, lcb, verl, rllm, open_r1, acereason or whole; the profile's way
+    /// when absent
     #[arg(long, value_name = "MODE", value_parser = extraction)]
     extraction: Option<Extraction>,
     /// Samples judged at once; one per core when absent
@@ -635,7 +637,7 @@ fn cores() -> usize {
 }
 
 fn profile(name: &str) -> Result<Profile, String> {
-    Profile::from_name(name).ok_or_else(|| "the profiles are judge and lcb".to_owned())
+    Profile::from_name(name).ok_or_else(|| "the profiles are judge, lcb, lcb-bugs and acereason".to_owned())
 }
 
 fn format(name: &str) -> Result<Format, String> {
@@ -646,5 +648,8 @@ fn format(name: &str) -> Result<Format, String> {
 }
 
 fn extraction(name: &str) -> Result<Extraction, String> {
-    Extraction::from_name(name).ok_or_else(|| "the modes are last_fence, lcb and whole".to_owned())
+    Extraction::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Extraction::ALL.into_iter().map(Extraction::name).collect();
+        format!("the modes are {}", names.join(", "))
+    })
 }
