@@ -1,0 +1,155 @@
+//! Lists, sets, tuples, intervals, unions, matrices, ratios: proven by structure and by the values inside.
+
+use super::{Comparison, Found, SAME};
+use crate::math::ast::{Ast, Interval, ListKind, Relation};
+use crate::math::parse::is_infinite;
+
+impl Comparison<'_> {
+    pub(super) fn sequence(&mut self, items: &[Ast], others: &[Ast], reason: &'static str) -> Found {
+        if items.len() != others.len() {
+            return Found::Different(reason);
+        }
+        items.iter().zip(others).fold(SAME, |found, (a, b)| found.and(|| self.parts(a, b)))
+    }
+
+    pub(super) fn lists(
+        &mut self,
+        items: &[Ast],
+        kind: ListKind,
+        others: &[Ast],
+        other_kind: ListKind,
+    ) -> Found {
+        if items.len() != others.len() {
+            return Found::Different("a list of another length");
+        }
+        let plain = kind == ListKind::Comma && other_kind == ListKind::Comma;
+        let found = self.multiset(items, others, "another list");
+        let ordered = self.profile.ordered_lists && plain && items.iter().all(Ast::is_value);
+        if ordered && matches!(found, Found::Equal(_)) {
+            return match self.sequence(items, others, "a list of another length") {
+                Found::Different(_) => {
+                    Found::Different("the same values in another order (policy of this profile)")
+                }
+                found => found,
+            };
+        }
+        found
+    }
+
+    /// Equal as sets: each member once.
+    pub(super) fn sets(&mut self, items: &[Ast], others: &[Ast]) -> Found {
+        if items.len() > 64 || others.len() > 64 {
+            return Found::Limit("members of a set");
+        }
+        let items = self.distinct(items);
+        let others = self.distinct(others);
+        if items.len() != others.len() {
+            return Found::Different("a set of another size");
+        }
+        self.multiset(&items, &others, "another set")
+    }
+
+    fn distinct(&mut self, items: &[Ast]) -> Vec<Ast> {
+        let mut kept: Vec<Ast> = Vec::new();
+        for item in items {
+            if !kept.iter().any(|other| matches!(self.parts(other, item), Found::Equal(_))) {
+                kept.push(item.clone());
+            }
+        }
+        kept
+    }
+
+    /// Equal in some order. Equality is transitive, so taking the first equal partner is enough.
+    pub(super) fn multiset(&mut self, items: &[Ast], others: &[Ast], reason: &'static str) -> Found {
+        if items.len() != others.len() {
+            return Found::Different(reason);
+        }
+        if items.len() > 64 {
+            return self.sequence(items, others, reason);
+        }
+        let mut left: Vec<&Ast> = others.iter().collect();
+        let mut found = SAME;
+        for item in items {
+            let mut open = None;
+            let mut partner = None;
+            for (at, other) in left.iter().enumerate() {
+                match self.parts(item, other) {
+                    Found::Equal(proof) => {
+                        partner = Some((at, proof));
+                        break;
+                    }
+                    Found::Different(_) => {}
+                    undecided => open = Some(undecided),
+                }
+            }
+            match (partner, open) {
+                (Some((at, proof)), _) => {
+                    left.swap_remove(at);
+                    found = found.and(|| Found::Equal(proof));
+                }
+                (None, Some(undecided)) => return undecided,
+                (None, None) => return Found::Different(reason),
+            }
+        }
+        found
+    }
+
+    pub(super) fn may_be_one_point(&mut self, ends: &Interval) -> bool {
+        !matches!(self.parts(&ends.low, &ends.high), Found::Different(_))
+    }
+
+    pub(super) fn intervals(&mut self, a: &Interval, b: &Interval) -> Found {
+        // Not all agree on what a closed end at infinity means.
+        let infinite = |x: &Ast, y: &Ast| is_infinite(x) || is_infinite(y);
+        if (a.low_closed != b.low_closed && infinite(&a.low, &b.low))
+            || (a.high_closed != b.high_closed && infinite(&a.high, &b.high))
+        {
+            let ends = self.parts(&a.low, &b.low).and(|| self.parts(&a.high, &b.high));
+            return match ends {
+                Found::Equal(_) => Found::Unsupported("a closed end at infinity"),
+                found => found,
+            };
+        }
+        if a.low_closed != b.low_closed || a.high_closed != b.high_closed {
+            return Found::Different("an end is open that should be closed, or closed that should be open");
+        }
+        self.parts(&a.low, &b.low).and(|| self.parts(&a.high, &b.high))
+    }
+
+    pub(super) fn matrices(&mut self, rows: &[Vec<Ast>], others: &[Vec<Ast>]) -> Found {
+        if rows.len() != others.len() {
+            return Found::Different("a matrix of another size");
+        }
+        rows.iter()
+            .zip(others)
+            .fold(SAME, |found, (a, b)| found.and(|| self.sequence(a, b, "a matrix of another size")))
+    }
+
+    pub(super) fn ratios(&mut self, items: &[Ast], others: &[Ast], minutes: bool) -> Found {
+        let same = self.sequence(items, others, "a ratio of another length");
+        let (Found::Different(_), [a, b], [c, d], false) = (same, items, others, minutes) else {
+            return if minutes && matches!(same, Found::Different(_)) {
+                Found::Different("another time or ratio")
+            } else {
+                same
+            };
+        };
+        let cross = |x: &Ast, y: &Ast| Ast::Product(vec![x.clone(), y.clone()]);
+        self.values(&cross(a, d), &cross(b, c))
+    }
+}
+
+/// An interval, or an inequality that stands for one.
+pub(super) fn is_condition(ast: &Ast) -> bool {
+    matches!(ast, Ast::Interval(_) | Ast::Union(_))
+        || matches!(ast, Ast::Relation(_, relations) if relations.iter().any(|r| *r != Relation::Equal))
+}
+
+pub(super) fn open_interval(items: &[Ast]) -> Option<Interval> {
+    match items {
+        [low, high] => {
+            Some(Interval { low: low.clone(), high: high.clone(), low_closed: false, high_closed: false })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,231 @@
+//! The outermost structure of an answer brought to one form: names split off, inequalities as intervals, plus-minus
+//! as two values, scaled matrices multiplied through.
+
+use super::value::without_unit;
+use crate::math::ast::{Ast, Interval, ListKind, Relation};
+use crate::math::budget::Stop;
+use crate::math::lex::sign;
+use crate::math::parse::defined_name;
+use std::sync::Arc;
+
+/// An answer with what only names it split off: `x = 5` is 5 named x.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) name: Option<Arc<str>>,
+    pub(super) body: Ast,
+    /// The answer as an equation, where it was one.
+    pub(super) equation: Option<(Ast, Ast)>,
+}
+
+fn unnamed(body: Ast) -> Shape {
+    Shape { name: None, body, equation: None }
+}
+
+/// Normalises the outermost structure: definitions, plus-minus, inequalities in one variable, scaled
+/// matrices.
+pub(super) fn shape(ast: &Ast) -> Result<Shape, Stop> {
+    Ok(match ast {
+        Ast::Relation(terms, relations) => relation_shape(terms, relations)?,
+        Ast::List(items, kind) => list_shape(items, *kind)?,
+        Ast::Set(items) => unnamed(Ast::Set(items.iter().flat_map(plus_minus_values).collect())),
+        Ast::Symbol(name) if **name == *sign::REALS.encode_utf8(&mut [0; 4]) => unnamed(everything()),
+        Ast::Text(words) if is_everything(words) => unnamed(everything()),
+        Ast::Product(factors) if factors.iter().any(|f| matches!(f, Ast::Matrix(_))) => {
+            unnamed(scaled_matrix(factors)?)
+        }
+        Ast::Negative(inner) if matches!(**inner, Ast::Matrix(_)) => {
+            unnamed(scaled_matrix(&[Ast::integer(-1), (**inner).clone()])?)
+        }
+        value if value.is_value() => {
+            let mut values = plus_minus_values(value);
+            unnamed(if values.len() == 2 { Ast::List(values, ListKind::Or) } else { values.swap_remove(0) })
+        }
+        other => unnamed(other.clone()),
+    })
+}
+
+fn everything() -> Ast {
+    Ast::Interval(Box::new(Interval {
+        low: Ast::Negative(Box::new(Ast::Infinity)),
+        high: Ast::Infinity,
+        low_closed: false,
+        high_closed: false,
+    }))
+}
+
+fn is_everything(words: &str) -> bool {
+    matches!(words.to_ascii_lowercase().as_str(), "all real numbers" | "all reals" | "any real number")
+}
+
+fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> {
+    if let [Relation::Member] = relations
+        && let Some(name) = defined_name(&terms[0])
+    {
+        let inner = shape(&terms[1])?;
+        return Ok(Shape { name: Some(name), ..inner });
+    }
+    if let Some(at) = relations.iter().position(|r| *r == Relation::Approximately) {
+        let decimal =
+            terms[at + 1..].iter().all(|term| matches!(without_unit(term).0, Ast::Number(n) if n.places > 0));
+        if !decimal || at + 1 != relations.len() {
+            return Err(Stop::Unsupported("an approximation"));
+        }
+        return if at == 0 { shape(&terms[0]) } else { relation_shape(&terms[..=at], &relations[..at]) };
+    }
+    if relations.iter().all(|r| *r == Relation::Equal) {
+        if let [left, right] = terms {
+            let equation = Some((left.clone(), right.clone()));
+            if let Some(name) = defined_name(left)
+                && !right.any(&|part| matches!(part, Ast::Symbol(other) if *other == name))
+            {
+                let inner = shape(right)?;
+                return Ok(Shape { name: Some(name), body: inner.body, equation });
+            }
+            let body = Ast::Relation(terms.to_vec(), relations.to_vec());
+            return Ok(Shape { name: None, body, equation });
+        }
+        return Ok(unnamed(Ast::Relation(terms.to_vec(), relations.to_vec())));
+    }
+    Ok(interval_of(terms, relations)
+        .unwrap_or_else(|| unnamed(Ast::Relation(terms.to_vec(), relations.to_vec()))))
+}
+
+/// `x > 3`, `3 < x`, `-1 < x <= 1`, `x != 3` as intervals.
+fn interval_of(terms: &[Ast], relations: &[Relation]) -> Option<Shape> {
+    let constant = |ast: &Ast| ast.is_value() && !ast.any(&|part| matches!(part, Ast::Symbol(_)));
+    let minus_infinity = Ast::Negative(Box::new(Ast::Infinity));
+    let piece = |low: Ast, high: Ast, low_closed: bool, high_closed: bool| {
+        Ast::Interval(Box::new(Interval { low, high, low_closed, high_closed }))
+    };
+    let (name, body) = match (terms, relations) {
+        ([Ast::Symbol(name), bound], [relation]) if constant(bound) => {
+            let bound = bound.clone();
+            (
+                name,
+                match relation {
+                    Relation::Less | Relation::LessEqual => {
+                        piece(minus_infinity, bound, false, *relation == Relation::LessEqual)
+                    }
+                    Relation::Greater | Relation::GreaterEqual => {
+                        piece(bound, Ast::Infinity, *relation == Relation::GreaterEqual, false)
+                    }
+                    Relation::NotEqual => Ast::Union(vec![
+                        piece(minus_infinity, bound.clone(), false, false),
+                        piece(bound, Ast::Infinity, false, false),
+                    ]),
+                    _ => return None,
+                },
+            )
+        }
+        ([bound, Ast::Symbol(_)], [relation]) if constant(bound) => {
+            return interval_of(&[terms[1].clone(), terms[0].clone()], &[turned(*relation)]);
+        }
+        ([low, Ast::Symbol(name), high], [first, second]) if constant(low) && constant(high) => {
+            use Relation::{Greater, GreaterEqual, Less, LessEqual};
+            match (first, second) {
+                (Less | LessEqual, Less | LessEqual) => {
+                    let closed = (*first == LessEqual, *second == LessEqual);
+                    (name, piece(low.clone(), high.clone(), closed.0, closed.1))
+                }
+                (Greater | GreaterEqual, Greater | GreaterEqual) => {
+                    let closed = (*second == GreaterEqual, *first == GreaterEqual);
+                    (name, piece(high.clone(), low.clone(), closed.0, closed.1))
+                }
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    Some(Shape { name: Some(name.clone()), body, equation: None })
+}
+
+pub(super) fn turned(relation: Relation) -> Relation {
+    match relation {
+        Relation::Less => Relation::Greater,
+        Relation::LessEqual => Relation::GreaterEqual,
+        Relation::Greater => Relation::Less,
+        Relation::GreaterEqual => Relation::LessEqual,
+        other => other,
+    }
+}
+
+/// `x = 2, x = 3` and `x = 2, 3` are the list 2, 3 named x; `x < 1 or x > 2` is a union.
+fn list_shape(items: &[Ast], kind: ListKind) -> Result<Shape, Stop> {
+    let shapes = items.iter().map(shape).collect::<Result<Vec<Shape>, Stop>>()?;
+    let name = shapes[0].name.clone();
+    let one_name = name.is_some()
+        && shapes
+            .iter()
+            .skip(1)
+            .all(|item| item.name == name || (item.name.is_none() && item.equation.is_none()));
+    if one_name
+        && kind == ListKind::Or
+        && shapes.iter().all(|item| matches!(item.body, Ast::Interval(_) | Ast::Union(_)))
+    {
+        return Ok(Shape {
+            name,
+            body: Ast::Union(shapes.into_iter().map(|item| item.body).collect()),
+            equation: None,
+        });
+    }
+    if name.is_some() && !one_name {
+        return Ok(unnamed(Ast::List(items.to_vec(), kind)));
+    }
+    let kind = if one_name || shapes.iter().any(|item| matches!(item.body, Ast::List(..))) {
+        ListKind::Or
+    } else {
+        kind
+    };
+    let mut flat = Vec::new();
+    for item in shapes {
+        match item.body {
+            Ast::List(inner, _) => flat.extend(inner),
+            body => flat.push(body),
+        }
+    }
+    Ok(Shape { name, body: Ast::List(flat, kind), equation: None })
+}
+
+/// The two values of an expression with plus-minus signs (all taken alike), or the one value without.
+fn plus_minus_values(ast: &Ast) -> Vec<Ast> {
+    if !ast.any(&|part| matches!(part, Ast::PlusMinus(..))) {
+        return vec![ast.clone()];
+    }
+    vec![with_sign(ast, true), with_sign(ast, false)]
+}
+
+fn with_sign(ast: &Ast, plus: bool) -> Ast {
+    let one = |inner: &Ast| Box::new(with_sign(inner, plus));
+    let all = |parts: &[Ast]| parts.iter().map(|part| with_sign(part, plus)).collect();
+    match ast {
+        Ast::PlusMinus(flipped, inner) if *flipped == plus => Ast::Negative(one(inner)),
+        Ast::PlusMinus(_, inner) => with_sign(inner, plus),
+        Ast::Sum(parts) => Ast::Sum(all(parts)),
+        Ast::Product(parts) => Ast::Product(all(parts)),
+        Ast::Tuple(parts) => Ast::Tuple(all(parts)),
+        Ast::Call(function, parts) => Ast::Call(function.clone(), all(parts)),
+        Ast::Negative(inner) => Ast::Negative(one(inner)),
+        Ast::Degrees(inner) => Ast::Degrees(one(inner)),
+        Ast::Percent(inner) => Ast::Percent(one(inner)),
+        Ast::Quantity(inner, unit) => Ast::Quantity(one(inner), unit.clone()),
+        Ast::Quotient(a, b) => Ast::Quotient(one(a), one(b)),
+        Ast::Power(a, b) => Ast::Power(one(a), one(b)),
+        Ast::Root(a, b) => Ast::Root(one(a), one(b)),
+        other => other.clone(),
+    }
+}
+
+fn scaled_matrix(factors: &[Ast]) -> Result<Ast, Stop> {
+    let mut rows = None;
+    let mut scale = Vec::new();
+    for factor in factors {
+        match factor {
+            Ast::Matrix(cells) if rows.is_none() => rows = Some(cells),
+            value if value.is_value() => scale.push(value.clone()),
+            _ => return Err(Stop::Unsupported("a product of matrices")),
+        }
+    }
+    let Some(rows) = rows else { return Err(Stop::Unsupported("a product of matrices")) };
+    let times = |cell: &Ast| Ast::Product(scale.iter().cloned().chain([cell.clone()]).collect());
+    Ok(Ast::Matrix(rows.iter().map(|row| row.iter().map(times).collect()).collect()))
+}

@@ -1,0 +1,124 @@
+//! Brackets of every kind: groups, tuples, intervals, sets, bars, floors.
+
+use super::number::vulgar_fraction;
+use super::{END, Parser, STRAY, is_infinite};
+use crate::math::ast::{Ast, Function, Interval, ListKind};
+use crate::math::budget::{Step, Stop};
+use crate::math::lex::{Token, sign};
+
+impl<'a> Parser<'a, '_> {
+    pub(super) fn set(&mut self) -> Step<Ast> {
+        self.at += 1;
+        if self.peek() == Some(Token::SetClose) {
+            self.at += 1;
+            return Ok(Ast::Set(Vec::new()));
+        }
+        // `{x | x > 3}` is what the condition says.
+        if let (Some(Token::Letter(_)), Some(Token::Sign('|' | ':'))) = (self.peek(), self.peek_after()) {
+            self.at += 2;
+            let condition = self.relation()?;
+            let whole = matches!(condition, Ast::Relation(..)) && self.next() == Some(Token::SetClose);
+            return if whole {
+                Ok(condition)
+            } else {
+                Err(Stop::Unsupported("a set that is not a plain list"))
+            };
+        }
+        let items = self.list()?;
+        if self.next() != Some(Token::SetClose) {
+            return Err(Stop::Unsupported("a set that is not a plain list"));
+        }
+        Ok(Ast::Set(match items {
+            Ast::List(items, _) => items,
+            one => vec![one],
+        }))
+    }
+
+    /// What starts with a bracket or another sign.
+    pub(super) fn bracketed(&mut self, open: char) -> Step<Ast> {
+        self.at += 1;
+        match open {
+            '(' | '[' => {
+                let bars = std::mem::take(&mut self.bars);
+                let inner = self.list()?;
+                self.bars = bars;
+                let close = self.next().ok_or(Stop::Unsupported("an unclosed bracket"))?;
+                self.close_bracket(open, inner, close)
+            }
+            '{' => {
+                let bars = std::mem::take(&mut self.bars);
+                let inner = self.list()?;
+                self.bars = bars;
+                self.expect('}')?;
+                Ok(match inner {
+                    Ast::List(items, ListKind::Comma) => Ast::Set(items),
+                    one => one,
+                })
+            }
+            '|' => {
+                self.bars += 1;
+                let inner = self.sum()?;
+                self.bars -= 1;
+                self.expect('|')?;
+                Ok(Ast::Call(Function::Abs, vec![inner]))
+            }
+            sign::ANGLE_OPEN => {
+                let inner = self.list()?;
+                self.expect(sign::ANGLE_CLOSE)?;
+                Ok(match inner {
+                    Ast::List(items, ListKind::Comma) => Ast::Tuple(items),
+                    one => Ast::Tuple(vec![one]),
+                })
+            }
+            sign::RADICAL => {
+                let inner = self.primary()?;
+                Ok(Ast::Root(Box::new(Ast::integer(2)), Box::new(inner)))
+            }
+            sign::INFINITY => Ok(Ast::Infinity),
+            sign::EMPTY => Ok(Ast::Set(Vec::new())),
+            '+' | '-' => Err(STRAY),
+            _ => match vulgar_fraction(open) {
+                Some((above, below)) => {
+                    Ok(Ast::Quotient(Box::new(Ast::integer(above)), Box::new(Ast::integer(below))))
+                }
+                None => Err(STRAY),
+            },
+        }
+    }
+
+    fn close_bracket(&mut self, open: char, inner: Ast, close: Token<'a>) -> Step<Ast> {
+        let Token::Sign(close @ (')' | ']')) = close else {
+            return Err(Stop::Unsupported("an unclosed bracket"));
+        };
+        match (open, close, inner) {
+            ('(', ')', Ast::List(items, ListKind::Comma)) => {
+                if items.len() == 2 && items.iter().any(is_infinite) {
+                    return interval(items, false, false);
+                }
+                Ok(Ast::Tuple(items))
+            }
+            (_, _, Ast::List(items, ListKind::Comma)) if items.len() == 2 => {
+                interval(items, open == '[', close == ']')
+            }
+            ('[', ']', Ast::List(items, ListKind::Comma)) => Ok(Ast::Tuple(items)),
+            ('[', ']', Ast::Matrix(rows)) | ('(', ')', Ast::Matrix(rows)) => Ok(Ast::Matrix(rows)),
+            ('(', ')', one @ (Ast::List(..) | Ast::Relation(..) | Ast::Ratio(..) | Ast::Text(_))) => {
+                match one {
+                    Ast::Ratio(..) | Ast::Text(_) => Ok(one),
+                    _ => Err(Stop::Unsupported("a statement in brackets")),
+                }
+            }
+            ('(', ')', one) => Ok(one),
+            ('[', ']', one) if one.is_value() => Ok(one),
+            _ => Err(Stop::Unsupported("brackets of two kinds")),
+        }
+    }
+}
+
+pub(super) fn interval(mut items: Vec<Ast>, low_closed: bool, high_closed: bool) -> Step<Ast> {
+    let (Some(high), Some(low)) = (items.pop(), items.pop()) else { return Err(END) };
+    if !low.is_value() || !high.is_value() {
+        return Err(Stop::Unsupported("an interval whose ends are not values"));
+    }
+    Ok(Ast::Interval(Box::new(Interval { low, high, low_closed, high_closed })))
+}

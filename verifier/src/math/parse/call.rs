@@ -1,0 +1,240 @@
+//! LaTeX commands with arguments: fractions, roots, logarithms, named functions.
+
+use super::arithmetic::times;
+use super::name::is_greek;
+use super::{END, Parser, STRAY};
+use crate::math::ast::{Ast, Function};
+use crate::math::budget::{Step, Stop};
+use crate::math::lex::{Token, sign};
+
+impl<'a> Parser<'a, '_> {
+    pub(super) fn command(&mut self, name: &'a str) -> Step<Ast> {
+        match name {
+            "frac" => {
+                let above = self.argument()?;
+                let below = self.argument()?;
+                Ok(Ast::Quotient(Box::new(above), Box::new(below)))
+            }
+            "sqrt" => self.root(),
+            "binom" | "dbinom" | "tbinom" => {
+                let above = self.argument()?;
+                let below = self.argument()?;
+                Ok(Ast::Call(Function::Binomial, vec![above, below]))
+            }
+            "pi" => Ok(Ast::Pi),
+            "lfloor" => self.enclosed(Function::Floor, "rfloor"),
+            "lceil" => self.enclosed(Function::Ceiling, "rceil"),
+            "bar" | "overline" | "tilde" => {
+                let inner = self.argument()?;
+                match inner {
+                    Ast::Symbol(letter) => Ok(Ast::Symbol(format!("{letter} {name}").into())),
+                    _ => Err(Stop::Unsupported("a line over more than a letter")),
+                }
+            }
+            "circ" => Err(STRAY),
+            "log" | "lg" => self.logarithm(name),
+            "sum" | "prod" | "int" | "lim" | "iint" | "oint" => {
+                Err(Stop::Unsupported("a sum, product, integral or limit"))
+            }
+            "det" | "gcd" | "lcm" | "max" | "min" | "mod" | "arg" | "dim" | "sgn" | "cis" => {
+                Err(Stop::Unsupported("a function that is not evaluated"))
+            }
+            _ => match function(name) {
+                Some(function) => self.call(function),
+                None if is_greek(name) => {
+                    let name = if let Some(plain) = name.strip_prefix("var") { plain } else { name };
+                    if matches!(self.peek(), Some(Token::Sign('_' | '\''))) {
+                        self.marked(name.to_owned())
+                    } else {
+                        Ok(Ast::Symbol(name.into()))
+                    }
+                }
+                None => Err(Stop::Unsupported("an unknown LaTeX command")),
+            },
+        }
+    }
+
+    fn enclosed(&mut self, function: Function, close: &str) -> Step<Ast> {
+        let inner = self.sum()?;
+        match self.next() {
+            Some(Token::Command(name)) if name == close => Ok(Ast::Call(function, vec![inner])),
+            _ => Err(Stop::Unsupported("an unclosed bracket")),
+        }
+    }
+
+    /// The argument of `\frac` or `\binom`: a group or one token, of a number one digit.
+    pub(super) fn argument(&mut self) -> Step<Ast> {
+        match self.peek().ok_or(END)? {
+            Token::Number(text) => {
+                if !text.bytes().all(|c| c.is_ascii_digit()) {
+                    return Err(Stop::Unsupported("a fraction without braces"));
+                }
+                let digit = i64::from(text.as_bytes()[0] - b'0');
+                if text.len() > 1 {
+                    self.split += 1;
+                } else {
+                    self.next();
+                }
+                Ok(Ast::integer(digit))
+            }
+            Token::Sign('{') => {
+                self.at += 1;
+                let inner = self.deeper(Self::sum)?;
+                self.expect('}')?;
+                Ok(inner)
+            }
+            Token::Letter(letter) => {
+                self.at += 1;
+                self.letter(letter)
+            }
+            Token::Command("pi") => {
+                self.at += 1;
+                Ok(Ast::Pi)
+            }
+            Token::Command("sqrt") => self.primary(),
+            _ => Err(Stop::Unsupported("a fraction without braces")),
+        }
+    }
+
+    fn root(&mut self) -> Step<Ast> {
+        let mut index = Ast::integer(2);
+        if self.eat('[') {
+            index = self.deeper(Self::sum)?;
+            self.expect(']')?;
+        }
+        let inner = match self.peek().ok_or(END)? {
+            Token::Number(text) => {
+                if text.len() > 1 {
+                    return Err(Stop::Unsupported("a root without braces over several digits"));
+                }
+                self.primary()?
+            }
+            Token::Sign('{') => {
+                self.at += 1;
+                let inner = self.deeper(Self::sum)?;
+                self.expect('}')?;
+                inner
+            }
+            Token::Sign('(' | sign::RADICAL) | Token::Letter(_) | Token::Command("pi" | "frac" | "sqrt") => {
+                self.primary()?
+            }
+            _ => return Err(Stop::Unsupported("a root without braces")),
+        };
+        Ok(Ast::Root(Box::new(index), Box::new(inner)))
+    }
+
+    fn logarithm(&mut self, name: &str) -> Step<Ast> {
+        let base = if self.eat('_') {
+            Some(match self.peek().ok_or(END)? {
+                Token::Number(text)
+                    if text.len() > 1 && self.tokens.len() > self.at + 1 && !name.is_empty() =>
+                {
+                    // `\log_28` is log_2 8 in TeX and log base 28 in plain text.
+                    if matches!(
+                        self.peek_after(),
+                        Some(Token::Sign('(' | '{') | Token::Letter(_) | Token::Command(_))
+                    ) {
+                        self.primary()?
+                    } else {
+                        return Err(Stop::Unsupported("a logarithm whose base is not clear"));
+                    }
+                }
+                Token::Sign('{') => {
+                    self.at += 1;
+                    let inner = self.deeper(Self::sum)?;
+                    self.expect('}')?;
+                    inner
+                }
+                _ => self.primary()?,
+            })
+        } else if name == "lg" {
+            Some(Ast::integer(10))
+        } else {
+            None
+        };
+        let applied = self.call(Function::Log)?;
+        let Some(base) = base else { return Ok(applied) };
+        let with_base = |call: Ast| match call {
+            Ast::Call(_, mut arguments) => {
+                arguments.insert(0, base.clone());
+                Ast::Call(Function::LogBase, arguments)
+            }
+            other => other,
+        };
+        Ok(match applied {
+            Ast::Power(call, exponent) => Ast::Power(Box::new(with_base(*call)), exponent),
+            call => with_base(call),
+        })
+    }
+
+    /// The argument of a named function: a bracket, or the factors that follow without an operator.
+    pub(super) fn call(&mut self, function: Function) -> Step<Ast> {
+        let mut exponent = None;
+        if self.peek() == Some(Token::Sign('^')) {
+            self.at += 1;
+            exponent = Some(self.deeper(Self::exponent)?);
+        }
+        let argument = match self.peek().ok_or(END)? {
+            Token::Sign('(' | '|' | '{' | '[') => self.primary()?,
+            _ => {
+                let mut argument = self.power()?;
+                while matches!(
+                    self.peek(),
+                    Some(Token::Letter(_) | Token::Number(_) | Token::Command("pi" | "frac" | "sqrt"))
+                ) || matches!(self.peek(), Some(Token::Command(name)) if is_greek(name))
+                    || matches!(self.peek(), Some(Token::Word("pi")))
+                {
+                    argument = times(argument, self.power()?);
+                }
+                if self.peek() == Some(Token::Sign('/'))
+                    && matches!(self.peek_after(), Some(Token::Number(_)))
+                {
+                    // `\sin \pi/6`: readers take it as sin(pi/6), a strict left-to-right parser as (sin
+                    // pi)/6.
+                    return Err(Stop::Unsupported("an ambiguous function argument: write brackets"));
+                }
+                argument
+            }
+        };
+        if !argument.is_value() {
+            return Err(Stop::Unsupported("a function of something that is not one value"));
+        }
+        let inverse = match (&exponent, &function) {
+            (Some(Ast::Negative(one)), Function::Sin) if **one == Ast::integer(1) => Some(Function::ArcSin),
+            (Some(Ast::Negative(one)), Function::Cos) if **one == Ast::integer(1) => Some(Function::ArcCos),
+            (Some(Ast::Negative(one)), Function::Tan) if **one == Ast::integer(1) => Some(Function::ArcTan),
+            _ => None,
+        };
+        if let Some(inverse) = inverse {
+            return Ok(Ast::Call(inverse, vec![argument]));
+        }
+        let call = Ast::Call(function, vec![argument]);
+        Ok(match exponent {
+            Some(exponent) => Ast::Power(Box::new(call), Box::new(exponent)),
+            None => call,
+        })
+    }
+}
+
+pub(super) fn function(name: &str) -> Option<Function> {
+    Some(match name {
+        "sin" => Function::Sin,
+        "cos" => Function::Cos,
+        "tan" => Function::Tan,
+        "cot" => Function::Cot,
+        "sec" => Function::Sec,
+        "csc" | "cosec" => Function::Csc,
+        "arcsin" | "asin" => Function::ArcSin,
+        "arccos" | "acos" => Function::ArcCos,
+        "arctan" | "atan" => Function::ArcTan,
+        "sinh" => Function::Sinh,
+        "cosh" => Function::Cosh,
+        "tanh" => Function::Tanh,
+        "exp" => Function::Exp,
+        "ln" => Function::Ln,
+        "abs" => Function::Abs,
+        "floor" => Function::Floor,
+        "ceil" => Function::Ceiling,
+        _ => return None,
+    })
+}
