@@ -68,7 +68,7 @@ pub(crate) fn sign(poly: &Poly, fuel: &mut Fuel) -> Step<Ordering> {
 
 /// Whether a sum is zero, as far as evaluation can tell.
 pub(crate) fn vanishes(poly: &Poly, fuel: &mut Fuel) -> Step<Finding> {
-    if poly.has_factorial() {
+    if poly.has_factorial() || poly.alternates() {
         return among_whole_numbers(poly, fuel);
     }
     let points = if poly.is_constant() { 1 } else { POINTS };
@@ -100,7 +100,7 @@ pub(crate) fn vanishes(poly: &Poly, fuel: &mut Fuel) -> Step<Finding> {
     Ok(Finding::Unknown)
 }
 
-/// Factorials have values where their arguments are whole. A difference there is proven; agreement at a few whole
+/// Factorials and powers of -1 have values where their arguments are whole. A difference there is proven; agreement at a few whole
 /// numbers says little, so it is never taken for equality.
 fn among_whole_numbers(poly: &Poly, fuel: &mut Fuel) -> Step<Finding> {
     for point in 0..POINTS {
@@ -124,8 +124,11 @@ pub(crate) fn approximate(value: &Frac, fuel: &mut Fuel) -> Option<f64> {
     let found = Evaluator::<Float>::new(0, 0, fuel).frac(value).ok()??;
     let (low, high) = (found.re.low, found.re.high);
     let constant = value.above.is_constant() && value.below.as_ref().is_none_or(Poly::is_constant);
-    let narrow = high - low <= 1e-9 * low.abs().max(high.abs()).max(f64::MIN_POSITIVE);
-    (constant && narrow && found.im.is_none()).then_some(low + (high - low) / 2.0)
+    let narrow = |low: f64, high: f64, size: f64| high - low <= 1e-9 * size.max(f64::MIN_POSITIVE);
+    let size = low.abs().max(high.abs());
+    // Sines are written with e^(ix): their imaginary part is zero, and an interval around it.
+    let real = found.im.is_none_or(|im| im.low <= 0.0 && im.high >= 0.0 && narrow(im.low, im.high, size));
+    (constant && real && narrow(low, high, size)).then_some(low + (high - low) / 2.0)
 }
 
 /// Whether a divisor is proven to be different from zero somewhere.

@@ -129,6 +129,8 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn whole(&mut self) -> Step<Ast> {
+        // "About 5.2" is 5.2 as it is written.
+        self.eat(sign::ABOUT);
         let answer = self.list()?;
         self.eat('.');
         if self.at < self.tokens.len() {

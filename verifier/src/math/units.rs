@@ -2,6 +2,7 @@
 //! words ("ways", "apples") is a label without influence on the value. Words that change the meaning of what
 //! they stand beside ("or", "not", "less") are never a label.
 
+use super::lex::sign;
 use dashu_ratio::RBig;
 
 /// What stands after a value.
@@ -13,8 +14,11 @@ pub(crate) enum Unit {
     Label(String),
 }
 
-/// Exponents of length, mass, time, money, angle, temperature, current, amount, information.
-pub(crate) type Dimension = [i8; 9];
+/// Exponents of length, mass, time, dollars, angle, temperature, current, amount, euros, pounds sterling, yen.
+/// Currencies have an axis each: no rate between them is exact.
+pub(crate) type Dimension = [i8; AXES];
+
+const AXES: usize = 11;
 
 const LENGTH: usize = 0;
 const MASS: usize = 1;
@@ -24,6 +28,9 @@ const ANGLE: usize = 4;
 const TEMPERATURE: usize = 5;
 const CURRENT: usize = 6;
 const AMOUNT: usize = 7;
+const EURO: usize = 8;
+const STERLING: usize = 9;
+const YEN: usize = 10;
 
 /// `(names, dimension, numerator, denominator)` of the factor to the base unit (m, kg, s, dollar, degree, K,
 /// A, mol).
@@ -61,6 +68,9 @@ const TABLE: &[Row] = &[
     (&["mL", "ml", "milliliters"], &[(LENGTH, 3)], 1, 1_000_000),
     (&["dollar", "dollars", "USD"], &[(MONEY, 1)], 1, 1),
     (&["cent", "cents"], &[(MONEY, 1)], 1, 100),
+    (&["euro", "euros", "EUR"], &[(EURO, 1)], 1, 1),
+    (&["GBP"], &[(STERLING, 1)], 1, 1),
+    (&["yen", "JPY"], &[(YEN, 1)], 1, 1),
     (&["degree", "degrees", "deg"], &[(ANGLE, 1)], 1, 1),
     (&["K", "kelvin"], &[(TEMPERATURE, 1)], 1, 1),
     (&["A", "ampere", "amperes"], &[(CURRENT, 1)], 1, 1),
@@ -169,19 +179,132 @@ const NOT_LABELS: &[&str] = &[
     "ten",
     "zero",
     "mod",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+    "twenty",
+    "thirty",
+    "forty",
+    "fifty",
+    "sixty",
+    "seventy",
+    "eighty",
+    "ninety",
+    "fourth",
+    "fourths",
+    "fifth",
+    "fifths",
+    "sixth",
+    "sixths",
+    "seventh",
+    "sevenths",
+    "eighth",
+    "eighths",
+    "ninth",
+    "ninths",
+    "eleventh",
+    "elevenths",
+    "twelfth",
+    "twelfths",
+    "sixteenth",
+    "sixteenths",
+    "twentieth",
+    "twentieths",
+    "millionth",
+    "millionths",
+    "once",
+    "twice",
+    "thrice",
+    "triple",
+    "quadruple",
+    "lakh",
+    "lakhs",
+    "crore",
+    "crores",
+    "mil",
+    "mill",
+    "mn",
+    "bn",
+    "tn",
+    "kilo",
+    "mega",
+    "giga",
+    "tera",
+    "micro",
+    "milli",
+    "nano",
+    "grand",
+    "googol",
+    "negative",
+    "opposite",
+    "inverse",
+    "reciprocal",
+    "imaginary",
+    "below",
+    "under",
+    "above",
+    "binary",
+    "ternary",
+    "octal",
+    "hex",
+    "hexadecimal",
+    "base",
+    "cube",
+    "out",
+    "off",
+    "permille",
+    "percentage",
+    "basis",
+    "greater",
+    "larger",
+    "smaller",
+    "fewer",
+    "remainder",
+    "repeating",
+    "recurring",
+    "choose",
+    "divided",
+    "multiplied",
+    "added",
+    "subtracted",
+    "raised",
+    "power",
 ];
 
 impl Unit {
-    pub(crate) fn dollars() -> Unit {
-        let mut dimension = [0; 9];
-        dimension[MONEY] = 1;
-        Unit::Known { dimension, factor: RBig::ONE }
+    /// The currency of a sign such as `$`.
+    pub(crate) fn currency(sign: char) -> Option<Unit> {
+        let axis = match sign {
+            '$' => MONEY,
+            sign::EURO => EURO,
+            sign::POUND => STERLING,
+            sign::YEN => YEN,
+            _ => return None,
+        };
+        Some(Unit::base(axis))
     }
 
     pub(crate) fn degrees() -> Unit {
-        let mut dimension = [0; 9];
-        dimension[ANGLE] = 1;
+        Unit::base(ANGLE)
+    }
+
+    fn base(axis: usize) -> Unit {
+        let mut dimension = [0; AXES];
+        dimension[axis] = 1;
         Unit::Known { dimension, factor: RBig::ONE }
+    }
+
+    /// Whether two dimensions may name the same: a pound is a mass or money.
+    pub(crate) fn may_be_one_name(a: &Dimension, b: &Dimension) -> bool {
+        let pound = |x: &Dimension| x.iter().map(|power| i32::from(*power).abs()).sum::<i32>() == 1;
+        let either = |x: &Dimension, y: &Dimension| x[STERLING] == 1 && y[MASS] == 1;
+        pound(a) && pound(b) && (either(a, b) || either(b, a))
     }
 
     /// Reads the words, `/`, `*` and `^n` after a value; `None` where they may not stand after one.
@@ -200,7 +323,7 @@ pub(crate) enum UnitPart<'a> {
 }
 
 fn known(parts: &[UnitPart<'_>]) -> Option<Unit> {
-    let mut dimension: Dimension = [0; 9];
+    let mut dimension: Dimension = [0; AXES];
     let mut factor = RBig::ONE;
     let mut sign = 1_i8;
     let mut pieces: Vec<UnitPart<'_>> = Vec::new();
@@ -275,14 +398,15 @@ fn label(parts: &[UnitPart<'_>]) -> Option<Unit> {
     for part in parts {
         let words = match part {
             UnitPart::Words(words) => words,
-            UnitPart::Power(_) if !text.is_empty() => continue, // "units^2"
+            UnitPart::Power(_) if text.contains("unit") => continue, // "units^2"
             _ => return None,
         };
         for word in words.split([' ', '\n', '~', '-', '/', '(', ')']).filter(|word| !word.is_empty()) {
             let word = word.trim_end_matches(['.', ',', '!']);
             let fine = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'');
             let lower = word.to_ascii_lowercase();
-            if !fine || NOT_LABELS.contains(&lower.as_str()) || text.len() > 60 {
+            let number = NOT_LABELS.contains(&lower.as_str()) || lower.ends_with("fold");
+            if !fine || number || text.len() > 60 {
                 return None;
             }
             if !text.is_empty() {

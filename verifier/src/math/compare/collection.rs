@@ -125,17 +125,38 @@ impl Comparison<'_> {
             .fold(SAME, |found, (a, b)| found.and(|| self.sequence(a, b, "a matrix of another size")))
     }
 
+    /// Ratios are equal where their parts are proportional; written like a time (`10:15`) they may be one, and then
+    /// only the same parts are the same time.
     pub(super) fn ratios(&mut self, items: &[Ast], others: &[Ast], minutes: bool) -> Found {
         let same = self.sequence(items, others, "a ratio of another length");
-        let (Found::Different(_), [a, b], [c, d], false) = (same, items, others, minutes) else {
-            return if minutes && matches!(same, Found::Different(_)) {
-                Found::Different("another time or ratio")
-            } else {
-                same
-            };
-        };
+        if !matches!(same, Found::Different(_)) || items.len() != others.len() {
+            return same;
+        }
+        // `5:00` has no hours in a ratio to no minutes.
+        let sharp = |parts: &[Ast]| parts.contains(&Ast::integer(0));
+        if minutes && (sharp(items) || sharp(others)) {
+            return Found::Different("another time");
+        }
+        match self.proportional_parts(items, others) {
+            Found::Equal(_) if minutes => Found::Unsupported("a time or a ratio"),
+            found => found,
+        }
+    }
+
+    fn proportional_parts(&mut self, items: &[Ast], others: &[Ast]) -> Found {
+        let zero = Ast::integer(0);
+        let lead = (0..items.len()).find(|&at| matches!(self.values(&items[at], &zero), Found::Different(_)));
+        let Some(lead) = lead else { return Found::Unsupported("a ratio of nothing") };
+        match self.values(&others[lead], &zero) {
+            Found::Different(_) => {}
+            Found::Equal(_) => return Found::Different("another ratio"),
+            open => return open,
+        }
         let cross = |x: &Ast, y: &Ast| Ast::Product(vec![x.clone(), y.clone()]);
-        self.values(&cross(a, d), &cross(b, c))
+        (0..items.len()).filter(|&at| at != lead).fold(SAME, |found, at| {
+            let (left, right) = (cross(&items[at], &others[lead]), cross(&others[at], &items[lead]));
+            found.and(|| self.values(&left, &right))
+        })
     }
 }
 

@@ -3,8 +3,10 @@
 
 use super::value::without_unit;
 use crate::math::ast::{Ast, Interval, ListKind, Relation};
-use crate::math::budget::Stop;
+use crate::math::budget::{Budget, Stop};
+use crate::math::formal::Formal;
 use crate::math::lex::sign;
+use crate::math::numeric;
 use crate::math::parse::defined_name;
 use std::sync::Arc;
 
@@ -27,7 +29,10 @@ pub(super) fn shape(ast: &Ast) -> Result<Shape, Stop> {
     Ok(match ast {
         Ast::Relation(terms, relations) => relation_shape(terms, relations)?,
         Ast::List(items, kind) => list_shape(items, *kind)?,
-        Ast::Set(items) => unnamed(Ast::Set(items.iter().flat_map(plus_minus_values).collect())),
+        Ast::Set(items) => {
+            let values = items.iter().map(plus_minus_values).collect::<Result<Vec<_>, Stop>>()?;
+            unnamed(Ast::Set(values.into_iter().flatten().collect()))
+        }
         Ast::Symbol(name) if **name == *sign::REALS.encode_utf8(&mut [0; 4]) => unnamed(everything()),
         Ast::Text(words) if is_everything(words) => unnamed(everything()),
         Ast::Product(factors) if factors.iter().any(|f| matches!(f, Ast::Matrix(_))) => {
@@ -36,8 +41,8 @@ pub(super) fn shape(ast: &Ast) -> Result<Shape, Stop> {
         Ast::Negative(inner) if matches!(**inner, Ast::Matrix(_)) => {
             unnamed(scaled_matrix(&[Ast::integer(-1), (**inner).clone()])?)
         }
-        value if value.is_value() => {
-            let mut values = plus_minus_values(value);
+        value if value.is_value() || matches!(value, Ast::Tuple(_)) => {
+            let mut values = plus_minus_values(value)?;
             unnamed(if values.len() == 2 { Ast::List(values, ListKind::Or) } else { values.swap_remove(0) })
         }
         other => unnamed(other.clone()),
@@ -65,9 +70,10 @@ fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> 
         return Ok(Shape { name: Some(name), ..inner });
     }
     if let Some(at) = relations.iter().position(|r| *r == Relation::Approximately) {
-        let decimal =
-            terms[at + 1..].iter().all(|term| matches!(without_unit(term).0, Ast::Number(n) if n.places > 0));
-        if !decimal || at + 1 != relations.len() {
+        if at == 0 && relations.len() == 1 && defined_name(&terms[0]).is_some() {
+            return relation_shape(terms, &[Relation::Equal]);
+        }
+        if at + 1 != relations.len() || !approximates(&terms[at + 1], &terms[at]) {
             return Err(Stop::Unsupported("an approximation"));
         }
         return if at == 0 { shape(&terms[0]) } else { relation_shape(&terms[..=at], &relations[..at]) };
@@ -81,6 +87,13 @@ fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> 
                 let inner = shape(right)?;
                 return Ok(Shape { name: Some(name), body: inner.body, equation });
             }
+            // `5 = x`
+            if let Ast::Symbol(name) = right
+                && !left.any(&|part| matches!(part, Ast::Symbol(_)))
+            {
+                let inner = shape(left)?;
+                return Ok(Shape { name: Some(name.clone()), body: inner.body, equation });
+            }
             let body = Ast::Relation(terms.to_vec(), relations.to_vec());
             return Ok(Shape { name: None, body, equation });
         }
@@ -88,6 +101,25 @@ fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> 
     }
     Ok(interval_of(terms, relations)
         .unwrap_or_else(|| unnamed(Ast::Relation(terms.to_vec(), relations.to_vec()))))
+}
+
+/// Whether a decimal stands for a value to its last digit: `5 \approx 7.5` gives two answers and not one.
+fn approximates(decimal: &Ast, value: &Ast) -> bool {
+    let places = |ast: &Ast| match ast {
+        Ast::Number(number) if number.places > 0 => Some(number.places),
+        _ => None,
+    };
+    let (bare, value) = (without_unit(decimal).0, without_unit(value).0);
+    let written = match bare {
+        Ast::Negative(inner) => places(inner),
+        _ => places(bare),
+    };
+    let mut formal = Formal::new(&Budget::DEFAULT);
+    let mut real = |ast: &Ast| numeric::approximate(&formal.value(ast).ok()?, &mut formal.fuel);
+    match (written, real(bare), real(value)) {
+        (Some(places), Some(x), Some(y)) => (x - y).abs() <= 10_f64.powi(-(places as i32)) * 1.000_001,
+        _ => false,
+    }
 }
 
 /// `x > 3`, `3 < x`, `-1 < x <= 1`, `x != 3` as intervals.
@@ -187,11 +219,22 @@ fn list_shape(items: &[Ast], kind: ListKind) -> Result<Shape, Stop> {
 }
 
 /// The two values of an expression with plus-minus signs (all taken alike), or the one value without.
-fn plus_minus_values(ast: &Ast) -> Vec<Ast> {
-    if !ast.any(&|part| matches!(part, Ast::PlusMinus(..))) {
-        return vec![ast.clone()];
+fn plus_minus_values(ast: &Ast) -> Result<Vec<Ast>, Stop> {
+    match plus_minus_signs(ast) {
+        (0, 0) => Ok(vec![ast.clone()]),
+        // Two signs alike may be taken alike or each for itself.
+        (2.., 0) | (0, 2..) => Err(Stop::Unsupported("several plus-minus signs")),
+        _ => Ok(vec![with_sign(ast, true), with_sign(ast, false)]),
     }
-    vec![with_sign(ast, true), with_sign(ast, false)]
+}
+
+/// How many plus-minus and how many minus-plus signs there are.
+fn plus_minus_signs(ast: &Ast) -> (u32, u32) {
+    let own = match ast {
+        Ast::PlusMinus(flipped, _) => (u32::from(!flipped), u32::from(*flipped)),
+        _ => (0, 0),
+    };
+    ast.parts().into_iter().map(plus_minus_signs).fold(own, |sum, more| (sum.0 + more.0, sum.1 + more.1))
 }
 
 fn with_sign(ast: &Ast, plus: bool) -> Ast {

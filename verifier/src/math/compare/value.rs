@@ -67,6 +67,9 @@ impl Comparison<'_> {
                     Unit::Known { dimension, factor },
                     Unit::Known { dimension: other_dimension, factor: other_factor },
                 ) => {
+                    if Unit::may_be_one_name(dimension, other_dimension) {
+                        return Found::Unsupported("pounds of two kinds");
+                    }
                     if dimension != other_dimension {
                         return Found::Different("a unit of another kind");
                     }

@@ -15,7 +15,11 @@ pub(super) fn compare_words(gold: &str, answer: &str) -> Found {
         return SAME;
     }
     // Lists of letters (which of the following ..) have no order.
+    let is_list = |words: &str| words.contains(',') || words.split(' ').any(|word| word == "and");
     let letters = |words: &str| {
+        if !is_list(words) {
+            return None;
+        }
         let mut letters: Vec<String> = words
             .split([',', ' '])
             .filter(|word| !word.is_empty() && *word != "and")

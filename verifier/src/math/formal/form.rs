@@ -138,6 +138,14 @@ impl Mono {
     pub(crate) fn is_one(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Whether it is a product of variables to positive whole powers.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.0.iter().all(|factor| {
+            let variable = factor.over.is_none() && matches!(factor.base, Base::Symbol(_));
+            variable && factor.power.is_integer() && factor.power.above > 0
+        })
+    }
 }
 
 impl Poly {
@@ -204,14 +212,14 @@ impl Poly {
         !self.all_factors(&mut |factor| !named(&factor.base))
     }
 
+    /// Whether -1 has a symbolic exponent somewhere.
+    pub(crate) fn alternates(&self) -> bool {
+        !self.all_factors(&mut |factor| factor.base != Base::MinusOne || factor.over.is_none())
+    }
+
     /// Whether it is a whole number wherever its variables are.
     pub(crate) fn is_whole(&self) -> bool {
-        let whole = |factor: &Factor| {
-            factor.over.is_none() && factor.power.is_integer() && matches!(factor.base, Base::Symbol(_))
-        };
-        self.0.iter().all(|(mono, value)| {
-            value.is_int() && mono.0.iter().all(|factor| whole(factor) && factor.power.above > 0)
-        })
+        self.0.iter().all(|(mono, value)| value.is_int() && mono.is_whole())
     }
 
     pub(crate) fn has_log_unit(&self) -> bool {

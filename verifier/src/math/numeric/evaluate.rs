@@ -89,8 +89,11 @@ impl<'f, R: Real> Evaluator<'f, R> {
         self.fuel.take(2 * R::cost(self.bits))?;
         match &factor.base {
             Base::Euler => {}
-            // The exponent stands for a whole number, which a sample is not.
-            Base::MinusOne => return Ok(None),
+            // The exponent stands for a whole number, which only some samples are.
+            Base::MinusOne => {
+                let whole = self.whole && factor.power.is_integer() && over.is_whole();
+                return Ok(if whole { self.alternating(&exponent) } else { None });
+            }
             base => {
                 let Some(base) = self.base(base)? else { return Ok(None) };
                 if base.im.is_some() {
@@ -102,6 +105,13 @@ impl<'f, R: Real> Evaluator<'f, R> {
             }
         }
         Ok(exponent.exp())
+    }
+
+    /// -1 to a power that is whole, known to less than one half.
+    fn alternating(&self, exponent: &Complex<R>) -> Option<Complex<R>> {
+        let (_, above) = exponent.re.floors().filter(|(low, high)| high - low <= 1)?;
+        let sign = if above.rem_euclid(2) == 0 { RBig::ONE } else { -RBig::ONE };
+        Some(Complex::real(self.rational(&sign)?))
     }
 
     pub(super) fn imaginary(&self, power: Exponent) -> Option<Complex<R>> {

@@ -13,7 +13,8 @@ impl<'a> Parser<'a, '_> {
             "frac" => {
                 let above = self.argument()?;
                 let below = self.argument()?;
-                Ok(Ast::Quotient(Box::new(above), Box::new(below)))
+                derivative(&above, &below)
+                    .unwrap_or_else(|| Ok(Ast::Quotient(Box::new(above), Box::new(below))))
             }
             "sqrt" => self.root(),
             "binom" | "dbinom" | "tbinom" => {
@@ -178,6 +179,9 @@ impl<'a> Parser<'a, '_> {
             Token::Sign('(' | '|' | '{' | '[') => self.primary()?,
             _ => {
                 let mut argument = self.power()?;
+                if matches!((&argument, self.peek()), (Ast::Number(_), Some(Token::Number(_)))) {
+                    return Err(Stop::Unsupported("two numbers side by side"));
+                }
                 while matches!(
                     self.peek(),
                     Some(Token::Letter(_) | Token::Number(_) | Token::Command("pi" | "frac" | "sqrt"))
@@ -216,7 +220,26 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
-pub(super) fn function(name: &str) -> Option<Function> {
+/// `\frac{dy}{dx}` is a derivative and no quotient; the same letters make the same name.
+fn derivative(above: &Ast, below: &Ast) -> Option<Step<Ast>> {
+    let is_d =
+        |ast: &Ast| matches!(ast, Ast::Symbol(name) if matches!(&**name, "d" | "\u{2202}" | "partial"));
+    let differential = |ast: &Ast| match ast {
+        Ast::Product(factors) if factors.len() == 2 && is_d(&factors[0]) => match &factors[1] {
+            Ast::Symbol(name) => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let variable = differential(below)?;
+    match differential(above) {
+        Some(function) => Some(Ok(Ast::Symbol(format!("d{function}/d{variable}").into()))),
+        None if above.any(&is_d) => Some(Err(Stop::Unsupported("a derivative"))),
+        None => None,
+    }
+}
+
+fn function(name: &str) -> Option<Function> {
     Some(match name {
         "sin" => Function::Sin,
         "cos" => Function::Cos,

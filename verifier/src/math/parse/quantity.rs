@@ -4,7 +4,7 @@ use super::number::superscript_value;
 use super::{Parser, STRAY};
 use crate::math::ast::Ast;
 use crate::math::budget::{Step, Stop};
-use crate::math::lex::{Token, sign};
+use crate::math::lex::Token;
 use crate::math::units::{Unit, UnitPart};
 
 impl<'a> Parser<'a, '_> {
@@ -28,13 +28,12 @@ impl<'a> Parser<'a, '_> {
     /// A value with the sign or unit that may stand around it.
     pub(super) fn quantity(&mut self) -> Step<Ast> {
         let negative = self.peek() == Some(Token::Sign('-'))
-            && matches!(self.peek_after(), Some(Token::Sign('$' | sign::EURO | sign::POUND | sign::YEN)));
+            && matches!(self.peek_after(), Some(Token::Sign(sign)) if Unit::currency(sign).is_some());
         if negative {
             self.at += 1;
         }
         let currency = match self.peek() {
-            Some(Token::Sign('$')) => Some(Unit::dollars()),
-            Some(Token::Sign(c @ (sign::EURO | sign::POUND | sign::YEN))) => Some(Unit::Label(c.to_string())),
+            Some(Token::Sign(sign)) => Unit::currency(sign),
             _ => None,
         };
         if currency.is_some() {

@@ -44,21 +44,37 @@ pub(super) fn words_only(text: &str) -> Option<Ast> {
     if styled {
         let plain = inner
             .chars()
-            .all(|c| c.is_alphabetic() || matches!(c, ' ' | ',' | '-' | '\'' | '.' | '(' | ')' | '&'));
+            .all(|c| c.is_alphabetic() || matches!(c, ' ' | ',' | '-' | '\'' | '.' | '(' | ')' | '&'))
+            && hyphens_join_words(inner);
         let has_letter = inner.chars().any(char::is_alphabetic);
         return (plain && has_letter && !lex::is_function(inner) && !letter(inner))
             .then(|| Ast::Text(inner.to_owned()));
     }
-    let mut words = 0;
+    let (mut words, mut meant_as_words) = (0, false);
     for word in text.split([' ', '-']).filter(|word| !word.is_empty()) {
         if !word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'') || lex::is_function(word) {
             return None;
         }
         words += 1;
+        // `xy z` is a product, `all of it` is not.
+        let lower = word.len() > 1 && !word.bytes().any(|c| c.is_ascii_uppercase());
+        meant_as_words |= (word.len() > 3 && !is_constant_name(word))
+            || is_short_word(word)
+            || (words > 1 && lower && !is_letters(word) && !is_constant_name(word) && word != "pi");
     }
     let joined = text.split(' ').any(|word| matches!(word, "or" | "and"));
-    let is_word = words > 1 || (text.len() > 3 && !is_constant_name(text)) || is_short_word(text);
-    (is_word && !(joined && words <= 3)).then(|| Ast::Text(text.to_owned()))
+    (meant_as_words && hyphens_join_words(text) && !(joined && words <= 3))
+        .then(|| Ast::Text(text.to_owned()))
+}
+
+/// `one-to-one` is a word, `p - q` and `a-b` are differences.
+fn hyphens_join_words(text: &str) -> bool {
+    let pieces = text.split([' ', ',', '(', ')', '.']);
+    pieces.filter(|piece| piece.contains('-')).all(|piece| {
+        let long = |part: &str| part.len() > 1 && part.bytes().all(|c| c.is_ascii_lowercase() || c == b'\'');
+        piece.split('-').enumerate().all(|(at, part)| long(part) || (at == 0 && long(&part.to_lowercase())))
+            && piece.split('-').any(|part| part.len() > 2)
+    })
 }
 
 /// Two or three letters that nobody writes as a word or a unit: `xy`, `abc`, `mn`.
