@@ -213,41 +213,64 @@ pub struct Unreadable {
 /// A gold answer, parsed once and used for any number of predictions, from any thread.
 #[derive(Debug, Clone)]
 pub struct Gold {
+    /// What is accepted; more than one where a file lists alternatives (`['0.01', '1e-2']`).
+    readings: Vec<Reading>,
+    /// Alternatives that could not be read: then no prediction is proven to be different.
+    unread: Option<Stop>,
+}
+
+/// One way to write the gold.
+#[derive(Debug, Clone)]
+struct Reading {
     text: Box<str>,
     fast: Option<Fraction>,
     /// Parsed at once, except for plain numbers, which hardly ever need it.
     ast: Option<Ast>,
 }
 
+impl Reading {
+    fn of(text: &str, profile: &MathProfile) -> Result<Reading, Stop> {
+        let inner = parse::unwrap(parse::without_heading(parse::unwrap(text)));
+        if let Some(fast) = fast::read(inner) {
+            return Ok(Reading { text: inner.into(), fast: Some(fast), ast: None });
+        }
+        let ast = parse::answer(inner, &profile.budget)?;
+        compare::check_gold(&ast, profile)?;
+        Ok(Reading { text: inner.into(), fast: None, ast: Some(ast) })
+    }
+}
+
 impl Gold {
-    /// Reads a gold answer (LaTeX or plain text, with or without `$` or a box around it).
+    /// Reads a gold answer (LaTeX or plain text, with or without `$` or a box around it, or the literal of a list of
+    /// accepted spellings, `['..', '..']`).
     ///
     /// # Errors
     /// [`Unreadable`] where it is empty, prose, undefined, or uses notation outside the grammar.
     pub fn parse(text: &str, profile: &MathProfile) -> Result<Gold, Unreadable> {
-        let inner = parse::unwrap(text);
-        if let Some(fast) = fast::read(inner) {
-            return Ok(Gold { text: inner.into(), fast: Some(fast), ast: None });
+        let (mut readings, mut unread) = (Vec::new(), None);
+        for spelling in parse::spellings(text, profile.budget.items) {
+            match Reading::of(&spelling, profile) {
+                Ok(reading) => readings.push(reading),
+                Err(stop) => unread = unread.or(Some(stop)),
+            }
         }
-        let ast = parse::answer(inner, &profile.budget).and_then(|ast| {
-            compare::check_gold(&ast, profile)?;
-            Ok(ast)
-        });
-        match ast {
-            Ok(ast) => Ok(Gold { text: inner.into(), fast: None, ast: Some(ast) }),
-            Err(stop) => Err(Unreadable { gold: text.chars().take(200).collect(), reason: describe(&stop) }),
+        match unread {
+            Some(stop) if readings.is_empty() => {
+                Err(Unreadable { gold: text.chars().take(200).collect(), reason: describe(&stop) })
+            }
+            unread => Ok(Gold { readings, unread }),
         }
     }
 
-    /// The answer as written, without what was wrapped around it.
+    /// The answer as written, without what was wrapped around it; the first one where there are several.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.readings[0].text
     }
 
     /// One word for its type: `number`, `expression`, `list`, `tuple`, `set`, `interval`, `union`, `matrix`,
-    /// `equation`, `inequality`, `ratio`, `quantity`, `numeral`, `text`.
+    /// `equation`, `inequality`, `ratio`, `quantity`, `numeral`, `class`, `cases`, `text`.
     pub fn kind(&self) -> &'static str {
-        self.ast.as_ref().map_or("number", compare::kind)
+        self.readings[0].ast.as_ref().map_or("number", compare::kind)
     }
 }
 
@@ -264,7 +287,7 @@ pub fn grade(gold: &Gold, prediction: Prediction<'_>, profile: &MathProfile) -> 
     if answer.is_empty() {
         return no_answer("the answer is empty");
     }
-    let (found, tier) = decide(gold, answer, profile);
+    let (found, tier) = decide_any(gold, answer, profile);
     let (verdict, reason, proof) = match found {
         Found::Equal(proof) => (MathVerdict::Equal, Cow::Borrowed("same value"), Some(proof)),
         Found::Different(reason) => (MathVerdict::Different, Cow::Borrowed(reason), None),
@@ -274,6 +297,26 @@ pub fn grade(gold: &Gold, prediction: Prediction<'_>, profile: &MathProfile) -> 
         }
     };
     MathResult { verdict, reason, proof, extraction, tier }
+}
+
+/// Equal to one of the accepted spellings, or proven different from all of them.
+fn decide_any(gold: &Gold, answer: &str, profile: &MathProfile) -> (Found, Tier) {
+    let mut decided = decide(&gold.readings[0], answer, profile);
+    for reading in &gold.readings[1..] {
+        if matches!(decided.0, Found::Equal(_)) {
+            return decided;
+        }
+        let next = decide(reading, answer, profile);
+        if matches!(next.0, Found::Equal(_)) || matches!(decided.0, Found::Different(_)) {
+            decided = next;
+        }
+    }
+    match (&decided.0, &gold.unread) {
+        (Found::Different(_), Some(_)) => {
+            (Found::Unsupported("another accepted spelling cannot be read"), decided.1)
+        }
+        _ => decided,
+    }
 }
 
 fn no_answer(reason: &'static str) -> MathResult {
@@ -286,7 +329,7 @@ fn no_answer(reason: &'static str) -> MathResult {
     }
 }
 
-fn decide(gold: &Gold, answer: &str, profile: &MathProfile) -> (Found, Tier) {
+fn decide(gold: &Reading, answer: &str, profile: &MathProfile) -> (Found, Tier) {
     if let (Some(gold), Some(answer)) = (gold.fast, fast::read(answer))
         && (gold == answer || profile.decimal_places.or(profile.tolerance.as_ref().map(|_| 0)).is_none())
     {
@@ -298,6 +341,9 @@ fn decide(gold: &Gold, answer: &str, profile: &MathProfile) -> (Found, Tier) {
         Ok(ast) => ast,
         Err(stop) => return (Found::from(stop), Tier::Parse),
     };
+    if !profile.tasks_in_answers && answer.any(&|part| matches!(part, Ast::Call(f, _) if f.is_task())) {
+        return (Found::Unsupported("a function that is not evaluated"), Tier::Parse);
+    }
     let parsed;
     let gold = match &gold.ast {
         Some(ast) => ast,

@@ -45,6 +45,10 @@ pub(crate) enum Ast {
     Ratio(Vec<Ast>, bool),
     /// Words, as written.
     Text(String),
+    /// `Class(a, m)`: all that is a modulo m.
+    Class(Box<Ast>, Box<Ast>),
+    /// A definition by cases: value and condition of each.
+    Cases(Vec<(Ast, Ast)>),
 }
 
 /// A number and how it was written.
@@ -111,8 +115,24 @@ pub(crate) enum Function {
     Floor,
     Ceiling,
     Binomial,
+    /// Of a matrix.
+    Determinant,
+    GreatestDivisor,
+    LeastMultiple,
+    Largest,
+    Smallest,
+    /// `Remainder(a, m)`: a mod m.
+    Remainder,
     /// `f(x)` with a function that has only a name.
     Named(Arc<str>),
+}
+
+impl Function {
+    /// Functions an answer is expected to have worked out; a gold may leave them.
+    pub(crate) fn is_task(&self) -> bool {
+        use Function::*;
+        matches!(self, Determinant | GreatestDivisor | LeastMultiple | Largest | Smallest | Remainder)
+    }
 }
 
 impl Ast {
@@ -133,6 +153,8 @@ impl Ast {
                 | Ast::Relation(..)
                 | Ast::Ratio(..)
                 | Ast::Text(_)
+                | Ast::Class(..)
+                | Ast::Cases(_)
         )
     }
 
@@ -154,7 +176,8 @@ impl Ast {
             | Ast::Degrees(part)
             | Ast::Percent(part)
             | Ast::Quantity(part, _) => vec![part],
-            Ast::Quotient(a, b) | Ast::Power(a, b) | Ast::Root(a, b) => vec![a, b],
+            Ast::Quotient(a, b) | Ast::Power(a, b) | Ast::Root(a, b) | Ast::Class(a, b) => vec![a, b],
+            Ast::Cases(rows) => rows.iter().flat_map(|(value, condition)| [value, condition]).collect(),
             Ast::Interval(interval) => vec![&interval.low, &interval.high],
             Ast::Matrix(rows) => rows.iter().flatten().collect(),
             _ => Vec::new(),

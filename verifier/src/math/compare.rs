@@ -7,6 +7,7 @@
 
 mod collection;
 mod equation;
+mod matrix;
 mod shape;
 mod value;
 mod words;
@@ -104,6 +105,8 @@ fn check_part(ast: &Ast, formal: &mut Formal<'_>) -> Result<(), Stop> {
         | Ast::List(..)
         | Ast::Union(_)
         | Ast::Ratio(..)
+        | Ast::Class(..)
+        | Ast::Cases(_)
         | Ast::Interval(_) => {
             ast.parts().into_iter().try_for_each(|part| check_part(&shape(part)?.body, formal))
         }
@@ -138,6 +141,8 @@ pub(crate) fn kind(ast: &Ast) -> &'static str {
         Ast::Relation(..) => "inequality",
         Ast::Ratio(..) => "ratio",
         Ast::Text(_) => "text",
+        Ast::Class(..) => "class",
+        Ast::Cases(_) => "cases",
         Ast::Quantity(..) | Ast::Degrees(_) | Ast::Percent(_) => "quantity",
         Ast::Based(..) => "numeral",
         Ast::Negative(inner) => kind(inner),
@@ -260,6 +265,14 @@ impl Comparison<'_> {
                 Found::Unsupported("a value where a relation was expected")
             }
             (_, Ast::Relation(terms, relations)) if gold.is_value() => self.chain(gold, terms, relations),
+            (Ast::Class(a, m), Ast::Class(b, n)) => self.classes((a, m), (b, n)),
+            (Ast::Class(..), _) | (_, Ast::Class(..)) => {
+                Found::Unsupported("a class of numbers beside another kind")
+            }
+            (Ast::Cases(rows), Ast::Cases(others)) => self.cases(rows, others),
+            (Ast::Cases(_), _) | (_, Ast::Cases(_)) => {
+                Found::Unsupported("a definition by cases beside another kind")
+            }
             _ if gold.is_value() && answer.is_value() => self.quantities(gold, answer),
             (_, Ast::List(..)) => Found::Different("several values where one was expected"),
             _ => Found::Different("another kind of answer"),

@@ -23,6 +23,7 @@ mod function;
 mod power;
 mod primes;
 mod root;
+mod task;
 
 use super::ast::Ast;
 use super::budget::{Budget, Fuel, Step, Stop};
@@ -59,9 +60,10 @@ impl<'b> Formal<'b> {
         Ok(match ast {
             Ast::Number(number) => Frac::rational(number.value.clone()),
             Ast::Based(digits, base) => {
-                let value = UBig::from_str_radix(digits, *base)
-                    .map_err(|_| Stop::Unsupported("a digit outside its base"))?;
-                Frac::rational(RBig::from(value))
+                let outside = |_| Stop::Unsupported("a digit outside its base");
+                let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+                let value = UBig::from_str_radix(&format!("{whole}{places}"), *base).map_err(outside)?;
+                Frac::rational(RBig::from_parts(value.into(), UBig::from(*base).pow(places.len())))
             }
             Ast::Symbol(name) => atom(Base::Symbol(name.clone())),
             Ast::Pi => atom(Base::Pi),

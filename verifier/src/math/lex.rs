@@ -538,7 +538,8 @@ fn number_length(rest: &str, commas: bool) -> usize {
         if let Some((length, _)) = repetend(&rest[after.min(rest.len())..], places) {
             return after + length;
         }
-        if places > 0 {
+        // `1./3` has a point that belongs to the numeral.
+        if places > 0 || bytes.get(after) == Some(&b'/') {
             end = after;
         }
     }

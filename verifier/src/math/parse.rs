@@ -33,8 +33,8 @@ use super::lex;
 use super::lex::{Token, sign};
 pub(crate) use name::defined_name;
 use words::{time_or_date, words_only};
-pub(crate) use wrap::unwrap;
 use wrap::without_math_dollars;
+pub(crate) use wrap::{spellings, unwrap, without_heading};
 
 /// Reads a whole answer.
 pub(crate) fn answer(text: &str, budget: &Budget) -> Step<Ast> {
@@ -72,6 +72,11 @@ struct Parser<'a, 'b> {
     /// After an "approximately": decimals that end in dots say what they mean there.
     approximate: bool,
     budget: &'b Budget,
+}
+
+fn is_relation(token: Token<'_>) -> bool {
+    let signs = ['=', '<', '>', sign::UNEQUAL, sign::AT_MOST, sign::AT_LEAST, sign::MEMBER, sign::ABOUT];
+    matches!(token, Token::Sign(sign) if signs.contains(&sign))
 }
 
 const END: Stop = Stop::Unsupported("the answer ends too early");
@@ -175,9 +180,18 @@ impl<'a> Parser<'a, '_> {
     }
 
     fn relation(&mut self) -> Step<Ast> {
-        let mut terms = vec![self.union()?];
+        let mut terms = vec![self.class()?];
         let mut relations = Vec::new();
-        while let Some(Token::Sign(sign)) = self.peek() {
+        loop {
+            // `a &= b` in aligned equations.
+            if self.peek() == Some(Token::Sign('&')) && self.peek_after().is_some_and(is_relation) {
+                self.at += 1;
+            }
+            let sign = match self.peek() {
+                Some(Token::Sign(sign)) => sign,
+                Some(Token::Command("equiv")) => '=',
+                _ => break,
+            };
             let relation = match sign {
                 '=' => Relation::Equal,
                 sign::UNEQUAL => Relation::NotEqual,
@@ -192,13 +206,25 @@ impl<'a> Parser<'a, '_> {
             self.at += 1;
             relations.push(relation);
             self.approximate = relation == Relation::Approximately;
-            terms.push(self.union()?);
+            self.eat('&');
+            terms.push(self.class()?);
             self.approximate = false;
             if terms.len() > self.budget.items {
                 return Err(Stop::Limit("members of a chain"));
             }
         }
         Ok(if relations.is_empty() { terms.swap_remove(0) } else { Ast::Relation(terms, relations) })
+    }
+
+    /// A value, or the class of numbers `3 \pmod 7`.
+    fn class(&mut self) -> Step<Ast> {
+        let value = self.union()?;
+        if self.peek() != Some(Token::Command("pmod")) {
+            return Ok(value);
+        }
+        self.at += 1;
+        let modulus = self.deeper(Self::argument)?;
+        Ok(Ast::Class(Box::new(value), Box::new(modulus)))
     }
 
     fn union(&mut self) -> Step<Ast> {

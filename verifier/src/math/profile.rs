@@ -16,6 +16,8 @@ pub struct MathProfile {
     pub loose_percent: bool,
     /// In a chain such as `2+3=5` given for a value the last member is the answer.
     pub last_of_chain: bool,
+    /// Answers may leave determinants, remainders, greatest divisors and the like to be worked out.
+    pub tasks_in_answers: bool,
     /// Decimals are compared after rounding to this many places where one side is written as a decimal.
     pub decimal_places: Option<u32>,
     /// A rule of the user's for real numbers that are not equal.
@@ -32,6 +34,7 @@ impl MathProfile {
         ordered_lists: true,
         loose_percent: false,
         last_of_chain: false,
+        tasks_in_answers: false,
         decimal_places: None,
         tolerance: None,
         budget: Budget::DEFAULT,
@@ -45,6 +48,7 @@ impl MathProfile {
         ordered_lists: false,
         loose_percent: true,
         last_of_chain: true,
+        tasks_in_answers: true,
         decimal_places: Some(6),
         tolerance: None,
         budget: Budget::DEFAULT,

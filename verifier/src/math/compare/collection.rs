@@ -1,7 +1,7 @@
 //! Lists, sets, tuples, intervals, unions, matrices, ratios: proven by structure and by the values inside.
 
 use super::{Comparison, Found, SAME};
-use crate::math::ast::{Ast, Interval, ListKind, Relation};
+use crate::math::ast::{Ast, Function, Interval, ListKind, Relation};
 use crate::math::parse::is_infinite;
 
 impl Comparison<'_> {
@@ -123,6 +123,32 @@ impl Comparison<'_> {
         rows.iter()
             .zip(others)
             .fold(SAME, |found, (a, b)| found.and(|| self.sequence(a, b, "a matrix of another size")))
+    }
+
+    /// Classes are equal where their moduli are and the numbers differ by a multiple of it.
+    pub(super) fn classes(&mut self, gold: (&Ast, &Ast), answer: (&Ast, &Ast)) -> Found {
+        let moduli = self.parts(gold.1, answer.1);
+        if !matches!(moduli, Found::Equal(_)) {
+            return moduli;
+        }
+        let residue = |value: &Ast| Ast::Call(Function::Remainder, vec![value.clone(), gold.1.clone()]);
+        let (a, b) = (residue(gold.0), residue(answer.0));
+        self.values(&a, &b)
+    }
+
+    /// Definitions by cases: the same conditions with the same values, in any order.
+    pub(super) fn cases(&mut self, rows: &[(Ast, Ast)], others: &[(Ast, Ast)]) -> Found {
+        const ELSEWHERE: Found = Found::Unsupported("a definition by other cases");
+        if rows.len() != others.len() {
+            return ELSEWHERE;
+        }
+        let mut found = SAME;
+        for (value, condition) in rows {
+            let same = |other: &&(Ast, Ast)| matches!(self.parts(condition, &other.1), Found::Equal(_));
+            let Some((other, _)) = others.iter().find(same) else { return ELSEWHERE };
+            found = found.and(|| self.parts(value, other));
+        }
+        found
     }
 
     /// Ratios are equal where their parts are proportional; written like a time (`10:15`) they may be one, and then

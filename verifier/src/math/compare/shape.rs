@@ -1,6 +1,7 @@
 //! The outermost structure of an answer brought to one form: names split off, inequalities as intervals, plus-minus
-//! as two values, scaled matrices multiplied through.
+//! as two values, arithmetic with matrices done.
 
+use super::matrix;
 use super::value::without_unit;
 use crate::math::ast::{Ast, Interval, ListKind, Relation};
 use crate::math::budget::{Budget, Stop};
@@ -23,8 +24,7 @@ fn unnamed(body: Ast) -> Shape {
     Shape { name: None, body, equation: None }
 }
 
-/// Normalises the outermost structure: definitions, plus-minus, inequalities in one variable, scaled
-/// matrices.
+/// Normalises the outermost structure: definitions, plus-minus, inequalities in one variable, sums of matrices.
 pub(super) fn shape(ast: &Ast) -> Result<Shape, Stop> {
     Ok(match ast {
         Ast::Relation(terms, relations) => relation_shape(terms, relations)?,
@@ -35,12 +35,7 @@ pub(super) fn shape(ast: &Ast) -> Result<Shape, Stop> {
         }
         Ast::Symbol(name) if **name == *sign::REALS.encode_utf8(&mut [0; 4]) => unnamed(everything()),
         Ast::Text(words) if is_everything(words) => unnamed(everything()),
-        Ast::Product(factors) if factors.iter().any(|f| matches!(f, Ast::Matrix(_))) => {
-            unnamed(scaled_matrix(factors)?)
-        }
-        Ast::Negative(inner) if matches!(**inner, Ast::Matrix(_)) => {
-            unnamed(scaled_matrix(&[Ast::integer(-1), (**inner).clone()])?)
-        }
+        unfinished if matrix::is_unfinished(unfinished) => unnamed(matrix::finished(unfinished)?),
         value if value.is_value() || matches!(value, Ast::Tuple(_)) => {
             let mut values = plus_minus_values(value)?;
             unnamed(if values.len() == 2 { Ast::List(values, ListKind::Or) } else { values.swap_remove(0) })
@@ -256,19 +251,4 @@ fn with_sign(ast: &Ast, plus: bool) -> Ast {
         Ast::Root(a, b) => Ast::Root(one(a), one(b)),
         other => other.clone(),
     }
-}
-
-fn scaled_matrix(factors: &[Ast]) -> Result<Ast, Stop> {
-    let mut rows = None;
-    let mut scale = Vec::new();
-    for factor in factors {
-        match factor {
-            Ast::Matrix(cells) if rows.is_none() => rows = Some(cells),
-            value if value.is_value() => scale.push(value.clone()),
-            _ => return Err(Stop::Unsupported("a product of matrices")),
-        }
-    }
-    let Some(rows) = rows else { return Err(Stop::Unsupported("a product of matrices")) };
-    let times = |cell: &Ast| Ast::Product(scale.iter().cloned().chain([cell.clone()]).collect());
-    Ok(Ast::Matrix(rows.iter().map(|row| row.iter().map(times).collect()).collect()))
 }

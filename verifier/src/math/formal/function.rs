@@ -15,6 +15,9 @@ use std::rc::Rc;
 impl<'b> Formal<'b> {
     pub(super) fn call(&mut self, function: &Function, arguments: &[Ast]) -> Step<Frac> {
         use Function::*;
+        if function.is_task() {
+            return self.task(function, arguments);
+        }
         let before = self.in_angle;
         self.in_angle = match function {
             Sin | Cos | Tan | Cot | Sec | Csc => true,
@@ -66,6 +69,9 @@ impl<'b> Formal<'b> {
             Binomial => {
                 let below = values.get(1).ok_or(Stop::Unsupported("a function without an argument"))?;
                 self.binomial(x, below)
+            }
+            Determinant | GreatestDivisor | LeastMultiple | Largest | Smallest | Remainder => {
+                self.task(function, arguments)
             }
             Named(_) => Ok(atom(Base::Call(function.clone(), Rc::new(values)))),
         }

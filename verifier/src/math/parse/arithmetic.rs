@@ -1,9 +1,9 @@
 //! Sums, products, powers, mixed numbers: precedence climbing, loosest first.
 
-use super::number::vulgar_fraction;
+use super::number::{read_number, vulgar_fraction};
 use super::words::{is_constant_name, is_letters};
 use super::{END, Parser, STRAY};
-use crate::math::ast::Ast;
+use crate::math::ast::{Ast, Function};
 use crate::math::budget::{Step, Stop};
 use crate::math::lex;
 use crate::math::lex::{Token, sign};
@@ -80,8 +80,10 @@ impl<'a> Parser<'a, '_> {
                     let fraction = self.power()?;
                     value = self.mixed_number(value, fraction)?;
                 }
-                Some(Token::Command("pmod" | "bmod" | "mod")) => {
-                    return Err(Stop::Unsupported("a congruence"));
+                Some(Token::Command("bmod" | "mod")) => {
+                    self.at += 1;
+                    let modulus = self.power()?;
+                    value = Ast::Call(Function::Remainder, vec![value, modulus]);
                 }
                 _ if self.starts_factor() => {
                     let factor = self.power()?;
@@ -150,10 +152,10 @@ impl<'a> Parser<'a, '_> {
             Some(Token::Word(word)) => self.is_math_word(word),
             Some(Token::Command(name)) => !matches!(
                 name,
-                "pmod" | "bmod" | "mod" | "to" | "Rightarrow" | "implies" | "rfloor" | "rceil"
+                "pmod" | "bmod" | "mod" | "equiv" | "to" | "Rightarrow" | "implies" | "rfloor" | "rceil"
             ),
             Some(Token::Sign(sign)) => {
-                matches!(sign, '(' | '{' | sign::INFINITY | sign::RADICAL | sign::ANGLE_OPEN)
+                matches!(sign, '(' | '[' | '{' | sign::INFINITY | sign::RADICAL | sign::ANGLE_OPEN)
                     || vulgar_fraction(sign).is_some()
                     || (sign == '|' && self.bars == 0)
             }
@@ -163,7 +165,10 @@ impl<'a> Parser<'a, '_> {
 
     /// Words that are mathematics after a value: functions, constants, short products of variables.
     fn is_math_word(&self, word: &str) -> bool {
-        lex::is_function(word) || word == "pi" || is_constant_name(word) || is_letters(word)
+        let capitals = (2..=3).contains(&word.len())
+            && word.bytes().all(|c| c.is_ascii_uppercase())
+            && matches!(self.peek_after(), Some(Token::Sign('+' | '-' | '^' | '*' | '/' | '=' | '_')));
+        lex::is_function(word) || word == "pi" || is_constant_name(word) || is_letters(word) || capitals
     }
 
     /// A primary with its postfix signs and exponents.
@@ -185,11 +190,13 @@ impl<'a> Parser<'a, '_> {
                 Some(Token::Sign(sign::DEGREE)) => {
                     self.at += 1;
                     base = self.wrapped(base, |x| Ast::Degrees(Box::new(x)))?;
+                    base = self.arc_minutes(base)?;
                 }
                 Some(Token::Sign('^')) => {
                     self.at += 1;
                     if self.is_degree_sign() {
                         base = self.wrapped(base, |x| Ast::Degrees(Box::new(x)))?;
+                        base = self.arc_minutes(base)?;
                     } else {
                         let exponent = self.deeper(Self::exponent)?;
                         base = Ast::Power(Box::new(base), Box::new(exponent));
@@ -218,6 +225,26 @@ impl<'a> Parser<'a, '_> {
             return true;
         }
         false
+    }
+
+    /// Minutes and seconds of arc after degrees: `63^{\circ} 45^{\prime} 30^{\prime\prime}`.
+    fn arc_minutes(&mut self, degrees: Ast) -> Step<Ast> {
+        let Ast::Degrees(whole) = degrees else { return Ok(degrees) };
+        let mut terms = vec![*whole];
+        for (primes, parts) in [(1, 60), (2, 3600)] {
+            let start = self.at;
+            let Some(Token::Number(text)) = self.peek() else { break };
+            self.at += 1;
+            let mut marks = String::new();
+            if self.primes(&mut marks).is_err() || marks.len() != primes {
+                self.at = start;
+                break;
+            }
+            let part = Ast::Number(read_number(text, self.budget)?);
+            terms.push(Ast::Quotient(Box::new(part), Box::new(Ast::integer(parts))));
+        }
+        let value = if terms.len() == 1 { terms.swap_remove(0) } else { Ast::Sum(terms) };
+        Ok(Ast::Degrees(Box::new(value)))
     }
 
     /// One token or group after `^`, right-associative.

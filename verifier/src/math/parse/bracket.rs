@@ -13,6 +13,17 @@ impl<'a> Parser<'a, '_> {
             self.at += 1;
             return Ok(Ast::Set(Vec::new()));
         }
+        // `\left\{\begin{array}..\end{array}\right.`
+        if let Some(Token::Begin(name)) = self.peek()
+            && matches!(name, "array" | "aligned" | "matrix" | "gathered")
+        {
+            self.at += 1;
+            let system = self.system(name)?;
+            if self.peek() == Some(Token::SetClose) {
+                self.at += 1;
+            }
+            return Ok(system);
+        }
         // `{x | x > 3}` is what the condition says.
         if let (Some(Token::Letter(_)), Some(Token::Sign('|' | ':'))) = (self.peek(), self.peek_after()) {
             self.at += 2;
@@ -60,7 +71,9 @@ impl<'a> Parser<'a, '_> {
                 let inner = self.sum()?;
                 self.bars -= 1;
                 self.expect('|')?;
-                Ok(Ast::Call(Function::Abs, vec![inner]))
+                let function =
+                    if matches!(inner, Ast::Matrix(_)) { Function::Determinant } else { Function::Abs };
+                Ok(Ast::Call(function, vec![inner]))
             }
             sign::ANGLE_OPEN => {
                 let inner = self.list()?;
@@ -96,6 +109,12 @@ impl<'a> Parser<'a, '_> {
                     return interval(items, false, false);
                 }
                 Ok(Ast::Tuple(items))
+            }
+            // `[x = 2, y = 4]`
+            ('[', ']', Ast::List(items, ListKind::Comma))
+                if items.iter().all(|item| matches!(item, Ast::Relation(..))) =>
+            {
+                Ok(Ast::List(items, ListKind::Comma))
             }
             (_, _, Ast::List(items, ListKind::Comma)) if items.len() == 2 => {
                 interval(items, open == '[', close == ']')

@@ -7,6 +7,8 @@ use crate::math::ast::{Ast, Function};
 use crate::math::budget::{Step, Stop};
 use crate::math::lex::{Token, sign};
 
+const NOT_EVALUATED: Stop = Stop::Unsupported("a function that is not evaluated");
+
 impl<'a> Parser<'a, '_> {
     pub(super) fn command(&mut self, name: &'a str) -> Step<Ast> {
         match name {
@@ -29,6 +31,16 @@ impl<'a> Parser<'a, '_> {
                 let inner = self.argument()?;
                 match inner {
                     Ast::Symbol(letter) => Ok(Ast::Symbol(format!("{letter} {name}").into())),
+                    Ast::Product(letters) => {
+                        let mut joined = String::new();
+                        for letter in letters {
+                            let Ast::Symbol(letter) = letter else {
+                                return Err(Stop::Unsupported("a line over more than letters"));
+                            };
+                            joined.push_str(&letter);
+                        }
+                        Ok(Ast::Symbol(format!("{joined} {name}").into()))
+                    }
                     _ => Err(Stop::Unsupported("a line over more than a letter")),
                 }
             }
@@ -37,9 +49,8 @@ impl<'a> Parser<'a, '_> {
             "sum" | "prod" | "int" | "lim" | "iint" | "oint" => {
                 Err(Stop::Unsupported("a sum, product, integral or limit"))
             }
-            "det" | "gcd" | "lcm" | "max" | "min" | "mod" | "arg" | "dim" | "sgn" | "cis" => {
-                Err(Stop::Unsupported("a function that is not evaluated"))
-            }
+            "det" | "gcd" | "lcm" | "max" | "min" => self.task(name),
+            "mod" | "arg" | "dim" | "sgn" | "cis" => Err(NOT_EVALUATED),
             _ => match function(name) {
                 Some(function) => self.call(function),
                 None if is_greek(name) => {
@@ -52,6 +63,28 @@ impl<'a> Parser<'a, '_> {
                 }
                 None => Err(Stop::Unsupported("an unknown LaTeX command")),
             },
+        }
+    }
+
+    /// Functions of a bracket with several numbers, and the determinant of a matrix.
+    fn task(&mut self, name: &str) -> Step<Ast> {
+        let inner = match self.peek().ok_or(END)? {
+            Token::Sign('(' | '[' | '{') | Token::SetOpen | Token::Begin(_) => self.primary()?,
+            _ => return Err(NOT_EVALUATED),
+        };
+        let function = match name {
+            "det" => Function::Determinant,
+            "gcd" => Function::GreatestDivisor,
+            "lcm" => Function::LeastMultiple,
+            "max" => Function::Largest,
+            _ => Function::Smallest,
+        };
+        match (inner, &function) {
+            (matrix @ Ast::Matrix(_), Function::Determinant) => Ok(Ast::Call(function, vec![matrix])),
+            (_, Function::Determinant) => Err(NOT_EVALUATED),
+            (Ast::Tuple(items) | Ast::Set(items), _) => Ok(Ast::Call(function, items)),
+            (Ast::Interval(ends), _) => Ok(Ast::Call(function, vec![ends.low, ends.high])),
+            _ => Err(NOT_EVALUATED),
         }
     }
 

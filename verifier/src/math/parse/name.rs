@@ -66,7 +66,7 @@ impl<'a> Parser<'a, '_> {
     }
 
     /// `'`, `^\prime`, `^{\prime\prime}`.
-    fn primes(&mut self, name: &mut String) -> Step<()> {
+    pub(super) fn primes(&mut self, name: &mut String) -> Step<()> {
         let braced = self.peek() == Some(Token::Sign('^'))
             && self.peek_after() == Some(Token::Sign('{'))
             && self.tokens.get(self.at + 2) == Some(&Token::Sign('\''));

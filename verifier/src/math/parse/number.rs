@@ -14,23 +14,30 @@ impl<'a> Parser<'a, '_> {
         if let Some(value) = superscript_value::<i64>(text).filter(|_| !text.as_bytes()[0].is_ascii()) {
             return Ok(Ast::integer(value));
         }
-        if self.peek() == Some(Token::Sign('_')) && text.bytes().all(|c| c.is_ascii_digit()) {
-            self.at += 1;
-            let braced = self.eat('{');
-            let Some(Token::Number(base) | Token::Text(base)) = self.next() else {
-                return Err(Stop::Unsupported("an index on a number"));
-            };
-            let base: u32 = base.trim().parse().map_err(|_| Stop::Unsupported("an index on a number"))?;
-            if braced {
-                self.expect('}')?;
-            }
-            if !(2..=36).contains(&base) {
-                return Err(Stop::Unsupported("a numeral base outside 2..36"));
-            }
-            return Ok(Ast::Based(text.to_owned(), base));
+        let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+        if self.peek() == Some(Token::Sign('_')) && plain {
+            return self.numeral(text);
         }
         let number = read_number(text, self.budget)?;
         if text.contains('.') { self.decimal(text, number) } else { Ok(Ast::Number(number)) }
+    }
+
+    /// Digits, perhaps letters among them, with their base as an index.
+    pub(super) fn numeral(&mut self, digits: &str) -> Step<Ast> {
+        let index = Stop::Unsupported("an index on a number");
+        if !self.eat('_') {
+            return Err(index);
+        }
+        let braced = self.eat('{');
+        let Some(Token::Number(base) | Token::Text(base)) = self.next() else { return Err(index) };
+        let base: u32 = base.trim().parse().map_err(|_| index)?;
+        if braced {
+            self.expect('}')?;
+        }
+        if !(2..=36).contains(&base) {
+            return Err(Stop::Unsupported("a numeral base outside 2..36"));
+        }
+        Ok(Ast::Based(digits.to_ascii_uppercase(), base))
     }
 
     /// A decimal that goes on: dots behind it, or a number in brackets that may be what repeats.

@@ -86,6 +86,30 @@ impl<'a> Parser<'a, '_> {
                 Some(Token::Sign('/')) if !parts.is_empty() => {
                     parts.push(UnitPart::Per);
                     self.at += 1;
+                    // One letter, or the seconds that look like a secant.
+                    match self.peek() {
+                        Some(Token::Letter('s' | 'h' | 'm' | 'g')) => {
+                            let Some(Token::Letter(letter)) = self.next() else { return Err(STRAY) };
+                            parts.push(UnitPart::Words(match letter {
+                                's' => "s",
+                                'h' => "h",
+                                'm' => "m",
+                                _ => "g",
+                            }));
+                        }
+                        Some(Token::Command("sec" | "min")) => {
+                            let Some(Token::Command(name)) = self.next() else { return Err(STRAY) };
+                            parts.push(UnitPart::Words(name));
+                        }
+                        _ => {}
+                    }
+                }
+                // `N-m` and its like; a difference of units has no meaning.
+                Some(Token::Sign('-'))
+                    if !parts.is_empty() && matches!(self.peek_after(), Some(Token::Text(_))) =>
+                {
+                    parts.push(UnitPart::Times);
+                    self.at += 1;
                 }
                 Some(Token::Sign('*')) if !parts.is_empty() => {
                     parts.push(UnitPart::Times);

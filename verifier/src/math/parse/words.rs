@@ -103,21 +103,24 @@ pub(super) fn time_or_date(text: &str) -> Option<Ast> {
     const MONTHS: [&str; 12] =
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     if text.len() > 40
-        || !(text.contains(':') || text.starts_with("\\text{") || text.as_bytes()[0].is_ascii_uppercase())
+        || !(text.as_bytes()[0].is_ascii_digit()
+            || text.starts_with("\\text{")
+            || text.as_bytes()[0].is_ascii_uppercase())
     {
         return None;
     }
     let mut plain = text.to_ascii_lowercase();
-    for mark in ["\\!", "\\text{", "\\mbox{", "\\,", "}", ".", "~"] {
+    for mark in ["\\!", "\\text{", "\\mbox{", "\\mathrm{", "\\,", "$", "}", ".", "~"] {
         plain = plain.replace(mark, "");
     }
     let squeezed: String = plain.chars().filter(|c| !c.is_whitespace()).collect();
     let day_half = squeezed.strip_suffix("am").or(squeezed.strip_suffix("pm"));
     let is_time = day_half.is_some_and(|clock| {
-        let (hours, minutes) = clock.split_once(':').unwrap_or((clock, "00"));
-        (1..=2).contains(&hours.len())
-            && minutes.len() == 2
-            && hours.bytes().chain(minutes.bytes()).all(|c| c.is_ascii_digit())
+        let mut parts = clock.split(':');
+        let digits = |part: &str| part.bytes().all(|c| c.is_ascii_digit());
+        parts.next().is_some_and(|hours| (1..=2).contains(&hours.len()) && digits(hours))
+            && parts.clone().count() <= 2
+            && parts.all(|part| part.len() == 2 && digits(part))
     });
     let mut words = plain.split_whitespace();
     let (month, day, rest) = (words.next()?, words.next(), words.next());
@@ -188,6 +191,9 @@ impl<'a> Parser<'a, '_> {
     pub(super) fn text(&mut self, text: &'a str) -> Step<Ast> {
         self.at += 1;
         let bare = text.trim_matches([' ', '~']);
+        if self.peek() == Some(Token::Sign('_')) && bare.bytes().all(|c| c.is_ascii_alphanumeric()) {
+            return self.numeral(bare);
+        }
         let mut letters = bare.chars();
         if let (Some(letter), None) = (letters.next(), letters.next()) {
             return self.letter(letter);

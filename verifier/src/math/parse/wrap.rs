@@ -1,18 +1,14 @@
-//! What only wraps an answer: dollars, boxes, stars, a full stop.
+//! What only wraps an answer: dollars, boxes, stars, a full stop, list literals, headings.
 
 use crate::math::lex;
+use std::borrow::Cow;
 
 /// Strips what only wraps an answer: spaces, a final full stop, `$..$`, `\(..\)`, `\[..\]`, `\boxed{..}`,
-/// `**..**`, and the list literal `['..']` some files keep answers in.
+/// `**..**`.
 pub(crate) fn unwrap(text: &str) -> &str {
     let mut text = text.trim();
     for _ in 0..6 {
         let before = text;
-        if let Some(inner) = text.strip_prefix("['").and_then(|t| t.strip_suffix("']"))
-            && !inner.contains("', '")
-        {
-            text = inner.trim_end_matches("\\n").trim();
-        }
         if text.ends_with('.') && !text.ends_with("..") && !text.ends_with("right.") {
             text = text[..text.len() - 1].trim_end();
         }
@@ -34,6 +30,55 @@ pub(crate) fn unwrap(text: &str) -> &str {
         }
         if text == before {
             break;
+        }
+    }
+    text
+}
+
+/// The accepted spellings of a gold: the strings of a list literal (`['..', ".."]`, as some files keep answers), or
+/// the text itself.
+pub(crate) fn spellings(text: &str, most: usize) -> Vec<Cow<'_, str>> {
+    literal(text.trim(), most).unwrap_or_else(|| vec![Cow::Borrowed(text)])
+}
+
+fn literal(text: &str, most: usize) -> Option<Vec<Cow<'_, str>>> {
+    let mut rest = text.strip_prefix('[')?.strip_suffix(']')?.trim();
+    let mut found = Vec::new();
+    while found.len() < most {
+        let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+        let mut string = String::new();
+        let mut signs = rest[1..].char_indices();
+        let end = loop {
+            match signs.next()? {
+                (at, c) if c == quote => break at,
+                (_, '\\') => match signs.next()?.1 {
+                    'n' | 't' => string.push(' '),
+                    c @ ('\\' | '\'' | '"') => string.push(c),
+                    other => string.extend(['\\', other]),
+                },
+                (_, c) => string.push(c),
+            }
+        };
+        found.push(Cow::Owned(string));
+        rest = rest[end + 2..].trim_start();
+        if rest.is_empty() {
+            return Some(found);
+        }
+        rest = rest.strip_prefix(',')?.trim_start();
+    }
+    None
+}
+
+/// A gold without the heading some books put before answers: `Solution is: 5`.
+pub(crate) fn without_heading(text: &str) -> &str {
+    for heading in ["The solution is", "Solution is", "Answer", "The answer is"] {
+        if let Some(rest) = text
+            .get(..heading.len())
+            .filter(|head| head.eq_ignore_ascii_case(heading))
+            .map(|head| text[head.len()..].trim_start())
+            && let Some(answer) = rest.strip_prefix(':').or(rest.strip_prefix('$').map(|_| rest))
+        {
+            return answer.trim();
         }
     }
     text
