@@ -330,20 +330,23 @@ fn no_answer(reason: &'static str) -> MathResult {
 }
 
 fn decide(gold: &Reading, answer: &str, profile: &MathProfile) -> (Found, Tier) {
+    let exact_only =
+        profile.decimal_places.is_none() && profile.relative_digits.is_none() && profile.tolerance.is_none();
     if let (Some(gold), Some(answer)) = (gold.fast, fast::read(answer))
-        && (gold == answer || profile.decimal_places.or(profile.tolerance.as_ref().map(|_| 0)).is_none())
+        && (if gold == answer { !profile.literal } else { exact_only })
     {
         let found =
             if gold == answer { Found::Equal(Proof::Exact) } else { Found::Different("another number") };
         return (found, Tier::Fast);
     }
     let answer = match parse::answer(answer, &profile.budget) {
+        Err(parse::CALCULUS) if profile.last_of_chain => parse::answer(last_member(answer), &profile.budget),
+        read => read,
+    };
+    let answer = match answer {
         Ok(ast) => ast,
         Err(stop) => return (Found::from(stop), Tier::Parse),
     };
-    if !profile.tasks_in_answers && answer.any(&|part| matches!(part, Ast::Call(f, _) if f.is_task())) {
-        return (Found::Unsupported("a function that is not evaluated"), Tier::Parse);
-    }
     let parsed;
     let gold = match &gold.ast {
         Some(ast) => ast,
@@ -356,7 +359,16 @@ fn decide(gold: &Reading, answer: &str, profile: &MathProfile) -> (Found, Tier) 
             Err(stop) => return (Found::from(stop), Tier::Parse),
         },
     };
+    let sets_tasks = |ast: &Ast| ast.any(&|part| matches!(part, Ast::Call(f, _) if f.is_task()));
+    if !profile.tasks_in_answers && sets_tasks(&answer) && !sets_tasks(gold) {
+        return (Found::Unsupported("a function that is not evaluated"), Tier::Parse);
+    }
     (compare::answers(gold, &answer, profile), Tier::Compare)
+}
+
+/// What stands after the last `=` of a chain whose other members were not understood.
+fn last_member(answer: &str) -> &str {
+    answer.rsplit_once('=').map_or(answer, |(_, last)| last.trim())
 }
 
 fn describe(stop: &Stop) -> String {

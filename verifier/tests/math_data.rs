@@ -57,38 +57,56 @@ fn graded(row: &Row, profile: &MathProfile) -> Result<MathResult, String> {
     Ok(grade(&gold, prediction, profile))
 }
 
-/// Grades a suite, prints its line of the table, and returns the share that is right.
-fn suite(name: &str, no_false_equal: bool) -> Option<f64> {
+/// How a suite came out.
+#[derive(Default)]
+struct Score {
+    right: u32,
+    labelled: u32,
+    wrong: Vec<String>,
+    wrong_equal: Vec<String>,
+}
+
+impl Score {
+    fn share(&self) -> f64 {
+        f64::from(self.right) / f64::from(self.labelled.max(1))
+    }
+}
+
+/// Grades a suite under its profile and prints its line of the table.
+fn suite(name: &str, profile: &str) -> Option<Score> {
     let rows = rows(name)?;
-    let profile = MathProfile::STRICT;
+    let profile = MathProfile::named(profile).expect("a known profile");
     let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();
-    let (mut right, mut labelled, mut wrong_equal) = (0_u32, 0_u32, Vec::new());
+    let mut score = Score::default();
     let start = Instant::now();
     for row in &rows {
         let result = graded(row, &profile);
         let verdict = result.as_ref().map_or("unsupported_gold", |result| result.verdict.as_str());
         *verdicts.entry(verdict).or_default() += 1;
         let Some(expected) = row.expected else { continue };
-        labelled += 1;
-        let fits = if expected { verdict == "equal" } else { matches!(verdict, "different" | "no_answer") };
-        right += u32::from(fits);
-        if !fits && labelled - right <= 20 {
+        score.labelled += 1;
+        if if expected { verdict == "equal" } else { matches!(verdict, "different" | "no_answer") } {
+            score.right += 1;
+            continue;
+        }
+        score.wrong.push(row.id.clone());
+        if score.wrong.len() <= 20 {
             println!("  {}: expected {expected}, {verdict}: {:?} | {:?}", row.id, row.gold, tail(&row.pred));
         }
         if !expected && verdict == "equal" {
-            wrong_equal.push(row.id.clone());
+            score.wrong_equal.push(row.id.clone());
         }
     }
-    let share = f64::from(right) / f64::from(labelled);
     println!(
-        "{name:20} pairs {:5}  right {:7.3} %  wrong equal {}  {verdicts:?}  {:.0} pairs/s",
+        "{name:20} {:12} pairs {:5}  right {:7.3} %  wrong equal {}  {verdicts:?}  {:.0} pairs/s",
+        profile.name,
         rows.len(),
-        100.0 * share,
-        wrong_equal.len(),
+        100.0 * score.share(),
+        score.wrong_equal.len(),
         rows.len() as f64 / start.elapsed().as_secs_f64(),
     );
-    assert!(!no_false_equal || wrong_equal.is_empty(), "{name}: wrongly equal: {wrong_equal:?}");
-    Some(share)
+    assert!(score.wrong_equal.is_empty(), "{name}: wrongly equal: {:?}", score.wrong_equal);
+    Some(score)
 }
 
 fn tail(text: &str) -> String {
@@ -96,21 +114,40 @@ fn tail(text: &str) -> String {
     text.chars().skip(skip).collect()
 }
 
+/// Each file in the profile whose policies its labels follow.
 #[test]
-fn suites_without_a_wrong_equal() {
-    for name in ["hendrycks", "areal", "mutations_rational", "qwen_grader", "rl_frameworks"] {
-        suite(name, true);
+fn peer_suites_are_nearly_all_right() {
+    let suites = [
+        ("nemo_skills", "math_verify"),
+        ("hendrycks", "prm800k"),
+        ("areal", "math_verify"),
+        ("rl_frameworks", "math_verify"),
+        ("qwen_grader", "qwen"),
+    ];
+    let mut pool = Score::default();
+    for (name, profile) in suites {
+        let Some(score) = suite(name, profile) else { return };
+        pool.right += score.right;
+        pool.labelled += score.labelled;
+        pool.wrong.extend(score.wrong);
     }
-    // Labels of these two are other graders' policies (10 = 10 %), so they are only printed.
-    suite("nemo_skills", false);
-    suite("tolerance_policy", false);
+    suite("tolerance_policy", "strict");
+    println!("pooled: {} of {}, {:.2} %", pool.right, pool.labelled, 100.0 * pool.share());
+    assert!(pool.share() >= 0.97, "only {} of {} right", pool.right, pool.labelled);
+    let disputed: Vec<&str> = include_str!("disputed.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once(" | ").expect("an id and a reason").0)
+        .collect();
+    assert!(disputed.len() <= 6, "{} disputed rows", disputed.len());
+    assert_eq!(pool.wrong, disputed, "rows that are wrong, and rows in disputed.txt with their reasons");
 }
 
 #[test]
 fn real_text_suites_are_nearly_all_right() {
     for name in ["mutations_rational", "gsm8k_solution", "math5000_solution"] {
-        if let Some(share) = suite(name, true) {
-            assert!(share >= 0.995, "{name}: only {share} right");
+        if let Some(score) = suite(name, "strict") {
+            assert!(score.share() >= 0.995, "{name}: only {} right", score.share());
         }
     }
 }
@@ -127,7 +164,7 @@ fn shuffled_golds_are_not_equal() {
         random ^= random << 17;
         random as usize
     };
-    let profile = MathProfile::STRICT;
+    let profiles = MathProfile::NAMES.map(|name| MathProfile::named(name).expect("a known profile"));
     let (mut graded_pairs, mut same, mut verdicts) = (0, 0, BTreeMap::<&str, usize>::new());
     let mut wrong_equal = Vec::new();
     while graded_pairs < 6000 {
@@ -137,12 +174,14 @@ fn shuffled_golds_are_not_equal() {
             continue;
         }
         graded_pairs += 1;
-        let gold = Gold::parse(a, &profile).unwrap_or_else(|unreadable| panic!("{unreadable}"));
         let completion = format!("So the answer is $\\boxed{{{b}}}$.");
-        let result = grade(&gold, Prediction::Completion(&completion), &profile);
-        *verdicts.entry(result.verdict.as_str()).or_default() += 1;
-        if result.verdict == MathVerdict::Equal {
-            wrong_equal.push(format!("{a:?} and {b:?}: {result:?}"));
+        for profile in &profiles {
+            let gold = Gold::parse(a, profile).unwrap_or_else(|unreadable| panic!("{unreadable}"));
+            let result = grade(&gold, Prediction::Completion(&completion), profile);
+            *verdicts.entry(result.verdict.as_str()).or_default() += 1;
+            if result.verdict == MathVerdict::Equal {
+                wrong_equal.push(format!("{}: {a:?} and {b:?}: {result:?}", profile.name));
+            }
         }
     }
     println!("shuffled golds: {graded_pairs} pairs, {same} same answers taken out, {verdicts:?}");

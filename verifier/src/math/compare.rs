@@ -72,6 +72,9 @@ pub(crate) fn answers(gold: &Ast, answer: &Ast, profile: &MathProfile) -> Found 
     };
     let mut comparison = Comparison { profile, formal: Formal::new(&profile.budget) };
     let found = comparison.shapes(&gold, &answer);
+    if profile.literal && matches!(found, Found::Equal(_)) && !is_literal(&gold.body, &answer.body) {
+        return Found::Different("not written as the gold is (policy of this profile)");
+    }
     match &profile.tolerance {
         Some(rule) if !matches!(found, Found::Equal(_)) => {
             match (comparison.real(&gold.body), comparison.real(&answer.body)) {
@@ -80,6 +83,25 @@ pub(crate) fn answers(gold: &Ast, answer: &Ast, profile: &MathProfile) -> Found 
             }
         }
         _ => found,
+    }
+}
+
+/// Whether an equal answer is written like the gold: integers as integers, fractions of integers with the same parts.
+fn is_literal(gold: &Ast, answer: &Ast) -> bool {
+    let bare = |ast: &Ast| match without_unit(ast).0 {
+        Ast::Negative(inner) | Ast::Percent(inner) => without_unit(inner).0.clone(),
+        other => other.clone(),
+    };
+    match (bare(gold), bare(answer)) {
+        (Ast::Number(number), other) if number.value.is_int() => matches!(other, Ast::Number(_)),
+        (Ast::Quotient(a, b), Ast::Quotient(c, d)) => {
+            let numbers = [&a, &b, &c, &d].iter().all(|part| matches!(***part, Ast::Number(_)));
+            !numbers || (a == c && b == d)
+        }
+        (Ast::Tuple(items) | Ast::List(items, _), Ast::Tuple(others) | Ast::List(others, _)) => {
+            items.iter().zip(&others).all(|(item, other)| is_literal(item, other))
+        }
+        _ => true,
     }
 }
 

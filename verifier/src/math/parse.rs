@@ -31,6 +31,7 @@ use super::ast::{Ast, ListKind, Relation};
 use super::budget::{Budget, Step, Stop};
 use super::lex;
 use super::lex::{Token, sign};
+pub(crate) use call::CALCULUS;
 pub(crate) use name::defined_name;
 use words::{time_or_date, words_only};
 use wrap::without_math_dollars;

@@ -18,8 +18,14 @@ pub struct MathProfile {
     pub last_of_chain: bool,
     /// Answers may leave determinants, remainders, greatest divisors and the like to be worked out.
     pub tasks_in_answers: bool,
-    /// Decimals are compared after rounding to this many places where one side is written as a decimal.
+    /// Integers have to be written as integers, fractions of integers with the gold's own parts.
+    pub literal: bool,
+    /// Decimals are compared after rounding to this many places where one side is written as a decimal, and only
+    /// where the two also agree to so many digits: one millionth is not two millionths.
     pub decimal_places: Option<u32>,
+    /// Real numbers, one of them written as a decimal, are the same where they differ by a 10^-n part of the gold at
+    /// most.
+    pub relative_digits: Option<u32>,
     /// A rule of the user's for real numbers that are not equal.
     pub tolerance: Option<ToleranceRule>,
     /// Caps on the work of one comparison.
@@ -35,7 +41,9 @@ impl MathProfile {
         loose_percent: false,
         last_of_chain: false,
         tasks_in_answers: false,
+        literal: false,
         decimal_places: None,
+        relative_digits: None,
         tolerance: None,
         budget: Budget::DEFAULT,
     };
@@ -50,16 +58,38 @@ impl MathProfile {
         last_of_chain: true,
         tasks_in_answers: true,
         decimal_places: Some(6),
-        tolerance: None,
-        budget: Budget::DEFAULT,
+        ..Self::STRICT
     };
 
+    /// Policies like those of PRM800K's grader (and of those made from it and from the MATH normaliser): the box, exact
+    /// values, ordered lists, signs of percent ignored, integers and fractions as written.
+    pub const PRM800K: MathProfile =
+        MathProfile { name: "prm800k", loose_percent: true, literal: true, ..Self::STRICT };
+
+    /// Policies like those of Qwen2.5-Math's grader: fallbacks, ordered lists, signs of percent ignored, decimals to
+    /// one part in ten thousand. Its hundredfold values and near integers are not copied.
+    pub const QWEN: MathProfile = MathProfile {
+        name: "qwen",
+        fallbacks: true,
+        loose_percent: true,
+        last_of_chain: true,
+        relative_digits: Some(4),
+        ..Self::STRICT
+    };
+
+    /// Policies like those of the scorer AceReason's numbers were made with, from third-party descriptions: the last
+    /// box after the thinking, else less certain places; numbers as in [`MathProfile::QWEN`].
+    pub const ACEREASON: MathProfile = MathProfile { name: "acereason", ..Self::QWEN };
+
+    const ALL: [MathProfile; 5] =
+        [Self::STRICT, Self::MATH_VERIFY, Self::PRM800K, Self::QWEN, Self::ACEREASON];
+
     /// The names [`MathProfile::named`] knows.
-    pub const NAMES: [&str; 2] = ["strict", "math_verify"];
+    pub const NAMES: [&str; 5] = ["strict", "math_verify", "prm800k", "qwen", "acereason"];
 
     /// The profile of that name.
     pub fn named(name: &str) -> Option<MathProfile> {
-        [Self::STRICT, Self::MATH_VERIFY].into_iter().find(|profile| profile.name == name)
+        Self::ALL.into_iter().find(|profile| profile.name == name)
     }
 }
 

@@ -17,10 +17,21 @@ pub(crate) fn find_answer(completion: &str, fallbacks: bool) -> Option<(&str, Ex
     if !fallbacks {
         return None;
     }
+    if is_formula(text) {
+        return Some((text.trim(), Extraction::LastFormula));
+    }
     anchored(text)
         .map(|found| (found, Extraction::Anchor))
         .or_else(|| last_formula(text).map(|found| (found, Extraction::LastFormula)))
         .or_else(|| last_number(text).map(|found| (found, Extraction::LastNumber)))
+}
+
+/// A completion that is nothing but arithmetic: `3+2`.
+fn is_formula(text: &str) -> bool {
+    let text = text.trim();
+    let signs =
+        |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '*' | '/' | '^' | '(' | ')' | '.' | ' ');
+    text.len() < 100 && text.contains(|c: char| c.is_ascii_digit()) && text.chars().all(signs)
 }
 
 /// The text after the last `</think>`; `None` where a thought was opened and never closed.

@@ -183,16 +183,28 @@ impl Comparison<'_> {
         })
     }
 
-    /// The policy of profiles that round decimals.
+    /// The policies of profiles that round decimals or allow a part of the gold.
     fn rounded(&mut self, gold: &Ast, answer: &Ast) -> Option<Found> {
-        let places = self.profile.decimal_places?;
-        let is_decimal = |ast: &Ast| matches!(ast, Ast::Number(number) if number.places > 0);
-        if !is_decimal(gold) && !is_decimal(answer) {
+        let (places, digits) = (self.profile.decimal_places, self.profile.relative_digits);
+        let is_decimal = |ast: &Ast| match ast {
+            Ast::Number(number) => number.places > 0,
+            Ast::Negative(inner) => matches!(&**inner, Ast::Number(number) if number.places > 0),
+            _ => false,
+        };
+        if (places.is_none() && digits.is_none()) || (!is_decimal(gold) && !is_decimal(answer)) {
             return None;
         }
-        let scale = 10_f64.powi(places as i32);
         let (x, y) = (self.real(gold)?, self.real(answer)?);
-        ((x * scale).round() == (y * scale).round()).then_some(Found::Equal(Proof::Rounded { places }))
+        let apart = (x - y).abs();
+        if let Some(digits) = digits
+            && apart <= 10_f64.powi(-(digits as i32)) * x.abs()
+        {
+            return Some(Found::Equal(Proof::Tolerance));
+        }
+        let places = places?;
+        let scale = 10_f64.powi(places as i32);
+        let same = (x * scale).round() == (y * scale).round() && apart <= 2.0 / scale * x.abs().max(y.abs());
+        same.then_some(Found::Equal(Proof::Rounded { places }))
     }
 
     /// The real value as a float, for policies that ask for one.

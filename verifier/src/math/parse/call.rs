@@ -7,6 +7,9 @@ use crate::math::ast::{Ast, Function};
 use crate::math::budget::{Step, Stop};
 use crate::math::lex::{Token, sign};
 
+/// Sums, products, integrals and limits are not worked out.
+pub(crate) const CALCULUS: Stop = Stop::Unsupported("a sum, product, integral or limit");
+
 const NOT_EVALUATED: Stop = Stop::Unsupported("a function that is not evaluated");
 
 impl<'a> Parser<'a, '_> {
@@ -46,9 +49,7 @@ impl<'a> Parser<'a, '_> {
             }
             "circ" => Err(STRAY),
             "log" | "lg" => self.logarithm(name),
-            "sum" | "prod" | "int" | "lim" | "iint" | "oint" => {
-                Err(Stop::Unsupported("a sum, product, integral or limit"))
-            }
+            "sum" | "prod" | "int" | "lim" | "iint" | "oint" => Err(CALCULUS),
             "det" | "gcd" | "lcm" | "max" | "min" => self.task(name),
             "mod" | "arg" | "dim" | "sgn" | "cis" => Err(NOT_EVALUATED),
             _ => match function(name) {
