@@ -30,6 +30,7 @@ mod identity;
 mod lex;
 mod numeric;
 mod parse;
+mod print;
 mod profile;
 mod scan;
 mod tolerance;
@@ -214,29 +215,29 @@ pub struct Unreadable {
 #[derive(Debug, Clone)]
 pub struct Gold {
     /// What is accepted; more than one where a file lists alternatives (`['0.01', '1e-2']`).
-    readings: Vec<Reading>,
+    readings: Vec<Spelling>,
     /// Alternatives that could not be read: then no prediction is proven to be different.
     unread: Option<Stop>,
 }
 
 /// One way to write the gold.
 #[derive(Debug, Clone)]
-struct Reading {
+struct Spelling {
     text: Box<str>,
     fast: Option<Fraction>,
     /// Parsed at once, except for plain numbers, which hardly ever need it.
     ast: Option<Ast>,
 }
 
-impl Reading {
-    fn of(text: &str, profile: &MathProfile) -> Result<Reading, Stop> {
+impl Spelling {
+    fn of(text: &str, profile: &MathProfile) -> Result<Spelling, Stop> {
         let inner = parse::unwrap(parse::without_heading(parse::unwrap(text)));
         if let Some(fast) = fast::read(inner) {
-            return Ok(Reading { text: inner.into(), fast: Some(fast), ast: None });
+            return Ok(Spelling { text: inner.into(), fast: Some(fast), ast: None });
         }
         let ast = parse::answer(inner, &profile.budget)?;
         compare::check_gold(&ast, profile)?;
-        Ok(Reading { text: inner.into(), fast: None, ast: Some(ast) })
+        Ok(Spelling { text: inner.into(), fast: None, ast: Some(ast) })
     }
 }
 
@@ -249,7 +250,7 @@ impl Gold {
     pub fn parse(text: &str, profile: &MathProfile) -> Result<Gold, Unreadable> {
         let (mut readings, mut unread) = (Vec::new(), None);
         for spelling in parse::spellings(text, profile.budget.items) {
-            match Reading::of(&spelling, profile) {
+            match Spelling::of(&spelling, profile) {
                 Ok(reading) => readings.push(reading),
                 Err(stop) => unread = unread.or(Some(stop)),
             }
@@ -299,6 +300,28 @@ pub fn grade(gold: &Gold, prediction: Prediction<'_>, profile: &MathProfile) -> 
     MathResult { verdict, reason, proof, extraction, tier }
 }
 
+/// How an answer was read, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reading {
+    /// One word for its type, as [`Gold::kind`].
+    pub kind: &'static str,
+    /// The answer in one spelling, brackets where they matter.
+    pub read_as: String,
+    /// Its canonical form, where it is one value that has one within the budget.
+    pub canonical: Option<String>,
+}
+
+/// How an answer (gold or predicted) is read.
+///
+/// # Errors
+/// [`Unreadable`] where it is not.
+pub fn reading(text: &str, profile: &MathProfile) -> Result<Reading, Unreadable> {
+    let ast = parse::answer(parse::unwrap(text), &profile.budget)
+        .map_err(|stop| Unreadable { gold: text.chars().take(200).collect(), reason: describe(&stop) })?;
+    let canonical = compare::canonical(&ast, profile).map(|ast| ast.to_string());
+    Ok(Reading { kind: compare::kind(&ast), read_as: ast.to_string(), canonical })
+}
+
 /// Equal to one of the accepted spellings, or proven different from all of them.
 fn decide_any(gold: &Gold, answer: &str, profile: &MathProfile) -> (Found, Tier) {
     let mut decided = decide(&gold.readings[0], answer, profile);
@@ -329,7 +352,7 @@ fn no_answer(reason: &'static str) -> MathResult {
     }
 }
 
-fn decide(gold: &Reading, answer: &str, profile: &MathProfile) -> (Found, Tier) {
+fn decide(gold: &Spelling, answer: &str, profile: &MathProfile) -> (Found, Tier) {
     let exact_only =
         profile.decimal_places.is_none() && profile.relative_digits.is_none() && profile.tolerance.is_none();
     if let (Some(gold), Some(answer)) = (gold.fast, fast::read(answer))

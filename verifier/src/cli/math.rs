@@ -26,13 +26,13 @@ pub(crate) struct Args {
     /// Grade a file of pairs, a JSON object {id, gold, pred, mode?} a line; `-` for standard input
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
-    /// Whose policies decide where mathematics alone does not: strict or math_verify
+    /// Whose policies decide where mathematics alone does not: strict, math_verify, prm800k, qwen or acereason
     #[arg(long, value_name = "PROFILE", default_value = "strict", value_parser = profile)]
     profile: MathProfile,
     /// Take an unequal real number too where this condition on the numbers gold and pred holds
     #[arg(long, value_name = "RULE", value_parser = tolerance)]
     tolerance: Option<ToleranceRule>,
-    /// Say how the answers were read and which tier decided
+    /// Say how both answers were read, their canonical forms, and which tier decided
     #[arg(long, conflicts_with = "pairs")]
     explain: bool,
     /// Print one JSON object (with --pairs the output is always JSON Lines)
@@ -63,7 +63,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
             if args.json {
                 output::print_json(&record)?;
             } else {
-                output::print(record.for_people(args.explain, &gold, &profile).as_bytes())?;
+                output::print(record.for_people(args.explain, &gold, &answer, &profile).as_bytes())?;
             }
             Ok(if record.verdict == MathVerdict::Equal { Status::Fine } else { Status::CheckFailed })
         }
@@ -133,13 +133,23 @@ impl Record {
         }
     }
 
-    fn for_people(&self, explain: bool, gold: &str, profile: &MathProfile) -> String {
+    fn for_people(&self, explain: bool, gold: &str, answer: &str, profile: &MathProfile) -> String {
         let proof = self.proof.map_or(String::new(), |proof| format!(" ({proof})"));
         let mut text = format!("{}{proof}: {}\n", self.verdict.as_str(), self.reason);
         if explain {
-            let kind = Gold::parse(gold, profile).map_or("unreadable", |gold| gold.kind());
             let tier = self.result.as_ref().map_or("parse", |result| result.tier.as_str());
-            text.push_str(&format!("gold read as: {kind}\ndecided by: {tier}\nprofile: {}\n", profile.name));
+            for (side, written) in [("gold", gold), ("answer", answer)] {
+                match math::reading(written, profile) {
+                    Ok(reading) => {
+                        text.push_str(&format!("{side} read as {}: {}\n", reading.kind, reading.read_as));
+                        if let Some(form) = reading.canonical {
+                            text.push_str(&format!("{side} in canonical form: {form}\n"));
+                        }
+                    }
+                    Err(unreadable) => text.push_str(&format!("{side} not read: {}\n", unreadable.reason)),
+                }
+            }
+            text.push_str(&format!("decided by: {tier}\nprofile: {}\n", profile.name));
             text.push_str(&format!("time: {} us\n", self.micros));
         }
         text

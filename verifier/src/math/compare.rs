@@ -15,7 +15,7 @@ mod words;
 use super::Proof;
 use super::ast::{Ast, Relation};
 use super::budget::Stop;
-use super::formal::Formal;
+use super::formal::{Formal, expression};
 use super::parse::is_infinite;
 use super::profile::MathProfile;
 use collection::{is_condition, open_interval};
@@ -84,6 +84,16 @@ pub(crate) fn answers(gold: &Ast, answer: &Ast, profile: &MathProfile) -> Found 
         }
         _ => found,
     }
+}
+
+/// The canonical form of an answer that is one value, as an expression.
+pub(crate) fn canonical(ast: &Ast, profile: &MathProfile) -> Option<Ast> {
+    let body = shape(ast).ok()?.body;
+    let value = without_unit(&body).0;
+    if !value.is_value() || is_infinite(value) {
+        return None;
+    }
+    Formal::new(&profile.budget).value(value).ok().map(|form| expression(&form))
 }
 
 /// Whether an equal answer is written like the gold: integers as integers, fractions of integers with the same parts.

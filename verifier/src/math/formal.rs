@@ -23,6 +23,7 @@ mod function;
 mod power;
 mod primes;
 mod root;
+mod show;
 mod task;
 
 use super::ast::Ast;
@@ -32,6 +33,7 @@ use dashu_int::UBig;
 use dashu_ratio::RBig;
 use form::atom;
 pub(crate) use form::{BINOMIAL, Base, Exponent, FACTORIAL, Factor, Frac, Mono, Poly};
+pub(crate) use show::expression;
 use std::rc::Rc;
 
 /// A product in canonical form: its rational part, its atoms, and whole powers of groups still to multiply

@@ -32,7 +32,7 @@ use super::budget::{Budget, Step, Stop};
 use super::lex;
 use super::lex::{Token, sign};
 pub(crate) use call::CALCULUS;
-pub(crate) use name::defined_name;
+pub(crate) use name::{defined_name, is_greek};
 use words::{time_or_date, words_only};
 use wrap::without_math_dollars;
 pub(crate) use wrap::{spellings, unwrap, without_heading};

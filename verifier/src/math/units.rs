@@ -313,6 +313,25 @@ impl Unit {
     }
 }
 
+impl Unit {
+    /// The factor to the base units, and these in words that are read back: `m s^-1`.
+    pub(crate) fn in_base_units(&self) -> (RBig, String) {
+        const NAMES: [&str; AXES] =
+            ["m", "kg", "s", "dollars", "degrees", "K", "A", "mol", "euros", "GBP", "yen"];
+        match self {
+            Unit::Label(words) => (RBig::ONE, words.clone()),
+            Unit::Known { dimension, factor } => {
+                let named = NAMES.iter().zip(dimension).filter(|(_, power)| **power != 0);
+                let words = named.map(|(name, power)| match power {
+                    1 => (*name).to_owned(),
+                    power => format!("{name}^{power}"),
+                });
+                (factor.clone(), words.collect::<Vec<String>>().join(" "))
+            }
+        }
+    }
+}
+
 /// A piece of what stands after a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum UnitPart<'a> {

@@ -142,7 +142,7 @@ impl<'a> Parser<'a, '_> {
     }
 }
 
-pub(super) fn is_greek(name: &str) -> bool {
+pub(crate) fn is_greek(name: &str) -> bool {
     matches!(
         name,
         "alpha"
