@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{execveat, setsid, write};
+use nix::unistd::{execveat, write};
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{self, Class, Failure, Run};
@@ -73,7 +73,7 @@ pub(crate) fn answer(socket: &OwnedFd, forked: io::Result<i32>) -> io::Result<()
         Ok(pid) => (pid, 0),
         Err(error) => (-1, error.raw_os_error().unwrap_or(libc::EPROTO)),
     };
-    write(socket, &serde_json::to_vec(&Forked { pid, errno })?)?;
+    write(socket, &Forked { pid, errno }.message())?;
     Ok(())
 }
 
@@ -107,8 +107,7 @@ fn become_program(setting: &Setting<'_>, request: &Request, fds: &[OwnedFd]) -> 
         for (fd, number) in streams.into_iter().chain(values.map(|fd| (fd, zygote::VALUES))) {
             sys::duplicate_to(fd.as_fd(), number)?;
         }
-        setsid()?;
-        Ok(())
+        sys::lead_group()
     })?;
     step("rlimits", || rlimits::set(&rlimits::of(&request.run, request.beside)))?;
     step("credentials", sys::drop_capabilities)?;

@@ -129,6 +129,9 @@ fn build(plan: Plan, client: OwnedFd) -> Result<Slot, Failure> {
     step("slot", || {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
         nix::sys::prctl::set_dumpable(false)?;
+        // One for all runs: the kernel may keep a share of the cores for each session, which takes it a tenth of a
+        // millisecond to set up.
+        setsid()?;
         nix::sys::stat::umask(Mode::empty());
         Ok(())
     })?;
@@ -445,7 +448,7 @@ impl Slot {
         }
         let rlimits = rlimits::clamp(&rlimits::of(run, self.beside()))?;
         let start = Start { rlimits: rlimits.iter().map(as_numbers).collect(), ..start(run) };
-        Ok((start.message().into_bytes(), Some(start.file()?)))
+        Ok((start.message(), Some(start.file()?)))
     }
 
     /// Forks the guest inside the anchor's namespace; it finishes its walls and executes the program.
@@ -504,7 +507,7 @@ impl Slot {
                 sys::duplicate_to(fd.as_fd(), *number)?;
             }
             sys::default_signals()?;
-            setsid()?;
+            sys::lead_group()?;
             nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
             std::env::set_current_dir(self.directory())?;
             Ok((image, report))
@@ -548,7 +551,7 @@ impl Slot {
         let mut arguments = vec![program.clone().map_or_else(|| text("./main"), Ok)?];
         arguments.extend(fixed.iter().copied().map(text).collect::<io::Result<Vec<_>>>()?);
         if run.action == Action::Python {
-            arguments.push(text(&start(run).message())?);
+            arguments.push(text(&start(run).flags().to_string())?);
         } else {
             arguments.extend(run.args.iter().map(|arg| text(arg)).collect::<io::Result<Vec<_>>>()?);
         }
@@ -591,8 +594,8 @@ fn start(run: &Run) -> Start<'_> {
 }
 
 /// A limit as the interpreter takes it.
-fn as_numbers((resource, value): &(Resource, u64)) -> (u32, i64) {
-    (*resource as u32, i64::try_from(*value).unwrap_or(-1))
+fn as_numbers((resource, value): &(Resource, u64)) -> (u32, u64) {
+    (*resource as u32, *value)
 }
 
 fn environment() -> io::Result<Vec<CString>> {

@@ -129,6 +129,51 @@ extern "C" fn stay(_: *mut libc::c_void) -> libc::c_int {
     }
 }
 
+// The bytes of a function that this process never calls, kept as data; the file says what for.
+std::arch::global_asm!(
+    include_str!("fork_server.s"),
+    // Offsets in `Server`.
+    socket = const 0,
+    home = const 8,
+    score = const 16,
+    thread = const 24,
+    header = const 32,
+    room = const 40,
+    message = const 48,
+    calls = const 56,
+    call_count = const 64,
+    failed = const 72,
+    own_score_length = const 80,
+    own_score = const 88,
+    // Offsets in `msghdr`, and the size of `cmsghdr`.
+    header_control = const 32,
+    header_room = const 40,
+    control_header = const 16,
+    recvmsg = const libc::SYS_recvmsg,
+    setns = const libc::SYS_setns,
+    write = const libc::SYS_write,
+    clone = const libc::SYS_clone,
+    close = const libc::SYS_close,
+    dup2 = const libc::SYS_dup2,
+    prlimit = const libc::SYS_prlimit64,
+    eintr = const libc::EINTR,
+    close_on_exec = const libc::MSG_CMSG_CLOEXEC,
+    new_pid = const libc::CLONE_NEWPID,
+    // So slot-init is the child's parent; the thread's number is set as the C library's own fork does.
+    fork_flags = const libc::CLONE_PARENT | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD,
+);
+
+/// What `fork_server.s` is as machine code, to be mapped readable and executable.
+pub(crate) fn fork_server() -> &'static [u8] {
+    unsafe extern "C" {
+        static assay_fork_server: u8;
+        static assay_fork_server_end: u8;
+    }
+    let (start, end) = (&raw const assay_fork_server, &raw const assay_fork_server_end);
+    // SAFETY: both symbols are in one section, the second behind what begins with the first; nobody writes there.
+    unsafe { std::slice::from_raw_parts(start, end as usize - start as usize) }
+}
+
 /// Maps what the WebAssembly compiler made into this process, to be run.
 pub(crate) fn load_machine_code(
     engine: &wasmtime::Engine,
@@ -258,6 +303,11 @@ pub(crate) fn default_signals() -> io::Result<()> {
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     Ok(nix::sys::signal::SigSet::empty().thread_set_mask()?)
+}
+
+/// A process group of its own for this process: what a program sends to its group stays with it.
+pub(crate) fn lead_group() -> io::Result<()> {
+    Ok(nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0))?)
 }
 
 /// Runs `then` between fork and exec of `command`. It must not allocate much nor take locks.

@@ -8,14 +8,15 @@ be found in the memory of the next: it gets descriptors, and reads none of them.
 
 Cold (`once`): the same from the point where the walls stand, for interpreters that cannot be kept warm.
 
-A forked child pays for every page that it is the first to write, and most of what a run costs is that. So the child
-does little: the warm process makes ready what is the same for all (`Kernel`, `Main`) and does once what children do
-(`rehearse`), so that what the interpreter notes of it lies in pages that they share.
+A page that either process writes after a fork has to be copied, and most of what a run costs is that. So the
+warm process waits and forks in machine code (`fork_server.s`), which also finishes the walls in the child; it makes ready what is the same for all
+(`Kernel`, `Main`), and does once what children do (`rehearse`), so that what the interpreter notes of it lies in pages that
+they share.
 
 Descriptors of a child: 0, 1, 2 the program's own; 3 the value pipe, in a session; until the program starts also
 4 the report, 5 its compiled code (if it was compiled before), 6 where to write its compiled code (if it was
-not), 7 the landlock rules; in a cold start 9 what slot-init says of the run. The warm process has the host's /proc as 8
-until it becomes a guest's equal. On the report the child writes `w` when the walls stand, `c` when the source is
+not), 7 the landlock rules, 9 what slot-init says of the run. The warm process has the host's /proc as 8 until it becomes
+a guest's equal, and the machine code as 10. On the report the child writes `w` when the walls stand, `c` when the source is
 compiled, or `!` and a failure of a wall; then it is closed, so nobody else can.
 """
 
@@ -24,7 +25,7 @@ import marshal
 import os
 import sys
 
-VALUES, REPORT, CODE, EXPORT, RULES, PROC, RUN = 3, 4, 5, 6, 7, 8, 9
+VALUES, REPORT, CODE, EXPORT, RULES, PROC, RUN, FORK_SERVER = 3, 4, 5, 6, 7, 8, 9, 10
 # Where the warm process keeps its socket; received descriptors come to lie above it.
 SOCKET = 15
 
@@ -37,6 +38,7 @@ def warm_up():
     gc.disable()
     channel = socket.socket(fileno=SOCKET)
     plan = json.loads(channel.recv(1 << 18))
+    channel.detach()
     sources_lie_in(plan["directory"])
     for name in plan["imports"]:
         try:
@@ -44,21 +46,14 @@ def warm_up():
         except ImportError:
             pass
     kernel, main = Kernel(plan), Main()
-    rehearse(kernel, main)
+    rehearse(main)
     kernel.become_guest()
+    server = Server(kernel)
     gc.collect()
     gc.freeze()
     kernel.filter(plan["base_filters"])
-    channel.send(b'{"pid":0,"errno":0}')
-    return channel, kernel, main
-
-
-def next_run(channel):
-    """What slot-init asks for next, and the descriptors that came with it."""
-    message, control, _, _ = channel.recvmsg(256, 256)
-    if not message:
-        sys.exit()
-    return Run(message), list(memoryview(control[0][2]).cast("i"))
+    os.write(SOCKET, bytes(8))
+    return kernel, server, main
 
 
 def sources_lie_in(directory):
@@ -69,14 +64,12 @@ def sources_lie_in(directory):
     SHOWN = SOURCE if directory == "/box" else "main.py"
 
 
-def rehearse(kernel, main):
+def rehearse(main):
     """Does what children do, on texts of its own: names are looked up, symbols bound, code is made faster."""
     said = os.open("/dev/null", os.O_RDWR)
     for _ in range(16):
-        run = Run(b"0 0 0 1 7 64 3 -1")
+        run = Run(0)
         run.read(said)
-        for which, _ in run.rlimits:
-            kernel.limit(which, kernel.limits(which))
         os.close(os.dup2(said, os.dup(said)))
         code = marshal.loads(marshal.dumps(compiled(b"x = [int(y) for y in '1 2'.split()]\n")))
         main.seed(run.seed)
@@ -88,17 +81,14 @@ def rehearse(kernel, main):
 
 
 class Run:
-    """What slot-init says of a run. The message holds numbers: are a value pipe, compiled code, a pipe for compiled code
-    and arguments there, and the limits. The file holds what a caller says: eight bytes that random numbers
-    start from, then the arguments, each with a NUL behind it; it is read in the child."""
+    """What slot-init says of a run. The flags: are a value pipe, compiled code, a pipe for compiled code and arguments
+    there? The file holds what a caller says: eight bytes that random numbers start from, then the arguments, each with
+    a NUL behind it; it is read in the child."""
 
-    __slots__ = ("values", "compiled", "export", "has_args", "targets", "rlimits", "seed", "args")
+    __slots__ = ("values", "compiled", "export", "has_args", "seed", "args")
 
-    def __init__(self, message):
-        self.values, self.compiled, self.export, self.has_args, *limits = map(int, message.split())
-        self.targets = [0, 1, 2, REPORT]
-        self.targets += [VALUES] * self.values + [CODE] * self.compiled + [EXPORT] * self.export
-        self.rlimits = [(which, (value, value)) for which, value in zip(limits[::2], limits[1::2])]
+    def __init__(self, flags):
+        self.values, self.compiled, self.export, self.has_args = flags & 1, flags & 2, flags & 4, flags & 8
         self.args = None
 
     def read(self, file):
@@ -118,16 +108,12 @@ def read_all(descriptor):
 class Kernel:
     """System calls that the standard library does not offer, and the filters as the kernel wants them."""
 
-    CLONE, SETNS, CAPSET, SECCOMP, PIDFD_OPEN, CLOSE_RANGE, LANDLOCK_RESTRICT = 56, 308, 126, 317, 434, 436, 446
-    NEWPID = 0x20000000
-    # PARENT | CHILD_SETTID | CHILD_CLEARTID | SIGCHLD
-    FORK = 0x8000 | 0x01000000 | 0x00200000 | 17
+    WRITE, SETPGID, CAPSET, SECCOMP, PIDFD_OPEN, CLOSE_RANGE, LANDLOCK_RESTRICT = 1, 109, 126, 317, 434, 436, 446
     # CAP_SYS_PTRACE and CAP_SYS_ADMIN: to enter the namespace of an anchor, which is not dumpable.
     ENTERING = 1 << 19 | 1 << 21
 
     def __init__(self, plan):
         import ctypes
-        import resource
         import threading
 
         self.ctypes = ctypes
@@ -137,10 +123,8 @@ class Kernel:
         self.syscall = self.library.syscall
         self.syscall.restype = ctypes.c_long
         self.syscall.argtypes = [ctypes.c_long] * 6
-        self.limit, self.limits = resource.setrlimit, resource.getrlimit
         # A guest is the second process of its namespace.
         threading.main_thread()._native_id = 2
-        self.home = self.call(self.PIDFD_OPEN, os.getpid(), 0)
         self.thread_id = self.thread_id_address()
         self.landlock = plan["landlock"]
         self.pin = plan["pin"]
@@ -185,7 +169,7 @@ class Kernel:
         landlock's scope and a filter that lets them name themselves alone."""
         os.umask(0o022)
         os.chdir(BOX)
-        self.score = None
+        self.score, self.own_score = -1, b""
         if self.user is not None:
             self.score = os.open("self/oom_score_adj", os.O_RDWR, dir_fd=PROC)
             self.own_score = os.read(self.score, 16)
@@ -235,51 +219,91 @@ class Kernel:
         stand_in, text = map(bytes.fromhex, self.pin)
         self.install(self.program(text.replace(stand_in, os.getpid().to_bytes(4, sys.byteorder)).hex()))
 
-    def fork_into(self, namespace):
-        """Forks into the pid namespace of that process, if any; its own number for the child, or the error's.
 
-        The interpreter's own hooks around a fork are left out: they see to other threads, which this process never
-        had, and cost half of what a fork does. `random` is seeded anew in any case."""
-        entered = self.call(self.SETNS, namespace, self.NEWPID) if namespace is not None else 0
-        if entered < 0:
-            return -1, -entered
-        if self.score is not None:
-            os.write(self.score, b"1000")
-        pid = self.syscall(self.CLONE, self.FORK, 0, 0, self.thread_id, 0)
-        if pid == 0:
-            return 0, 0
-        error = self.ctypes.get_errno()
-        if self.score is not None:
-            os.write(self.score, self.own_score)
-        if namespace is not None:
-            self.must(self.SETNS, self.home, self.NEWPID)
-        return (pid, 0) if pid > 0 else (-1, error)
+class Server:
+    """What the machine code works on: `struct Server`, whose offsets `fork_server.s` names, and what that points to, all
+    in one buffer. In each child `serve` returns; `enter` is the rest of the walls."""
 
+    MESSAGE, CONTROL = 512, 128
 
-def enter(run, kernel, descriptors):
-    """The walls that each run finishes for itself, in order; a failure carries the name of its step."""
-    step = "descriptors"
-    try:
-        run.read(descriptors[1])
-        for descriptor, target in zip(descriptors[2:], run.targets):
-            os.dup2(descriptor, target)
-        kernel.must(kernel.CLOSE_RANGE, RULES + 1, (1 << 32) - 1)
-        os.setsid()
-        step = "rlimits"
-        for which, values in run.rlimits:
-            kernel.limit(which, values)
-        step = "credentials"
-        kernel.set_capabilities(kernel.no_capabilities)
+    def __init__(self, kernel):
+        import ctypes
+        import struct
+
+        self.kernel, self.struct = kernel, struct
+        self.buffer = ctypes.create_string_buffer(2048)
+        self.free = 256
+        at = ctypes.addressof(self.buffer)
+        message, control = self.place(bytes(self.MESSAGE)), self.place(bytes(self.CONTROL))
+        vector = self.place(struct.pack("QQ", at + message, self.MESSAGE))
+        header = self.place(struct.pack("7Q", 0, 0, at + vector, 1, at + control, 0, 0))
+        calls = self.calls()
+        self.steps = ["descriptors", "rlimits"] + [step for step, _ in calls]
+        table = b"".join(struct.pack("6Q", *(call + (0,) * (6 - len(call)))) for _, call in calls)
+        home = -1 if kernel.pin else kernel.call(kernel.PIDFD_OPEN, os.getpid(), 0)
+        self.message = message
+        struct.pack_into(
+            "3q8Q16s", self.buffer, 0, SOCKET, home, kernel.score, kernel.thread_id, at + header, self.CONTROL,
+            at + message, at + self.place(table), len(calls), 0, len(kernel.own_score), kernel.own_score,
+        )
+        self.serve = self.machine_code(ctypes, at)
+
+    def place(self, text):
+        """Where that text lies in the buffer."""
+        start, self.free = self.free, (self.free + len(text) + 15) & ~15
+        self.buffer[start:start + len(text)] = text
+        return start
+
+    def calls(self):
+        """The walls that are the same calls in every child, in order; what cannot be is left to `enter`."""
+        kernel = self.kernel
+        address = kernel.ctypes.addressof
+        calls = [
+            ("descriptors", (kernel.CLOSE_RANGE, RUN + 1, (1 << 32) - 1)),
+            ("descriptors", (kernel.SETPGID, 0, 0)),
+            ("credentials", (kernel.CAPSET, *map(address, kernel.no_capabilities))),
+        ]
         if kernel.landlock:
-            step = "landlock"
-            kernel.must(kernel.LANDLOCK_RESTRICT, RULES)
-        step = "seccomp"
-        if kernel.pin is not None:
-            kernel.hold_to_itself()
-        kernel.install(kernel.final)
-        os.write(REPORT, b"w")
-    except BaseException as error:
-        refuse(step, error)
+            calls.append(("landlock", (kernel.LANDLOCK_RESTRICT, RULES)))
+        if kernel.pin is None:
+            stand = address(self.buffer) + self.place(b"w")
+            calls.append(("seccomp", (kernel.SECCOMP, 1, 0, address(kernel.final[0]))))
+            calls.append(("report", (kernel.WRITE, REPORT, stand, 1)))
+        return calls
+
+    def machine_code(self, ctypes, at):
+        """The loop as a function, mapped from its descriptor, which is closed."""
+        import mmap
+
+        length = os.fstat(FORK_SERVER).st_size
+        map_file = self.kernel.library.mmap
+        map_file.restype = ctypes.c_void_p
+        map_file.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        code = map_file(None, length, mmap.PROT_READ | mmap.PROT_EXEC, mmap.MAP_PRIVATE, FORK_SERVER, 0)
+        if code in (None, ctypes.c_void_p(-1).value):
+            raise OSError(ctypes.get_errno(), "the fork server cannot be mapped")
+        os.close(FORK_SERVER)
+        function = ctypes.PYFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(code)
+        argument = ctypes.c_void_p(at)
+        return lambda: function(argument)
+
+    def enter(self, result):
+        """In a child, what the loop returned: finishes the walls, and returns the run."""
+        if result < 0:
+            step = self.struct.unpack_from("Q", self.buffer, 72)[0]
+            refuse(self.steps[step], OSError(-result, os.strerror(-result)))
+        if self.kernel.pin is not None:
+            step = "seccomp"
+            try:
+                self.kernel.hold_to_itself()
+                self.kernel.install(self.kernel.final)
+                step = "report"
+                os.write(REPORT, b"w")
+            except BaseException as error:
+                refuse(step, error)
+        run = Run(self.buffer[self.message][0])
+        run.read(RUN)
+        return run
 
 
 def refuse(step, error):
@@ -419,7 +443,7 @@ def last(function):
 def once():
     """A cold start: the walls stand already. The message comes as an argument."""
     sources_lie_in(os.getcwd())
-    run = Run(sys.argv[2].encode())
+    run = Run(int(sys.argv[2]))
     run.read(RUN)
     return run, Main()
 
@@ -428,16 +452,11 @@ def once():
 if sys.argv[1:2] == ["once"]:
     run, main = once()
 else:
-    channel, kernel, main = warm_up()
-    while True:
-        run, descriptors = next_run(channel)
-        pid, errno = kernel.fork_into(descriptors[0] if kernel.pin is None else None)
-        if pid == 0:
-            enter(run, kernel, descriptors)
-            break
-        for descriptor in descriptors:
-            os.close(descriptor)
-        channel.send(b'{"pid":%d,"errno":%d}' % (pid, errno))
+    kernel, server, main = warm_up()
+    result = server.serve()
+    if result > 0:
+        os._exit(0)
+    run = server.enter(result)
 code = load(run)
 scope = main.scope(run)
 try:

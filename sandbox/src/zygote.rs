@@ -16,7 +16,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::CloneFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{execve, pipe2};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::protocol::{self, Class, Failure, Flavour};
 use crate::sys::{self, Child};
@@ -35,6 +35,7 @@ pub(crate) const EXPORT: i32 = 6;
 const RULES: i32 = 7;
 const PROC: i32 = 8;
 pub(crate) const RUN: i32 = 9;
+const FORK_SERVER: i32 = 10;
 const SOCKET: i32 = 15;
 
 /// The main thread's stack can grow as far as the kernel planned for at exec; a run's own limit is at most this.
@@ -136,17 +137,30 @@ pub(crate) struct Start<'a> {
     pub(crate) values: bool,
     pub(crate) compiled: bool,
     pub(crate) export: bool,
-    /// Number and value of each limit; -1 is none.
-    pub(crate) rlimits: Vec<(u32, i64)>,
+    /// Which, and how much, of each limit.
+    pub(crate) rlimits: Vec<(u32, u64)>,
 }
 
 impl Start<'_> {
-    /// Nothing but numbers that say nothing of a program, for a warm interpreter may read it; as `Run` takes it.
-    pub(crate) fn message(&self) -> String {
+    /// What the interpreter itself reads of a run: are a value pipe, compiled code, a pipe for compiled code and
+    /// arguments there? Nothing that says anything of the program.
+    pub(crate) fn flags(&self) -> u32 {
         let flags = [self.values, self.compiled, self.export, !self.args.is_empty()];
-        let flags = flags.iter().map(|flag| u8::from(*flag).to_string());
-        let limits = self.rlimits.iter().map(|(which, value)| format!("{which} {value}"));
-        flags.chain(limits).collect::<Vec<_>>().join(" ")
+        flags.iter().rev().fold(0, |all, flag| all << 1 | u32::from(*flag))
+    }
+
+    /// A run as `fork_server.s` reads it.
+    pub(crate) fn message(&self) -> Vec<u8> {
+        let optional = [(self.values, VALUES), (self.compiled, CODE), (self.export, EXPORT)];
+        let optional = optional.iter().filter(|(there, _)| *there).map(|(_, number)| *number);
+        let targets: Vec<i32> = [RUN, 0, 1, 2, REPORT].into_iter().chain(optional).collect();
+        let mut message = self.flags().to_le_bytes().to_vec();
+        message.extend((targets.len() as u32).to_le_bytes());
+        message.extend((0..8).flat_map(|at| targets.get(at).unwrap_or(&-1).to_le_bytes()));
+        message.extend((self.rlimits.len() as u64).to_le_bytes());
+        let words = self.rlimits.iter().flat_map(|(which, value)| [u64::from(*which), *value, *value]);
+        message.extend(words.flat_map(u64::to_le_bytes));
+        message
     }
 
     /// What a caller says of the run, in a file that a warm interpreter passes on unread, so that nothing of it stays in
@@ -159,10 +173,20 @@ impl Start<'_> {
 }
 
 /// The answer to every message: the child's number, or the error of the fork.
-#[derive(Serialize, Deserialize)]
 pub(crate) struct Forked {
     pub(crate) pid: i32,
     pub(crate) errno: i32,
+}
+
+impl Forked {
+    pub(crate) fn message(&self) -> [u8; 8] {
+        (u64::from(self.errno as u32) << 32 | u64::from(self.pid as u32)).to_le_bytes()
+    }
+
+    fn read(message: [u8; 8]) -> Forked {
+        let word = u64::from_le_bytes(message);
+        Forked { pid: word as u32 as i32, errno: (word >> 32) as i32 }
+    }
 }
 
 impl Zygote {
@@ -227,10 +251,14 @@ impl Zygote {
     }
 
     fn answer(&self) -> io::Result<nix::unistd::Pid> {
-        match protocol::receive::<Forked>(&self.socket)? {
-            Some((Forked { pid, errno: 0 }, _)) => Ok(nix::unistd::Pid::from_raw(pid)),
-            Some((Forked { errno, .. }, _)) => Err(io::Error::from_raw_os_error(errno)),
-            None => Err(io::Error::new(io::ErrorKind::BrokenPipe, "it ended")),
+        let mut message = [0; 8];
+        match sys::receive(self.socket.as_fd(), &mut message)?.0 {
+            0 => Err(io::Error::new(io::ErrorKind::BrokenPipe, "it ended")),
+            8 => match Forked::read(message) {
+                Forked { pid, errno: 0 } => Ok(nix::unistd::Pid::from_raw(pid)),
+                Forked { errno, .. } => Err(io::Error::from_raw_os_error(errno)),
+            },
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an answer of another length")),
         }
     }
 }
@@ -252,12 +280,14 @@ fn become_interpreter(setting: &Setting<'_>, socket: &OwnedFd, printed: &OwnedFd
     let (stdin, output) = (high(nothing.as_fd())?, high(printed.as_fd())?);
     let (socket, proc) = (high(socket.as_fd())?, high(setting.proc)?);
     let rules = setting.rules.map(high).transpose()?;
+    let fork_server = high(image::sealed(sys::fork_server())?.as_fd())?;
     for number in 0..=SOCKET {
         let descriptor = match number {
             0 => &stdin,
             1 | 2 => &output,
             RULES => rules.as_ref().unwrap_or(&null),
             PROC => &proc,
+            FORK_SERVER => &fork_server,
             SOCKET => &socket,
             _ => &null,
         };
