@@ -19,6 +19,7 @@ use nix::unistd::{execveat, write};
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{self, Class, Failure, Run};
+use crate::slot::give_up_if_no_program;
 use crate::sys;
 use crate::walls::seccomp::WarmFilters;
 use crate::walls::{credentials, landlock, mounts, rlimits, step};
@@ -121,7 +122,8 @@ fn become_program(setting: &Setting<'_>, request: &Request, fds: &[OwnedFd]) -> 
     step("seccomp", || sys::install_filter(&setting.filters.last))?;
     step("exec", || {
         write(report, b"w")?;
-        Ok(execveat(image, c"", &arguments, &setting.environment, AtFlags::AT_EMPTY_PATH)?)
+        let Err(errno) = execveat(image, c"", &arguments, &setting.environment, AtFlags::AT_EMPTY_PATH);
+        give_up_if_no_program(errno.into())
     })
 }
 

@@ -320,18 +320,18 @@ impl Slot {
             self.wait(&guest);
         }
         // Nothing inside its namespace can kill an anchor: if it ends, somebody outside did it, and the guest goes along.
-        let killed = anchor.as_ref().is_some_and(|anchor| has_ended(&guest) && self.is_ending(anchor));
+        let killed = sys::was_killed(&guest) && anchor.as_ref().is_some_and(|anchor| self.is_ending(anchor));
         // Without an anchor the guest is alone: it could start no process.
         let _ = sys::signal(anchor.as_ref().unwrap_or(&guest).pidfd.as_fd(), libc::SIGKILL);
         let reaped = step("supervision", || sys::reap(guest.pid));
-        anchor.iter().for_each(end_anchor);
+        anchor.iter().for_each(|anchor| _ = sys::reap(anchor.pid));
         if killed {
             return Err(Failure::new("supervision", &io::Error::other("the run's anchor was killed")));
         }
         let (reaped, stage) = (reaped?, read_report(report, run.action)?);
         let binary = match (tmp, &run.product) {
             (Some(tmp), Some(name)) if reaped.status == 0 => {
-                Some(step("binary", || take_product(tmp.as_fd(), name))?)
+                step("binary", || take_product(tmp.as_fd(), name))?
             }
             _ => None,
         };
@@ -529,7 +529,11 @@ impl Slot {
         step("seccomp", || self.filters.install())?;
         step("exec", || {
             nix::unistd::write(&report, b"w")?;
-            launch.exec(&image)
+            let Err(error) = launch.exec(&image);
+            match launch.program {
+                None => give_up_if_no_program(error),
+                Some(_) => Err(error),
+            }
         })
     }
 
@@ -636,6 +640,32 @@ impl Launch {
     }
 }
 
+/// In a guest whose binary was not executed: where the binary is the reason, the run ends as a shell says it, and
+/// nothing of ours has failed. A source may name a loader that is not there, or have itself compiled to a library.
+pub(crate) fn give_up_if_no_program(error: io::Error) -> io::Result<Infallible> {
+    /// What the kernel answers when it has read the file: no program, made for something else, or its loader is missing,
+    /// no program, or not to be executed.
+    const NO_PROGRAM: [i32; 11] = [
+        libc::ENOEXEC,
+        libc::ENOENT,
+        libc::EACCES,
+        libc::EPERM,
+        libc::EINVAL,
+        libc::EISDIR,
+        libc::ENOTDIR,
+        libc::ELOOP,
+        libc::ENAMETOOLONG,
+        libc::ELIBBAD,
+        libc::EIO,
+    ];
+    const CANNOT_EXECUTE: i32 = 126;
+    if !error.raw_os_error().is_some_and(|number| NO_PROGRAM.contains(&number)) {
+        return Err(error);
+    }
+    eprintln!("the compiled program cannot be executed: {error}");
+    sys::exit_now(CANNOT_EXECUTE);
+}
+
 /// All a guest finds in its environment: the same on every host, so verdicts repeat.
 const ENVIRONMENT: &[&str] = &[
     "PATH=/usr/local/bin:/usr/bin:/bin",
@@ -692,15 +722,23 @@ fn end_anchor(anchor: &Child) {
     let _ = sys::reap(anchor.pid);
 }
 
-/// Copies what a compiler made into a sealed memfd. Every process that could write there is dead.
-fn take_product(tmp: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
-    let file = File::from(sys::open_beneath(tmp, &CString::new(name)?)?);
+/// Copies what a compiler made into a sealed memfd. Every process that could write there is dead. `None`: it left nothing
+/// that could be a program, which is its source's doing.
+fn take_product(tmp: BorrowedFd<'_>, name: &str) -> io::Result<Option<OwnedFd>> {
+    let file = match sys::open_beneath(tmp, &CString::new(name)?) {
+        Ok(file) => File::from(file),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ELOOP)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let metadata = file.metadata()?;
     if metadata.is_dir() {
-        return archive::pack(file.into());
+        return match archive::pack(file.into()) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            packed => packed.map(Some),
+        };
     }
     if !metadata.is_file() || metadata.len() > MAX_BINARY {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "what the compiler left is no binary"));
+        return Ok(None);
     }
-    image::sealed(file.take(MAX_BINARY))
+    image::sealed(file.take(MAX_BINARY)).map(Some)
 }

@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use nix::NixPath;
 use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
     socketpair,
 };
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use seccompiler::sock_filter;
 
@@ -440,6 +442,12 @@ pub(crate) fn reap(pid: Pid) -> io::Result<Reaped> {
         cpu_nanos: nanos(usage.ru_utime) + nanos(usage.ru_stime),
         peak_resident: usage.ru_maxrss as u64 * 1024,
     })
+}
+
+/// Whether a child was ended by SIGKILL. It is not reaped.
+pub(crate) fn was_killed(child: &Child) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT | WaitPidFlag::__WALL;
+    matches!(waitid(Id::PIDFd(child.pidfd.as_fd()), flags), Ok(WaitStatus::Signaled(_, Signal::SIGKILL, _)))
 }
 
 /// CPU time of a whole process by the clock the kernel keeps for it, in nanoseconds.

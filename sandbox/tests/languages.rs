@@ -56,6 +56,11 @@ fn main() {
         header();
         Ok(())
     }));
+    trials.extend(NO_PROGRAMS.iter().map(|(language, name, source)| {
+        Trial::test(format!("{language}_{name}_is_no_failure_of_ours"), move || {
+            Ok(no_program(language, source)?)
+        })
+    }));
     trials.push(Trial::test("a_runtime_leaves_nothing_to_the_next", || {
         leftovers();
         Ok(())
@@ -69,6 +74,46 @@ type Shared = Arc<OnceLock<Sandbox>>;
 
 fn start(config: SandboxConfig) -> Sandbox {
     Sandbox::start(&SandboxConfig { slots: 1, ..config }).expect("a sandbox")
+}
+
+/// Sources that their compilers are content with and that make no program. What could not be found or executed then was
+/// once a failure of ours, so a submission could have no verdict at all.
+const NO_PROGRAMS: &[(&str, &str, &str)] = &[
+    ("java", "nothing", "// nothing"),
+    ("go", "library", "package library\n"),
+    ("rust", "library", "#![crate_type = \"lib\"]\npub fn f() {}"),
+    ("rust", "shared_library", "#![crate_type = \"cdylib\"]\n#[no_mangle] pub extern \"C\" fn f() {}"),
+    ("typescript", "nothing", "// nothing"),
+    (
+        "cpp17",
+        "loader",
+        "__attribute__((section(\".interp\"), used)) const char loader[] = \"/none\";\nint main() {}",
+    ),
+];
+
+/// It is refused, or ends badly by itself.
+fn no_program(language: &str, source: &str) -> Result<(), SandboxError> {
+    let known = Language::from_name(language).expect("a language");
+    let sandbox = start(SandboxConfig::default());
+    let outcome = match sandbox.prepare(&Program::new(known, source), &Limits::COMPILE) {
+        Ok(Prepared::Refused(outcome)) => {
+            assert!(outcome.refused, "{outcome:?}");
+            outcome
+        }
+        Ok(Prepared::Ready(executable)) => sandbox.run(&executable, b"", &Limits::DEFAULT)?,
+        Err(SandboxError::Unavailable(why)) if !known.is_needed() => {
+            println!("nothing to run: {why}");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    println!(
+        "{:?}, refused {}: {}",
+        outcome.termination,
+        outcome.refused,
+        String::from_utf8_lossy(&outcome.stderr)
+    );
+    Ok(())
 }
 
 /// Programs of one language.

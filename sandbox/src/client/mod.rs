@@ -319,7 +319,7 @@ impl Sandbox {
         if done.outcome.termination != Termination::Exited(0) {
             return Ok(Err(Outcome { refused: true, ..done.outcome }));
         }
-        let binary = done.binary.ok_or_else(left_nothing)?;
+        let Some(binary) = done.binary else { return Ok(Err(without_program(done.outcome))) };
         // A copy of this process's own: the pages of the first are charged to the slot that wrote them.
         let file = Arc::new(image::duplicate(&binary).map_err(step_error("binary"))?);
         Ok(Ok(Product { file, usage: done.outcome.usage }))
@@ -954,6 +954,13 @@ fn check_limits(limits: &Limits) -> Result<(), SandboxError> {
         }
     }
     Ok(())
+}
+
+/// What became of a source that a compiler is content with, though it left no program: an empty one, a library, too much.
+fn without_program(mut outcome: Outcome) -> Outcome {
+    outcome.refused = true;
+    outcome.stderr.extend(b"the compiler left no program, or one larger than what is taken\n");
+    outcome
 }
 
 fn left_nothing() -> SandboxError {
