@@ -303,14 +303,16 @@ impl Sandbox {
             needs: entry.compiler_needs,
             ..Job::new(room, &source)
         };
-        let silent = |done: &Done| {
-            done.outcome.termination == Termination::Exited(0) && done.outcome.stderr.is_empty()
-        };
         // What the compiler says of a header differs by the line that says from where it was included, so one that has
-        // something to say compiles as if there were no precompiled header.
+        // something to say compiles as if there were no precompiled header. What takes too long with it takes longer without.
+        let settled = |done: &Done| match done.outcome.termination {
+            Termination::Exited(0) => done.outcome.stderr.is_empty(),
+            Termination::CpuTimeLimit | Termination::WallTimeLimit => true,
+            _ => false,
+        };
         let quick = self.header(program, room, found).and_then(|place| {
             let args = ["-isystem".to_string(), place].into_iter().chain(args.iter().cloned()).collect();
-            self.repeat(&job(args), &[], limits).ok().filter(silent)
+            self.repeat(&job(args), &[], limits).ok().filter(settled)
         });
         let done = match quick {
             Some(done) => done,

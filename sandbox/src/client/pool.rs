@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{self, Child, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,6 +23,8 @@ use crate::language::{self, Engine, Work};
 use crate::protocol::{self, Answer, Class, Command, Event, Flavour, Found, HostReport, Order};
 use crate::{Lack, Language, SandboxError, Tier, guardian, spawner, sys, toolchain};
 
+/// How long interpreters are started cold where warm ones could not be started, until that is tried again.
+const COLD: Duration = Duration::from_secs(60);
 /// How many idle slots are kept for each program that may run at once; beyond that the one longest unused ends.
 const IDLE: usize = 6;
 
@@ -54,8 +56,8 @@ pub(super) struct Pool {
     /// Programs that were compiled before.
     pub(super) programs: Cache,
     pub(super) headers: Option<Headers>,
-    /// Why interpreters are started anew for each run, once that is known.
-    cold: OnceLock<String>,
+    /// Why interpreters are started anew for each run, and until when they are.
+    cold: Mutex<Option<(String, Option<Instant>)>>,
     /// Warm interpreters that failed to start, one after the other.
     failures: AtomicUsize,
 }
@@ -202,10 +204,7 @@ fn probe(config: &SandboxConfig, link: &mut Link) -> Result<HostReport, SandboxE
 impl Pool {
     fn new(config: &SandboxConfig, link: Link, host: HostReport) -> Result<Pool, SandboxError> {
         let headers = cache_directory(config).map(|directory| Headers::open(&directory)).transpose()?;
-        let cold = OnceLock::new();
-        if config.cold_start {
-            let _ = cold.set("asked for".into());
-        }
+        let cold = config.cold_start.then(|| ("asked for".into(), None));
         Ok(Pool {
             most: slots(config),
             host,
@@ -215,7 +214,7 @@ impl Pool {
             tools: Mutex::default(),
             programs: Cache::new(config.kept_programs.unwrap_or(KEPT_PROGRAMS)),
             headers,
-            cold,
+            cold: Mutex::new(cold),
             failures: AtomicUsize::new(0),
         })
     }
@@ -225,8 +224,10 @@ impl Pool {
     }
 
     /// Why interpreters are started cold, if they are.
-    pub(super) fn cold(&self) -> Option<&str> {
-        self.cold.get().map(String::as_str)
+    pub(super) fn cold(&self) -> Option<String> {
+        let mut cold = locked(&self.cold);
+        cold.take_if(|(_, until)| until.is_some_and(|until| Instant::now() > until));
+        cold.as_ref().map(|(why, _)| why.clone())
     }
 
     /// The tool of a room; an error where the host has none, which says what to install.
@@ -411,7 +412,7 @@ impl Lease {
     /// Sees to it that the slot has the warm interpreter asked for, and that its memory is not counted as a
     /// run's. `None` where interpreters of this host can only be started cold.
     pub(super) fn warm(&mut self, wanted: Option<Flavour>) -> Result<Option<Flavour>, SandboxError> {
-        let Some(flavour) = wanted.filter(|_| self.pool.cold.get().is_none()) else { return Ok(None) };
+        let Some(flavour) = wanted.filter(|_| self.pool.cold().is_none()) else { return Ok(None) };
         let slot = self.slot()?;
         if slot.warm.contains(&flavour) {
             return Ok(wanted);
@@ -430,7 +431,7 @@ impl Lease {
                 Err(failed(failure))
             }
             (Event::Warm(Err(failure)), _) => {
-                let _ = self.pool.cold.set(failure.text);
+                *locked(&self.pool.cold) = Some((failure.text, Some(Instant::now() + COLD)));
                 Ok(None)
             }
             _ => Err(unexpected()),
