@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use assay_sandbox::{
-    Executable, Lack, Language, Limits, Prepared, Program, Sandbox, SandboxConfig, Termination, Tier,
+    Executable, InputFile, Judge, Lack, Language, Limits, Prepared, Program, Sandbox, SandboxConfig,
+    SandboxError, Termination, Tier,
 };
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
@@ -70,7 +71,15 @@ fn main() {
         counter.set(counter.get() + 1);
         run(&sandbox, &prepare(&sandbox, &text("1", "", &format!("(drop (i32.const {}))", counter.get()))));
     };
-    let mut kinds = [
+    let large = vec![1; 64 << 20];
+    let shown = || {
+        let files = &[InputFile { name: "input", bytes: &large }];
+        let judge = Judge { executable: &small, args: &[], files, limits: &Limits::DEFAULT };
+        assert_eq!(sandbox.check(&judge, b"").expect("check").termination, Termination::Exited(0));
+    };
+    let turns = "n = 0\nfor i in range(1_000_000): n += i & 1\nprint(42)";
+    let [line, turns] = ["print(42)", turns].map(|source| python(&sandbox, source));
+    let mut kinds = vec![
         Kind::new("floor: a thread with 72 MiB of stack", thread),
         Kind::new("floor: /bin/true", || {
             let mut command = Command::new("/bin/true");
@@ -80,8 +89,13 @@ fn main() {
         Kind::new("1 MiB of data", || run(&sandbox, &image)),
         Kind::new("16 MiB written", || run(&sandbox, &touched)),
         Kind::new("10^7 turns of a loop", || run(&sandbox, &loops)),
+        Kind::new("small module, shown 64 MiB of files", shown),
         Kind::new("small module, new: compiled and run", fresh),
     ];
+    if let (Some(line), Some(turns)) = (&line, &turns) {
+        kinds.push(Kind::new("python-wasi, one line", || run(&sandbox, line)));
+        kinds.push(Kind::new("python-wasi, 10^6 turns of a loop", || run(&sandbox, turns)));
+    }
     kinds.iter().for_each(|kind| (kind.work)());
     let (seconds, repeats) = (option("--seconds").unwrap_or(1.0), option("--repeats").unwrap_or(5.0));
     for _ in 0..repeats as usize {
@@ -107,9 +121,9 @@ fn report(kinds: &mut [Kind<'_>], json: bool) {
         println!("{{{}}}", rows.into_iter().map(row).collect::<Vec<_>>().join(", "));
         return;
     }
-    println!("{:38} {:>9} {:>9} {:>9} {:>9}", "", "CPU us", "worst", "p50 us", "worst");
+    println!("{:40} {:>9} {:>9} {:>9} {:>9}", "", "CPU us", "worst", "p50 us", "worst");
     for (name, [cpu, worst, latency, late]) in rows {
-        println!("{name:38} {cpu:>9.1} {worst:>9.1} {latency:>9.1} {late:>9.1}");
+        println!("{name:40} {cpu:>9.1} {worst:>9.1} {latency:>9.1} {late:>9.1}");
     }
 }
 
@@ -118,6 +132,16 @@ fn prepare(sandbox: &Sandbox, text: &str) -> Executable {
     match sandbox.prepare(&Program::new(Language::Wasm, module), &Limits::COMPILE).expect("prepare") {
         Prepared::Ready(executable) => executable,
         Prepared::Refused(outcome) => panic!("{}", String::from_utf8_lossy(&outcome.stderr)),
+    }
+}
+
+/// None where no interpreter is configured.
+fn python(sandbox: &Sandbox, source: &str) -> Option<Executable> {
+    let language = Language::from_name("python-wasi").expect("a language");
+    match sandbox.prepare(&Program::new(language, source), &Limits::COMPILE) {
+        Ok(Prepared::Ready(executable)) => Some(executable),
+        Err(SandboxError::Unavailable(_)) => None,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -65,7 +65,7 @@ impl Language {
 
     /// Whether a compiler has to accept the source before the program can run; otherwise the run does that itself.
     pub fn is_compiled(self) -> bool {
-        self.entry().compiler.is_some()
+        self.entry().compiler.is_some() || self.entry().is_interpreted_module()
     }
 
     /// Whether [`Doctor::ok`](crate::Doctor::ok) asks for it.
@@ -159,6 +159,8 @@ pub(crate) struct Entry {
     /// What that, or a source that needs no compiler, is called in the box.
     pub(crate) image: String,
     interpreter: Option<Tool>,
+    /// How a module that is an interpreter looks at a source.
+    pub(crate) check: Vec<String>,
     pub(crate) run: Vec<String>,
     pub(crate) environment: Vec<String>,
     pub(crate) compiler_environment: Vec<String>,
@@ -169,6 +171,16 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Whether programs are run by an interpreter that is a WebAssembly module.
+    pub(crate) fn is_interpreted_module(&self) -> bool {
+        self.engine == Engine::Wasm && self.interpreter.is_some()
+    }
+
+    /// Whether the source is the module.
+    pub(crate) fn is_module(&self) -> bool {
+        self.engine == Engine::Wasm && self.compiler.is_none() && self.interpreter.is_none()
+    }
+
     /// What does this for programs of the language.
     pub(crate) fn tool(&self, work: Work) -> Option<&Tool> {
         match work {
@@ -240,6 +252,7 @@ struct Written {
     product: Option<String>,
     image: Option<String>,
     interpreter: Option<WrittenTool>,
+    check: Option<Vec<String>>,
     run: Option<Vec<String>>,
     environment: Option<Vec<String>>,
     compiler_environment: Option<Vec<String>>,
@@ -318,6 +331,7 @@ impl Written {
             product: self.product.or(base.map(|base| base.product.clone())).unwrap_or("main".into()),
             image: self.image.or(base.map(|base| base.image.clone())).unwrap_or(source.clone()),
             source,
+            check: self.check.or(base.map(|base| base.check.clone())).unwrap_or_default(),
             run: self.run.or(base.map(|base| base.run.clone())).unwrap_or_default(),
             environment: self.environment.or(base.map(|base| base.environment.clone())).unwrap_or_default(),
             compiler_environment: self
@@ -428,7 +442,14 @@ fn check(entry: &Entry) -> Result<(), String> {
         Engine::Python => needs("interpreter", &entry.interpreter),
         Engine::Native => needs("compiler", &entry.compiler),
         Engine::Runtime => needs("interpreter", &entry.interpreter),
-        Engine::Wasm => Ok(()),
+        Engine::Wasm if entry.interpreter.is_none() => Ok(()),
+        Engine::Wasm if entry.compiler.is_some() => {
+            Err("`compiler` and `interpreter` are not both for the engine wasm".into())
+        }
+        Engine::Wasm if entry.check.is_empty() => {
+            Err("an interpreter of the engine wasm needs the key `check`".into())
+        }
+        Engine::Wasm => needs("interpreter", &entry.interpreter),
     }
 }
 

@@ -62,15 +62,29 @@ pub(crate) enum Reader {
 /// Finds what runs or compiles programs of a language. The error says what to do.
 pub(crate) fn find(language: Language, work: Work, reader: Reader) -> Result<Place, String> {
     let tool = language.entry().tool(work).ok_or_else(|| format!("{language} needs no such tool"))?;
+    first(tool, candidates(tool), |candidate| match language.entry().engine {
+        Engine::Python => interpreter(candidate, reader),
+        Engine::Runtime if work == Work::Run => runtime(candidate, tool),
+        Engine::Native | Engine::Runtime | Engine::Wasm => compiler(candidate, tool),
+    })
+}
+
+/// Reads the interpreter that is a WebAssembly module; `named` goes before all others. The error says what to do.
+pub(crate) fn read_module(tool: &Tool, named: Option<&Path>) -> Result<(PathBuf, Vec<u8>), String> {
+    let candidates = named.map_or_else(|| candidates(tool), |path| vec![path.into()]);
+    first(tool, candidates, |candidate| Ok((candidate.to_path_buf(), std::fs::read(candidate)?)))
+}
+
+/// The first that can be used.
+fn first<T>(
+    tool: &Tool,
+    candidates: Vec<PathBuf>,
+    take: impl Fn(&Path) -> io::Result<T>,
+) -> Result<T, String> {
     let mut reasons = Vec::new();
-    for candidate in candidates(tool) {
-        let place = match language.entry().engine {
-            Engine::Python => interpreter(&candidate, reader),
-            Engine::Runtime if work == Work::Run => runtime(&candidate, tool),
-            Engine::Native | Engine::Runtime | Engine::Wasm => compiler(&candidate, tool),
-        };
-        match place {
-            Ok(place) => return Ok(place),
+    for candidate in candidates {
+        match take(&candidate) {
+            Ok(taken) => return Ok(taken),
             Err(error) => reasons.push(format!("{}: {error}", candidate.display())),
         }
     }

@@ -119,6 +119,15 @@ impl<'a> Task<'a> {
     }
 }
 
+/// Whose module it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// A program's: what would take the compiler long is refused unseen.
+    Guest,
+    /// The user's: the limits alone bound it.
+    User,
+}
+
 /// What a store carries: the limiter and the guest's view of the world.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -173,12 +182,12 @@ impl Runtime {
     ///
     /// # Errors
     /// `Step` when the compiler or the engine failed; what the module is to blame for is a [`Refusal`].
-    pub(crate) fn prepare(&self, module: &[u8], limits: &Limits) -> Compiled {
+    pub(crate) fn prepare(&self, module: &[u8], limits: &Limits, author: Author) -> Compiled {
         let hash: Hash = Sha256::digest(module).into();
         if let Some(known) = lock(&self.cache).find(&hash) {
             return Ok(Ok(known));
         }
-        let artifact = match self.compile(module, limits)? {
+        let artifact = match self.compile(module, limits, author)? {
             Ok(artifact) => artifact,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -192,15 +201,20 @@ impl Runtime {
         Ok(Ok(prepared))
     }
 
-    fn compile(&self, module: &[u8], limits: &Limits) -> Result<Result<Vec<u8>, Refusal>, SandboxError> {
+    fn compile(
+        &self,
+        module: &[u8],
+        limits: &Limits,
+        author: Author,
+    ) -> Result<Result<Vec<u8>, Refusal>, SandboxError> {
         let _place = self.workshop.enter();
         match &self.settings.compiler {
             #[cfg(test)]
-            Compiler::Here => Ok(compiler::here(self.room, module).map_err(Refusal::new)),
+            Compiler::Here => Ok(compiler::here(self.room, module, author).map_err(Refusal::new)),
             Compiler::Process(helper) => {
                 let mut attempt = 1;
                 loop {
-                    match compiler::compile(helper, self.room, module, limits) {
+                    match compiler::compile(helper, self.room, module, limits, author) {
                         Err(_) if attempt < ATTEMPTS => attempt += 1,
                         other => return other.map_err(step("wasm compiler")),
                     }
@@ -281,7 +295,8 @@ impl Runtime {
         const SMALLEST: &[u8] =
             b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
         let text = |error: SandboxError| error.to_string();
-        let prepared = self.prepare(SMALLEST, &Limits::COMPILE).map_err(text)?.map_err(|no| no.message)?;
+        let prepared =
+            self.prepare(SMALLEST, &Limits::COMPILE, Author::User).map_err(text)?.map_err(|no| no.message)?;
         match self.run(&prepared, &Task::new(&Limits::DEFAULT)).map_err(text)?.termination {
             Termination::Exited(0) => Ok(()),
             other => Err(format!("the smallest program ended with {other:?}")),

@@ -247,6 +247,7 @@ const JAVASCRIPT: Row = Row {
 const ROWS: &[Row] = &[
     PYTHON,
     Row { language: "pypy3", ..PYTHON },
+    Row { language: "python-wasi", ..PYTHON },
     C,
     CPP,
     Row {

@@ -23,7 +23,7 @@ fn main() {
         return;
     }
     let arguments = Arguments::from_args();
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 9] = [
         ("tier_w_is_never_taken_silently", tier_w_is_never_taken_silently),
         ("tier_w_runs_webassembly_and_refuses_the_rest", tier_w_runs_webassembly_and_refuses_the_rest),
         ("compile_bombs_are_refused_and_leave_nothing", compile_bombs_are_refused_and_leave_nothing),
@@ -31,6 +31,11 @@ fn main() {
         ("little_address_space_is_enough", little_address_space_is_enough),
         ("the_rate_of_fuel_is_the_callers", the_rate_of_fuel_is_the_callers),
         ("c_and_cpp_run_where_their_tools_are", c_and_cpp_run_where_their_tools_are),
+        ("python_runs_where_it_is_configured", python_runs_where_it_is_configured),
+        (
+            "a_python_that_is_none_is_refused_with_what_to_do",
+            a_python_that_is_none_is_refused_with_what_to_do,
+        ),
     ];
     let trials = tests.map(|(name, test)| Trial::test(name, test));
     libtest_mimic::run(&arguments, trials.into()).exit();
@@ -89,7 +94,8 @@ fn tier_w_runs_webassembly_and_refuses_the_rest() -> Result {
     let doctor = sandbox.doctor();
     assert_eq!(doctor.tier, Some(Tier::W));
     for state in doctor.languages {
-        assert_eq!(state.ok, state.language == Language::Wasm, "{state:?}");
+        let module = state.language == Language::Wasm || state.language.name() == "python-wasi" && state.ok;
+        assert_eq!(state.ok, module, "{state:?}");
     }
     Ok(())
 }
@@ -197,6 +203,159 @@ fn c_and_cpp_run_where_their_tools_are() -> Result {
         assert!(matches!(refused, Prepared::Refused(Outcome { refused: true, .. })), "{name}: {refused:?}");
         let without = self::sandbox().prepare(&Program::new(language, source), &Limits::COMPILE);
         assert!(matches!(without, Err(SandboxError::Unavailable(_))), "{name}: {without:?}");
+    }
+    Ok(())
+}
+
+/// CPython as a module, in the tier without walls. Where none is configured there is nothing to run.
+fn python_runs_where_it_is_configured() -> Result {
+    const DRAWN: &str = "import os, random, time, uuid\nprint(random.random(), os.urandom(4), time.time(), uuid.uuid4(), \
+                         hash('x'), id(object()), {'a', 'b', 'c'}, input())";
+    let sandbox = sandbox();
+    let language = Language::from_name("python-wasi").ok_or("no such language")?;
+    let limits = Limits { cpu_time: Duration::from_secs(1), ..Limits::DEFAULT };
+    let go = |source: &str, stdin: &str| -> std::result::Result<Outcome, SandboxError> {
+        Ok(match sandbox.prepare(&Program::new(language, source), &Limits::COMPILE)? {
+            Prepared::Ready(executable) => sandbox.run(&executable, stdin.as_bytes(), &limits)?,
+            Prepared::Refused(outcome) => outcome,
+        })
+    };
+    if let Err(SandboxError::Unavailable(why)) = go("", "") {
+        assert!(std::env::var_os("ASSAY_PYTHON_WASM").is_none(), "{why}");
+        println!("python-wasi: nothing to run: {why}");
+        return Ok(());
+    }
+    // Source, end, whether it was refused, stdout (* for any), the end of stderr.
+    let rows = [
+        ("print(input()[::-1])", Termination::Exited(0), false, "tupni\n", ""),
+        ("import sys; sys.exit(7)", Termination::Exited(7), false, "", ""),
+        (
+            "import sys; print(sys.argv, __name__, __file__)",
+            Termination::Exited(0),
+            false,
+            "['/box/main.py'] __main__ /box/main.py\n",
+            "",
+        ),
+        (
+            "1 // 0",
+            Termination::Exited(1),
+            false,
+            "",
+            "ZeroDivisionError: integer division or modulo by zero\n",
+        ),
+        (
+            "print(1)\n(",
+            Termination::Exited(1),
+            true,
+            "",
+            "  File \"/box/main.py\", line 2\n    (\n    ^\nSyntaxError: '(' was never closed\n",
+        ),
+        ("x = '\\N{}'", Termination::Exited(1), true, "", "malformed \\N character escape\n"),
+        ("# coding: nothing\n", Termination::Exited(1), true, "", "SyntaxError: unknown encoding: nothing\n"),
+        // What a program says of itself is not believed.
+        (
+            "import sys; print('SyntaxError: invalid', file=sys.stderr); sys.exit(1)",
+            Termination::Exited(1),
+            false,
+            "",
+            "SyntaxError: invalid\n",
+        ),
+        (
+            "compile('(', 'main.py', 'exec')",
+            Termination::Exited(1),
+            false,
+            "",
+            "SyntaxError: '(' was never closed\n",
+        ),
+        ("while True: pass", Termination::CpuTimeLimit, false, "", ""),
+        ("x = 'x'\nwhile True: x += x", Termination::MemoryLimit, false, "", "MemoryError\n"),
+        ("while True: print('x' * 1000)", Termination::OutputLimit, false, "*", ""),
+        ("import time; time.sleep(60)", Termination::WallTimeLimit, false, "", ""),
+        (
+            "def f(): f()\nf()",
+            Termination::Exited(1),
+            false,
+            "",
+            "RecursionError: maximum recursion depth exceeded\n",
+        ),
+        (
+            "import os; print(os.listdir('/box'), open('main.py').read() == open('/box/main.py').read())",
+            Termination::Exited(0),
+            false,
+            "['main.py'] True\n",
+            "",
+        ),
+        (
+            "open('/etc/passwd')",
+            Termination::Exited(1),
+            false,
+            "",
+            "No such file or directory: '/etc/passwd'\n",
+        ),
+        (
+            "open('/box/main.py', 'a')",
+            Termination::Exited(1),
+            false,
+            "",
+            "Read-only file system: '/box/main.py'\n",
+        ),
+        (
+            "import threading; threading.Thread(target=print).start()",
+            Termination::Exited(1),
+            false,
+            "",
+            "can't start new thread\n",
+        ),
+        (
+            "import json, decimal, itertools, re, math; print(json.dumps([1.5]), decimal.Decimal('0.1') * 3, math.comb(40, 20))",
+            Termination::Exited(0),
+            false,
+            "[1.5] 0.3 137846528820\n",
+            "",
+        ),
+    ];
+    for (source, termination, refused, stdout, stderr) in rows {
+        let limits = Limits { output: 1 << 20, ..limits.clone() };
+        let outcome = match sandbox.prepare(&Program::new(language, source), &Limits::COMPILE)? {
+            Prepared::Ready(executable) => sandbox.run(&executable, b"input", &limits)?,
+            Prepared::Refused(outcome) => outcome,
+        };
+        let [said, complained] =
+            [&outcome.stdout, &outcome.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        assert_eq!(
+            (outcome.termination, outcome.refused),
+            (termination, refused),
+            "{source}: {said}{complained}"
+        );
+        assert!(stdout == "*" || said == stdout, "{source}: {said}");
+        assert!(complained.ends_with(stderr), "{source}: {complained}");
+    }
+    // Nothing that a program can see differs between two runs, to the unit of fuel.
+    let first = go(DRAWN, "1")?;
+    assert_eq!(first.termination, Termination::Exited(0), "{first:?}");
+    for _ in 0..4 {
+        let again = go(DRAWN, "1")?;
+        assert_eq!((again.usage.fuel, &again.stdout), (first.usage.fuel, &first.stdout));
+    }
+    assert_ne!(go(DRAWN, "2")?.stdout.get(..8), first.stdout.get(..8), "other input, other random numbers");
+    Ok(())
+}
+
+/// The message is the same for whoever prepares a program and in doctor.
+fn a_python_that_is_none_is_refused_with_what_to_do() -> Result {
+    let language = Language::from_name("python-wasi").ok_or("no such language")?;
+    for (file, said) in
+        [("/no/python.wasm", "install CPython built for WASI"), ("/bin/true", "must begin with \\0asm")]
+    {
+        let sandbox = Sandbox::start(&SandboxConfig { python_wasm: Some(file.into()), ..config() })?;
+        for _ in 0..2 {
+            let refused = sandbox.prepare(&Program::new(language, ""), &Limits::COMPILE);
+            let Err(SandboxError::Unavailable(why)) = refused else { panic!("{refused:?}") };
+            assert!(why.contains(file) && why.contains(said), "{why}");
+        }
+        let states = sandbox.doctor().languages;
+        let state = states.iter().find(|state| state.language == language).ok_or("not examined")?;
+        assert!(!state.ok && state.hint.contains(said), "{state:?}");
     }
     Ok(())
 }

@@ -11,12 +11,13 @@ mod guest;
 pub(crate) mod headers;
 mod interaction;
 mod knobs;
+mod modules;
 mod pool;
 mod session;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -24,9 +25,10 @@ use sha2::{Digest, Sha256};
 use crate::judge::check_files;
 use crate::language::{Engine, Needs, Work, main_class};
 use crate::protocol::{Action, Flavour, Found, Run};
+use crate::wasm::Task;
 use crate::{
     Doctor, InputFile, Judge, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError,
-    Termination, Tier, Usage, Wall, WallState, image, wasm,
+    Termination, Tier, Usage, Wall, WallState, image,
 };
 
 use alone::{Alone, Gate, Inside};
@@ -35,9 +37,9 @@ use guest::{Done, Guest, Material};
 use headers::Header;
 use interaction::Dialogue;
 pub use interaction::{Interaction, Message, Side, Transcript};
+use modules::{Module, Modules};
 use pool::{Lease, Role, Room, Walls};
 pub use session::{Exchange, Session};
-use wasm::Task;
 
 /// A run is repeated on another slot when one breaks; after this many it is reported.
 const ATTEMPTS: usize = 3;
@@ -63,6 +65,10 @@ pub struct SandboxConfig {
     pub python: Option<PathBuf>,
     /// The C++ compiler to use. `None`: `ASSAY_CXX`, then `g++` of `PATH`. Under a guardian as above.
     pub compiler: Option<PathBuf>,
+    /// The interpreter of the language `python-wasi`: CPython as a WebAssembly module, with its library in it. `None`:
+    /// `ASSAY_PYTHON_WASM`, then `python.wasm` of `PATH`. It is compiled by the first program that needs it, which takes
+    /// seconds, and kept as long as the sandbox.
+    pub python_wasm: Option<PathBuf>,
     /// A file with more languages, of the form of the sandbox's own `languages.toml`. `None`: the environment's
     /// `ASSAY_LANGUAGES`, if set. Under a guardian only the environment counts. See [`Language::load`].
     pub languages: Option<PathBuf>,
@@ -103,13 +109,6 @@ enum Manner {
     Once,
 }
 
-/// The WebAssembly engine, started by the first program that needs it.
-#[derive(Debug)]
-struct Modules {
-    settings: wasm::Settings,
-    runtime: Mutex<Option<Arc<wasm::Runtime>>>,
-}
-
 /// A program ready to run any number of times, on any slot.
 #[derive(Debug, Clone)]
 pub struct Executable {
@@ -127,8 +126,8 @@ enum Image {
     Binary(Arc<OwnedFd>),
     /// What a runtime runs.
     Hosted(Arc<Hosted>),
-    /// A compiled WebAssembly module and the engine it is for.
-    Module(Arc<wasm::Runtime>, Arc<wasm::Prepared>),
+    /// A WebAssembly module, or what one interprets.
+    Module(Module),
 }
 
 /// A source or what a compiler made of it, in a sealed memory file, for a runtime.
@@ -213,8 +212,8 @@ impl Sandbox {
     }
 
     /// Compiles: C++ by g++ behind the walls, WebAssembly by the engine's compiler in a process of its own. `limits`
-    /// bound the *compiler*, not the program: pass [`Limits::COMPILE`] unless there is a reason. A Python source is always
-    /// ready: its first run compiles it, in its own process and under its own limits, and says so if it is
+    /// bound the *compiler*, not the program: pass [`Limits::COMPILE`] unless there is a reason. Where the interpreter is a
+    /// module, that compiles the source here, and again in each run. Any other Python source is always ready: its first run compiles it, in its own process and under its own limits, and says so if it is
     /// [refused](Outcome::refused).
     ///
     /// # Errors
@@ -228,10 +227,20 @@ impl Sandbox {
             Ok(Prepared::Ready(Executable { language, args, image, compiling }))
         };
         let source = || image::sealed(program.source.as_slice()).map_err(step_error("source"));
+        let module = |bytes: &[u8], compiling| match self.modules.module(bytes, limits)? {
+            Ok(module) => ready(Image::Module(module), compiling),
+            Err(outcome) => Ok(Prepared::Refused(outcome)),
+        };
         let entry = program.language.entry();
         match entry.engine {
-            Engine::Wasm if !program.language.is_compiled() => {
-                return self.prepare_wasm(program, &program.source, limits, None);
+            Engine::Wasm if entry.is_module() => return module(&program.source, None),
+            Engine::Wasm if entry.is_interpreted_module() => {
+                let (module, outcome) =
+                    self.modules.interpreted(program.language, &program.source, limits)?;
+                return match module {
+                    Some(module) => ready(Image::Module(module), Some(outcome.usage)),
+                    None => Ok(Prepared::Refused(outcome)),
+                };
             }
             Engine::Python | Engine::Runtime => {
                 self.walls.pool()?.tool(Room::of(program.language, Role::Program))?;
@@ -250,8 +259,8 @@ impl Sandbox {
             (Engine::Native, Some(product)) => ready(Image::Binary(product.file), usage),
             (Engine::Wasm, Some(product)) => {
                 let most = Program::MAX_MODULE as u64;
-                let module = product.file.try_clone().and_then(|file| image::read(&file.into(), most));
-                self.prepare_wasm(program, &module.map_err(step_error("binary"))?, limits, usage)
+                let bytes = product.file.try_clone().and_then(|file| image::read(&file.into(), most));
+                module(&bytes.map_err(step_error("binary"))?, usage)
             }
             (Engine::Runtime, compiled) => {
                 let file = compiled.map_or_else(|| source().map(Arc::new), |product| Ok(product.file))?;
@@ -395,8 +404,9 @@ impl Sandbox {
         limits: &Limits,
     ) -> Result<Outcome, SandboxError> {
         check_limits(limits)?;
-        if let Image::Module(runtime, module) = &executable.image {
-            return runtime.run(module, &Task { args: &executable.args, stdin, ..Task::new(limits) });
+        if let Image::Module(module) = &executable.image {
+            let task = Task { args: &executable.args, stdin, ..Task::new(limits) };
+            return module.run(executable.language, &task);
         }
         let done = self.repeat(&executable.job(stdin)?, stdin, limits)?;
         executable.image.keep(done.code);
@@ -411,9 +421,10 @@ impl Sandbox {
     /// `Step` when three slots broke.
     pub fn check(&self, checker: &Judge<'_>, stdin: &[u8]) -> Result<Outcome, SandboxError> {
         check_judge(checker)?;
-        if let Image::Module(runtime, module) = &checker.executable.image {
+        if let Image::Module(module) = &checker.executable.image {
             let (args, files) = (&all_args(checker), Some(checker.files));
-            return runtime.run(module, &Task { args, stdin, files, ..Task::new(checker.limits) });
+            let task = Task { args, stdin, files, ..Task::new(checker.limits) };
+            return module.run(checker.executable.language, &task);
         }
         let done = self.repeat(&judge_job(checker, stdin)?, stdin, checker.limits)?;
         checker.executable.image.keep(done.code);
@@ -536,8 +547,9 @@ impl Sandbox {
             hint,
         };
         let (outcome, label) = match language.entry().engine {
-            Engine::Wasm if language.is_compiled() => self.ask_wasm_compiler(language),
-            Engine::Wasm => return self.modules.examine(language),
+            Engine::Wasm if language.entry().is_module() => return self.modules.examine(language),
+            Engine::Wasm if language.entry().is_interpreted_module() => self.modules.ask(language),
+            Engine::Wasm => self.ask_wasm_compiler(language),
             Engine::Python => (self.ask_interpreter(language), ""),
             Engine::Native => self.ask_tool(language, Role::Compiler),
             Engine::Runtime => match self.tools(language) {
@@ -608,29 +620,6 @@ impl Sandbox {
             Ok(self.repeat(&job, &[], &Limits::COMPILE)?.outcome)
         };
         (ask(), &tool.label)
-    }
-
-    fn prepare_wasm(
-        &self,
-        program: &Program,
-        module: &[u8],
-        limits: &Limits,
-        compiling: Option<Usage>,
-    ) -> Result<Prepared, SandboxError> {
-        let runtime = self.modules.runtime()?;
-        Ok(match runtime.prepare(module, limits)? {
-            Ok(module) => Prepared::Ready(Executable {
-                language: program.language,
-                args: program.args.clone(),
-                image: Image::Module(runtime, module),
-                compiling,
-            }),
-            Err(refusal) => Prepared::Refused(Outcome {
-                stderr: refusal.message.into_bytes(),
-                refused: true,
-                ..Outcome::of(refusal.termination)
-            }),
-        })
     }
 
     /// Runs on one slot after another until one does not break, or it is clear that the program breaks them; then once
@@ -773,7 +762,7 @@ impl Executable {
                 let runtime = entry.run.iter().map(fill).collect();
                 Job { action, source, needs, environment, runtime, ..Job::new(room, &hosted.file) }
             }
-            Image::Module(..) => {
+            Image::Module(_) => {
                 return Err(SandboxError::Invalid(
                     "a WebAssembly program takes part in no session and no interactive run".into(),
                 ));
@@ -866,45 +855,9 @@ fn load_languages(config: &SandboxConfig) -> Result<(), SandboxError> {
     config.languages.as_deref().map_or_else(Language::load_configured, Language::load)
 }
 
-impl Modules {
-    fn new(config: &SandboxConfig) -> Modules {
-        let helper = config.helper.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-        let rate = match config.fuel_per_second {
-            0 => wasm::Rate::DEFAULT,
-            fuel => wasm::Rate(fuel),
-        };
-        let compiler = wasm::Compiler::Process(helper);
-        let settings = wasm::Settings { slots: pool::slots(config), rate, compiler };
-        Modules { settings, runtime: Mutex::default() }
-    }
-
-    fn runtime(&self) -> Result<Arc<wasm::Runtime>, SandboxError> {
-        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(runtime) = &*runtime {
-            return Ok(Arc::clone(runtime));
-        }
-        let started = Arc::new(wasm::Runtime::start(self.settings.clone())?);
-        *runtime = Some(Arc::clone(&started));
-        Ok(started)
-    }
-
-    fn examine(&self, language: Language) -> LanguageState {
-        let examined = self.runtime().map_err(|error| error.to_string()).and_then(|runtime| {
-            runtime.examine()?;
-            Ok(format!("wasmtime 48, {}", runtime.room()))
-        });
-        LanguageState {
-            language,
-            version: examined.clone().unwrap_or_default(),
-            ok: examined.is_ok(),
-            hint: examined.err().unwrap_or_default(),
-        }
-    }
-}
-
 fn check_program(program: &Program) -> Result<(), SandboxError> {
     let most = match program.language.entry().engine {
-        Engine::Wasm if !program.language.is_compiled() => Program::MAX_MODULE,
+        Engine::Wasm if program.language.entry().is_module() => Program::MAX_MODULE,
         _ => Program::MAX_SOURCE,
     };
     if program.source.len() > most {
