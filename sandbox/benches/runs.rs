@@ -13,7 +13,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use assay_sandbox::{Executable, Language, Limits, Prepared, Program, Sandbox, SandboxConfig, Termination};
+use assay_sandbox::{
+    Executable, Lack, Language, Limits, Prepared, Program, Sandbox, SandboxConfig, Termination,
+};
 
 /// The floor: an interpreter with the modules of a warm one that forks when told to, and says when it has.
 const FLOOR: &str = "
@@ -87,7 +89,22 @@ fn main() {
         command.args(arguments).env_clear().stdin(Stdio::null());
         assert!(command.status().expect("the interpreter").success());
     };
-    let script = prepare(&sandbox, Language::Python3, "print(int(input()) + 1)");
+    let test = "print(int(input()) + 1)";
+    let script = prepare(&sandbox, Language::Python3, test);
+    // What walls cost: the same test where the host seems to lack them.
+    let lacking = |lack| {
+        let sandbox =
+            Sandbox::start(&SandboxConfig { without: vec![lack], ..SandboxConfig::default() }).ok()?;
+        let Ok(Prepared::Ready(script)) =
+            sandbox.prepare(&Program::new(Language::Python3, test), &Limits::COMPILE)
+        else {
+            return None;
+        };
+        Some((sandbox, script))
+    };
+    // The last comes first.
+    let lower = [("... nor namespaces", Lack::Namespaces), ("python, next test, no groups", Lack::Groups)];
+    let lower = lower.map(|(name, lack)| (name, lacking(lack)));
     let native = prepare(&sandbox, Language::Cpp17, "#include <cstdio>\nint main() { puts(\"42\"); }");
     let numpy = "try: import numpy\nexcept ImportError: pass\nprint({})\n";
     let mut kinds = vec![
@@ -106,6 +123,14 @@ fn main() {
         Kind::new("plain python3 -I -S -c pass", |_| bare(&["-I", "-S", "-c", "pass"])),
         Kind::new("plain python3 -I -c pass", |_| bare(&["-I", "-c", "pass"])),
     ];
+    for (name, made) in &lower {
+        match made {
+            Some((sandbox, script)) => {
+                kinds.insert(3, Kind::new(name, move |_| expect(sandbox, script, b"41\n", "42\n")));
+            }
+            None => eprintln!("{name}: not to be had here"),
+        }
+    }
     if let Some(only) = argument("--only") {
         let mut place = 0..;
         kinds.retain(|kind| place.next() == Some(0) || kind.name.contains(&only));
