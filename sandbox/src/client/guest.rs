@@ -66,7 +66,7 @@ pub(super) struct Material<'a> {
     /// The source as it was compiled before.
     pub(super) compiled: Option<&'a OwnedFd>,
     /// What it finds beside its source.
-    pub(super) files: &'a [super::SealedFile],
+    pub(super) files: &'a [super::job::SealedFile],
 }
 
 /// A running guest.

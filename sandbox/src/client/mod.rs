@@ -7,9 +7,13 @@
 mod alone;
 mod blame;
 mod cache;
+mod checks;
+mod compile;
+mod examine;
 mod guest;
 pub(crate) mod headers;
 mod interaction;
+mod job;
 mod knobs;
 mod modules;
 mod pool;
@@ -20,23 +24,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
-use crate::judge::check_files;
-use crate::language::{Engine, Needs, Work, main_class};
-use crate::protocol::{Action, Flavour, Found, Run};
+use crate::language::{Engine, Work, main_class};
+use crate::protocol::Flavour;
 use crate::wasm::Task;
-use crate::{
-    Doctor, InputFile, Judge, Lack, Language, LanguageState, Limits, Outcome, Program, SandboxError,
-    Termination, Tier, Usage, Wall, WallState, image,
-};
+use crate::{Judge, Lack, Language, Limits, Outcome, Program, SandboxError, Termination, Tier, Usage, image};
 
 use alone::{Alone, Gate, Inside};
-use cache::{Made, Product};
+use checks::{check_judge, check_limits, check_program};
 use guest::{Done, Guest, Material};
-use headers::Header;
 use interaction::Dialogue;
 pub use interaction::{Interaction, Message, Side, Transcript};
+use job::{Job, all_args, hash, judge_job, request};
 use modules::{Module, Modules};
 use pool::{Lease, Role, Room, Walls};
 pub use session::{Exchange, Session};
@@ -271,125 +269,6 @@ impl Sandbox {
         }
     }
 
-    /// What the compiler made, or how it refused.
-    fn compile(&self, program: &Program, limits: &Limits) -> Result<Made, SandboxError> {
-        let entry = program.language.entry();
-        let room = Room::of(program.language, Role::Compiler);
-        let found = self.walls.pool()?.tool(room)?;
-        let mut key = Sha256::new();
-        let decisive = format!("{entry:?} {found:?} {limits:?}");
-        [decisive.as_bytes(), &program.source].iter().for_each(|part| key.update(Sha256::digest(part)));
-        self.walls
-            .pool()?
-            .programs
-            .get(key.finalize().into(), || self.compile_now(program, limits, room, &found))
-    }
-
-    fn compile_now(
-        &self,
-        program: &Program,
-        limits: &Limits,
-        room: Room,
-        found: &Found,
-    ) -> Result<Made, SandboxError> {
-        let entry = program.language.entry();
-        let class = main_class(&program.source);
-        let name = entry.source.replace("{class}", &class);
-        let args = entry.compile.iter().filter_map(|argument| match argument.as_str() {
-            "{static}" => found.link_static.then(|| "-static".to_string()),
-            "{source}" => Some(name.clone()),
-            "{output}" => Some(format!("/tmp/{}", entry.product)),
-            other => Some(other.to_string()),
-        });
-        let args: Vec<String> = args.collect();
-        let source = image::sealed(program.source.as_slice()).map_err(step_error("source"))?;
-        let job = |args| Job {
-            action: Action::Tool,
-            args,
-            source: Some(name.clone()),
-            product: Some(&entry.product),
-            environment: &entry.compiler_environment,
-            needs: entry.compiler_needs,
-            ..Job::new(room, &source)
-        };
-        // What the compiler says of a header differs by the line that says from where it was included, so one that has
-        // something to say compiles as if there were no precompiled header. What takes too long with it takes longer without.
-        let settled = |done: &Done| match done.outcome.termination {
-            Termination::Exited(0) => done.outcome.stderr.is_empty(),
-            Termination::CpuTimeLimit | Termination::WallTimeLimit => true,
-            _ => false,
-        };
-        let quick = self.header(program, room, found).and_then(|place| {
-            let args = ["-isystem".to_string(), place].into_iter().chain(args.iter().cloned()).collect();
-            self.repeat(&job(args), &[], limits).ok().filter(settled)
-        });
-        let done = match quick {
-            Some(done) => done,
-            None => self.repeat(&job(args), &[], limits)?,
-        };
-        if done.outcome.termination != Termination::Exited(0) {
-            return Ok(Err(Outcome { refused: true, ..done.outcome }));
-        }
-        let Some(binary) = done.binary else { return Ok(Err(without_program(done.outcome))) };
-        // A copy of this process's own: the pages of the first are charged to the slot that wrote them.
-        let file = Arc::new(image::duplicate(&binary).map_err(step_error("binary"))?);
-        Ok(Ok(Product { file, usage: done.outcome.usage }))
-    }
-
-    /// The directory with the precompiled header, where the source asks for it and it can be had.
-    fn header(&self, program: &Program, room: Room, found: &Found) -> Option<String> {
-        let entry = program.language.entry();
-        let headers = self.walls.pool().ok()?.headers.as_ref().filter(|_| entry.header)?;
-        if !headers::begins(&program.source) {
-            return None;
-        }
-        let decisive = format!("{:?} {found:?}", entry.compile);
-        let key = Sha256::digest(decisive).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        headers.get(&key, || self.precompile(program.language, room, found))
-    }
-
-    /// Precompiles the header, in a slot that nothing else has run in.
-    fn precompile(&self, language: Language, room: Room, found: &Found) -> Result<Header, SandboxError> {
-        let entry = language.entry();
-        let one = image::sealed(
-            &b"#include <bits/stdc++.h>
-"[..],
-        )
-        .map_err(step_error("source"))?;
-        let flags = || {
-            let own = |argument: &&String| {
-                !["{source}", "{output}", "-o", "-x", "c++"].contains(&argument.as_str())
-            };
-            entry.compile.iter().filter(own).filter_map(|flag| match flag.as_str() {
-                "{static}" => found.link_static.then(|| "-static".to_string()),
-                other => Some(other.to_string()),
-            })
-        };
-        let tool = |args: Vec<String>, product| Job {
-            action: Action::Tool,
-            args,
-            source: Some(entry.source.clone()),
-            product,
-            needs: entry.compiler_needs,
-            ..Job::new(room, &one)
-        };
-        let words = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
-        let list = tool(flags().chain(words(&["-x", "c++", "-M", &entry.source])).collect(), None);
-        let list = self.repeat(&list, &[], &Limits::COMPILE)?.outcome;
-        let path = headers::in_list(&list.stdout).ok_or_else(left_nothing)?;
-        let output = format!("/tmp/{}", entry.product);
-        let args = flags().chain(words(&["-x", "c++-header", &path, "-o", &output])).collect();
-        let limits = Limits {
-            cpu_time: Duration::from_secs(60),
-            wall_time: Duration::from_secs(60),
-            ..Limits::COMPILE
-        };
-        let job = tool(args, Some(&entry.product));
-        let lease = self.walls.pool()?.lease_new(room)?;
-        let done = Self::start_on(lease, &job, false, &limits)?.run_to_end(&[], false)?;
-        Ok(Header { path, precompiled: done.binary.ok_or_else(left_nothing)? })
-    }
-
     /// Runs to the end: `stdin` is fed through a pipe, stdout and stderr are drained to their cap. A slot that
     /// breaks is replaced and the run repeated on another one. One that passes its CPU limit by less than half, on a
     /// machine that made it wait for a core, is [run once more](Outcome::rerun) alone, and that result stands.
@@ -507,121 +386,6 @@ impl Sandbox {
         }
     }
 
-    /// What the host gives; every language is run inside the box.
-    pub fn doctor(&self) -> Doctor {
-        let languages = Language::all().into_iter().map(|language| self.examine(language)).collect();
-        let pool = match &self.walls {
-            Walls::Up(pool) => pool,
-            Walls::Missing { why, .. } => {
-                let wall = Wall { name: "kernel walls".into(), state: WallState::Missing(why.to_string()) };
-                return Doctor { tier: Some(Tier::W), walls: vec![wall], languages };
-            }
-        };
-        let report = pool.host();
-        let mut walls: Vec<Wall> = report
-            .walls
-            .iter()
-            .map(|(name, state, text)| Wall {
-                name: name.clone(),
-                state: match state.as_str() {
-                    "up" => WallState::Up(text.clone()),
-                    "weaker" => WallState::Weaker(text.clone()),
-                    _ => WallState::Missing(text.clone()),
-                },
-            })
-            .collect();
-        if let Some(why) = pool.cold() {
-            let text =
-                format!("every Python run starts an interpreter of its own, some ten times slower: {why}");
-            walls.push(Wall { name: "interpreter".into(), state: WallState::Weaker(text) });
-        }
-        Doctor { tier: self.tier(), walls, languages }
-    }
-
-    /// One language: its version, as it says itself inside the box.
-    fn examine(&self, language: Language) -> LanguageState {
-        let state = |version: &str, hint: String| LanguageState {
-            language,
-            version: version.trim().to_string(),
-            ok: hint.is_empty(),
-            hint,
-        };
-        let (outcome, label) = match language.entry().engine {
-            Engine::Wasm if language.entry().is_module() => return self.modules.examine(language),
-            Engine::Wasm if language.entry().is_interpreted_module() => self.modules.ask(language),
-            Engine::Wasm => self.ask_wasm_compiler(language),
-            Engine::Python => (self.ask_interpreter(language), ""),
-            Engine::Native => self.ask_tool(language, Role::Compiler),
-            Engine::Runtime => match self.tools(language) {
-                Ok(()) => self.ask_tool(language, Role::Program),
-                Err(error) => (Err(error), ""),
-            },
-        };
-        match outcome {
-            Err(error) => state("", error.to_string()),
-            Ok(outcome) if outcome.termination == Termination::Exited(0) => {
-                let said = String::from_utf8_lossy(&outcome.stdout);
-                state(&format!("{label}{}", said.lines().next().unwrap_or_default()), String::new())
-            }
-            Ok(outcome) => {
-                let said = String::from_utf8_lossy(&outcome.stderr);
-                let hint = format!("inside the box it ends with {:?}: {}", outcome.termination, said.trim());
-                state("", hint)
-            }
-        }
-    }
-
-    fn ask_interpreter(&self, language: Language) -> Result<Outcome, SandboxError> {
-        const ASK: &str = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
-        match self.prepare(&Program::new(language, ASK), &Limits::COMPILE)? {
-            Prepared::Ready(executable) => self.run(&executable, &[], &Limits::COMPILE),
-            Prepared::Refused(outcome) => Ok(outcome),
-        }
-    }
-
-    /// A compiler alone does not make a module: its libraries may be missing.
-    fn ask_wasm_compiler(&self, language: Language) -> (Result<Outcome, SandboxError>, &'static str) {
-        match self.prepare(&Program::new(language, "int main() { return 0; }"), &Limits::COMPILE) {
-            Ok(Prepared::Ready(_)) => self.ask_tool(language, Role::Compiler),
-            Ok(Prepared::Refused(outcome)) => {
-                let install = language.entry().tool(Work::Compile).map_or("", |tool| &tool.install);
-                let said = String::from_utf8_lossy(&outcome.stderr);
-                let why =
-                    format!("it does not compile the smallest program ({}): install {install}", said.trim());
-                (Err(SandboxError::Unavailable(why)), "")
-            }
-            Err(error) => (Err(error), ""),
-        }
-    }
-
-    /// Whether all the tools of a language are there.
-    fn tools(&self, language: Language) -> Result<(), SandboxError> {
-        for (role, work) in [(Role::Compiler, Work::Compile), (Role::Program, Work::Run)] {
-            if language.entry().tool(work).is_some() {
-                self.walls.pool()?.tool(Room::of(language, role))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A tool's version, and what to put before it.
-    fn ask_tool(&self, language: Language, role: Role) -> (Result<Outcome, SandboxError>, &'static str) {
-        let work = if role == Role::Compiler { Work::Compile } else { Work::Run };
-        let Some(tool) = language.entry().tool(work) else {
-            return (Err(SandboxError::Unavailable(format!("{language} has no such tool"))), "");
-        };
-        let ask = || {
-            let room = Room::of(language, role);
-            self.walls.pool()?.tool(room)?;
-            let nothing = image::sealed(&b""[..]).map_err(step_error("source"))?;
-            let needs = language.entry().needs;
-            let job =
-                Job { action: Action::Tool, args: tool.version.clone(), needs, ..Job::new(room, &nothing) };
-            Ok(self.repeat(&job, &[], &Limits::COMPILE)?.outcome)
-        };
-        (ask(), &tool.label)
-    }
-
     /// Runs on one slot after another until one does not break, or it is clear that the program breaks them; then once
     /// more, alone, if the machine may have made it slow.
     fn repeat(&self, job: &Job<'_>, stdin: &[u8], limits: &Limits) -> Result<Done, SandboxError> {
@@ -676,124 +440,6 @@ impl Sandbox {
     }
 }
 
-/// What to run, and where.
-struct Job<'a> {
-    room: Room,
-    action: Action,
-    args: Vec<String>,
-    files: Vec<SealedFile>,
-    image: &'a OwnedFd,
-    /// The image's name in the box, if it is to lie there.
-    source: Option<String>,
-    /// What to take out of the slot's /tmp afterwards.
-    product: Option<&'a str>,
-    environment: &'a [String],
-    needs: Needs,
-    /// The runtime's own arguments, with places for what follows from the limits.
-    runtime: Vec<String>,
-    script: Option<&'a Script>,
-    seed: u64,
-}
-
-/// An input file in a sealed memory file.
-struct SealedFile {
-    name: String,
-    content: OwnedFd,
-    length: u64,
-}
-
-impl<'a> Job<'a> {
-    fn new(room: Room, image: &'a OwnedFd) -> Job<'a> {
-        Job {
-            room,
-            action: Action::Native,
-            args: Vec::new(),
-            files: Vec::new(),
-            image,
-            source: None,
-            product: None,
-            environment: &[],
-            needs: Needs::default(),
-            runtime: Vec::new(),
-            script: None,
-            seed: 0,
-        }
-    }
-
-    fn runtime_arguments(&self, limits: &Limits) -> impl Iterator<Item = String> {
-        let (memory, stack) =
-            ((limits.memory >> 20).to_string(), (limits.stack.min(1 << 30) >> 10).to_string());
-        self.runtime
-            .iter()
-            .map(move |argument| argument.replace("{memory_mib}", &memory).replace("{stack_kib}", &stack))
-    }
-
-    /// The warm process it wants to be forked from.
-    fn flavour(&self) -> Option<Flavour> {
-        match self.action {
-            Action::Python => self.script.map(|script| script.flavour),
-            Action::Native => Some(Flavour::Native),
-            Action::Tool => None,
-        }
-    }
-}
-
-impl Executable {
-    /// The job of running this program on its own.
-    fn job(&self, stdin: &[u8]) -> Result<Job<'_>, SandboxError> {
-        let room = Room::of(self.language, Role::Program);
-        let job = match &self.image {
-            Image::Script(script) => Job {
-                action: Action::Python,
-                source: Some(self.language.entry().source.clone()),
-                script: Some(script),
-                seed: hash(script.seed, stdin),
-                ..Job::new(room, &script.source)
-            },
-            Image::Binary(image) => Job { needs: self.language.entry().needs, ..Job::new(room, image) },
-            Image::Hosted(hosted) => {
-                let entry = self.language.entry();
-                let source = Some(entry.image.clone());
-                let (needs, environment) = (entry.needs, entry.environment.as_slice());
-                let action = Action::Tool;
-                let fill = |argument: &String| {
-                    argument.replace("{image}", &entry.image).replace("{class}", &hosted.class)
-                };
-                let runtime = entry.run.iter().map(fill).collect();
-                Job { action, source, needs, environment, runtime, ..Job::new(room, &hosted.file) }
-            }
-            Image::Module(_) => {
-                return Err(SandboxError::Invalid(
-                    "a WebAssembly program takes part in no session and no interactive run".into(),
-                ));
-            }
-        };
-        Ok(Job { args: self.args.clone(), ..job })
-    }
-}
-
-/// The job of running a judge's program.
-fn judge_job<'a>(judge: &Judge<'a>, stdin: &[u8]) -> Result<Job<'a>, SandboxError> {
-    let job = judge.executable.job(stdin)?;
-    let args = all_args(judge);
-    let words = args.iter().map(String::as_bytes).chain(judge.files.iter().map(|file| file.bytes));
-    let seed = words.fold(job.seed, hash);
-    let files = judge.files.iter().map(SealedFile::new).collect::<Result<_, _>>()?;
-    Ok(Job { room: Room::of(judge.executable.language, Role::Judge), args, files, seed, ..job })
-}
-
-fn all_args(judge: &Judge<'_>) -> Vec<String> {
-    let more = judge.args.iter().copied().map(String::from);
-    judge.executable.args.iter().cloned().chain(more).collect()
-}
-
-impl SealedFile {
-    fn new(file: &InputFile<'_>) -> Result<SealedFile, SandboxError> {
-        let content = image::sealed(file.bytes).map_err(step_error("source"))?;
-        Ok(SealedFile { name: file.name.into(), content, length: file.bytes.len() as u64 })
-    }
-}
-
 impl Image {
     /// Keeps the code that a first run compiled, for the next. Where it cannot be kept, the next compiles again: the run
     /// that made it has ended well.
@@ -819,110 +465,9 @@ impl Script {
     }
 }
 
-/// FNV-1a over the length and the first 64 KiB: what a program's random numbers start from must be the same for the
-/// same program and input, and differ for most others.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    let start = 0xcbf2_9ce4_8422_2325 ^ seed.rotate_left(17) ^ bytes.len() as u64;
-    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    bytes.iter().take(64 << 10).fold(start, mix)
-}
-
-fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limits) -> Run {
-    Run {
-        action: job.action,
-        args: job.runtime_arguments(limits).chain(job.args.iter().cloned()).collect(),
-        source: job.source.clone(),
-        product: job.product.map(str::to_string),
-        environment: job.environment.to_vec(),
-        files: job.files.iter().map(|file| file.name.clone()).collect(),
-        warm: job.flavour(),
-        seed: job.seed,
-        values,
-        compiled,
-        export: job.script.is_some() && !compiled,
-        // The supervisor's own watch comes first; this one holds when the supervisor is starved. In a session the
-        // limit holds per exchange, so there is no total to set.
-        cpu_seconds: if values { u64::MAX } else { (limits.cpu_time * 3 / 2).as_secs().saturating_add(3) },
-        address_space: limits.memory.saturating_add(ADDRESS_SLACK + job.needs.address_space()),
-        stack: limits.stack,
-        open_files: limits.open_files.into(),
-        processes: limits.processes.into(),
-    }
-}
-
 /// The languages that this process and its spawner are to know.
 fn load_languages(config: &SandboxConfig) -> Result<(), SandboxError> {
     config.languages.as_deref().map_or_else(Language::load_configured, Language::load)
-}
-
-fn check_program(program: &Program) -> Result<(), SandboxError> {
-    let most = match program.language.entry().engine {
-        Engine::Wasm if program.language.entry().is_module() => Program::MAX_MODULE,
-        _ => Program::MAX_SOURCE,
-    };
-    if program.source.len() > most {
-        return Err(SandboxError::Invalid(format!(
-            "the {} source has {} bytes; at most {most} are accepted",
-            program.language.name(),
-            program.source.len()
-        )));
-    }
-    check_args(&program.args)
-}
-
-fn check_judge(judge: &Judge<'_>) -> Result<(), SandboxError> {
-    check_limits(judge.limits)?;
-    check_args(&all_args(judge))?;
-    check_files(judge.files)
-}
-
-fn check_args(args: &[String]) -> Result<(), SandboxError> {
-    if let Some(arg) = args.iter().find(|arg| arg.contains('\0')) {
-        return Err(SandboxError::Invalid(format!("the argument {arg:?} holds a NUL byte")));
-    }
-    let length: usize = args.iter().map(|arg| arg.len() + 1).sum();
-    if length > 64 << 10 {
-        return Err(SandboxError::Invalid(format!(
-            "the arguments have {length} bytes; at most 65536 are accepted"
-        )));
-    }
-    Ok(())
-}
-
-/// Refuses limits under which nothing could run, and such as overflow.
-fn check_limits(limits: &Limits) -> Result<(), SandboxError> {
-    const DAY: u64 = 24 * 3600;
-    let checks: [(&str, u64, u64, u64, &str); 7] = [
-        ("cpu_time", limits.cpu_time.as_millis() as u64, 1, DAY * 1000, "milliseconds"),
-        ("wall_time", limits.wall_time.as_millis() as u64, 1, DAY * 1000, "milliseconds"),
-        ("memory", limits.memory, 4 << 20, 1 << 46, "bytes"),
-        ("stack", if limits.stack == u64::MAX { 1 << 20 } else { limits.stack }, 64 << 10, 1 << 46, "bytes"),
-        ("output", limits.output, 0, 1 << 40, "bytes"),
-        ("processes", limits.processes.into(), 1, 1 << 15, "processes"),
-        ("open_files", limits.open_files.into(), 8, 1 << 16, "descriptors"),
-    ];
-    for (name, value, least, most, unit) in checks {
-        if value < least || value > most {
-            return Err(SandboxError::Invalid(format!(
-                "limit {name} is {value} {unit}; it must be from {least} to {most}"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// What became of a source that a compiler is content with, though it left no program: an empty one, a library, too much.
-fn without_program(mut outcome: Outcome) -> Outcome {
-    outcome.refused = true;
-    outcome.stderr.extend(b"the compiler left no program, or one larger than what is taken\n");
-    outcome
-}
-
-fn left_nothing() -> SandboxError {
-    SandboxError::Step {
-        step: "binary",
-        source: std::io::Error::other("the compiler succeeded and left nothing"),
-    }
 }
 
 /// Names the step of an error of ours.
