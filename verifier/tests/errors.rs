@@ -61,11 +61,12 @@ const FRAME: [Row; 16] = [
     ("doctor a.py", 2, &["'a.py'", "assay doctor --help"]),
 ];
 
-const RUN: [Row; 7] = [
+const RUN: [Row; 8] = [
     ("run nowhere.py", 2, &["the program nowhere.py", "no such file", "check the path"]),
     ("run .", 2, &["the language of .", "--lang"]),
     ("run . --lang py", 2, &["the program .", "is a directory", "give a file"]),
     ("run a.txt", 2, &["the language of a.txt", "--lang python3"]),
+    ("run a.py --lang python-wasi", 3, &["no usable python.wasm", "ASSAY_PYTHON_WASM", "assay doctor"]),
     ("run a.py --lang ruby", 2, &["'ruby'", "--lang", "python3, cpp17, wasm"]),
     (
         "run a.py --stdin nowhere.txt",
