@@ -181,7 +181,8 @@ pub(crate) fn load_machine_code(
     engine: &wasmtime::Engine,
     artifact: &[u8],
 ) -> wasmtime::Result<wasmtime::Module> {
-    // SAFETY: the bytes are our own compiler's (`wasm::compiler`), from a memory file that nobody else ever held.
+    // SAFETY: the bytes are our own compiler's (`wasm::compiler`), from a memory file that nobody else ever held or from a
+    // file that only this user can have written (`wasm::shelf`), with a sum over them.
     unsafe { wasmtime::Module::deserialize(engine, artifact) }
 }
 

@@ -27,7 +27,9 @@ mod cache;
 pub(crate) mod compiler;
 mod engine;
 mod gate;
+mod shelf;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher};
 use std::io;
 use std::iter;
 use std::path::PathBuf;
@@ -47,6 +49,7 @@ use cache::{Cache, Hash};
 pub(crate) use compiler::Refusal;
 use engine::{Room, WASM_STACK};
 use gate::Gate;
+pub(crate) use shelf::Shelf;
 
 /// The host's CPU time may be this many times the guest's, plus `Limits::wall_time`, before the run is
 /// interrupted.
@@ -121,7 +124,7 @@ impl<'a> Task<'a> {
 
 /// Whose module it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Author {
+enum Author {
     /// A program's: what would take the compiler long is refused unseen.
     Guest,
     /// The user's: the limits alone bound it.
@@ -178,27 +181,62 @@ impl Runtime {
         self.room.name()
     }
 
-    /// Compiles a module under `limits`, or finds it compiled.
+    /// Compiles a program's module under `limits`, or finds it compiled.
     ///
     /// # Errors
     /// `Step` when the compiler or the engine failed; what the module is to blame for is a [`Refusal`].
-    pub(crate) fn prepare(&self, module: &[u8], limits: &Limits, author: Author) -> Compiled {
+    pub(crate) fn prepare(&self, module: &[u8], limits: &Limits) -> Compiled {
         let hash: Hash = Sha256::digest(module).into();
         if let Some(known) = lock(&self.cache).find(&hash) {
             return Ok(Ok(known));
         }
-        let artifact = match self.compile(module, limits, author)? {
+        let artifact = match self.compile(module, limits, Author::Guest)? {
             Ok(artifact) => artifact,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let module = sys::load_machine_code(&self.engine, &artifact).map_err(engine_failed)?;
-        let instance = match self.link(&module) {
-            Ok(instance) => instance,
-            Err(message) => return Ok(Err(Refusal::new(message))),
-        };
-        let prepared = Arc::new(Prepared { hash, instance });
-        lock(&self.cache).insert(hash, Arc::clone(&prepared), artifact.len());
-        Ok(Ok(prepared))
+        let prepared = self.load(hash, &artifact)?;
+        if let Ok(prepared) = &prepared {
+            lock(&self.cache).insert(hash, Arc::clone(prepared), artifact.len());
+        }
+        Ok(prepared)
+    }
+
+    /// Compiles the user's own module, or takes its machine code from the shelf. The caller keeps it.
+    ///
+    /// # Errors
+    /// As [`Runtime::prepare`].
+    pub(crate) fn prepare_own(&self, module: &[u8], limits: &Limits, shelf: Option<&Shelf>) -> Compiled {
+        let hash: Hash = Sha256::digest(module).into();
+        let name = self.name_on_shelf(&hash);
+        if let Some(artifact) = shelf.and_then(|shelf| shelf.find(&name))
+            && let Ok(prepared) = self.load(hash, &artifact)
+        {
+            return Ok(prepared);
+        }
+        match self.compile(module, limits, Author::User)? {
+            Err(refusal) => Ok(Err(refusal)),
+            Ok(artifact) => {
+                // It saves time, and that is all.
+                let _ = shelf.map(|shelf| shelf.keep(&name, &artifact));
+                self.load(hash, &artifact)
+            }
+        }
+    }
+
+    /// Of the module, and of all that its machine code depends on.
+    fn name_on_shelf(&self, hash: &Hash) -> String {
+        let mut engine = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut engine);
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{hash}-{:016x}", engine.finish())
+    }
+
+    fn load(&self, hash: Hash, artifact: &[u8]) -> Compiled {
+        let module = sys::load_machine_code(&self.engine, artifact).map_err(engine_failed)?;
+        Ok(match self.link(&module) {
+            Ok(instance) => Ok(Arc::new(Prepared { hash, instance })),
+            Err(message) => Err(Refusal::new(message)),
+        })
     }
 
     fn compile(
@@ -295,8 +333,7 @@ impl Runtime {
         const SMALLEST: &[u8] =
             b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b";
         let text = |error: SandboxError| error.to_string();
-        let prepared =
-            self.prepare(SMALLEST, &Limits::COMPILE, Author::User).map_err(text)?.map_err(|no| no.message)?;
+        let prepared = self.prepare(SMALLEST, &Limits::COMPILE).map_err(text)?.map_err(|no| no.message)?;
         match self.run(&prepared, &Task::new(&Limits::DEFAULT)).map_err(text)?.termination {
             Termination::Exited(0) => Ok(()),
             other => Err(format!("the smallest program ended with {other:?}")),

@@ -211,7 +211,9 @@ fn c_and_cpp_run_where_their_tools_are() -> Result {
 fn python_runs_where_it_is_configured() -> Result {
     const DRAWN: &str = "import os, random, time, uuid\nprint(random.random(), os.urandom(4), time.time(), uuid.uuid4(), \
                          hash('x'), id(object()), {'a', 'b', 'c'}, input())";
-    let sandbox = sandbox();
+    let cache = tempfile::tempdir()?;
+    let kept = SandboxConfig { cache: Some(cache.path().into()), ..config() };
+    let sandbox = Sandbox::start(&kept)?;
     let language = Language::from_name("python-wasi").ok_or("no such language")?;
     let limits = Limits { cpu_time: Duration::from_secs(1), ..Limits::DEFAULT };
     let go = |source: &str, stdin: &str| -> std::result::Result<Outcome, SandboxError> {
@@ -337,6 +339,14 @@ fn python_runs_where_it_is_configured() -> Result {
         let again = go(DRAWN, "1")?;
         assert_eq!((again.usage.fuel, &again.stdout), (first.usage.fuel, &first.stdout));
     }
+    // Another sandbox has the machine code that this one left.
+    let other = Sandbox::start(&kept)?;
+    let Prepared::Ready(executable) = other.prepare(&Program::new(language, DRAWN), &Limits::COMPILE)? else {
+        panic!("refused")
+    };
+    let again = other.run(&executable, b"1", &limits)?;
+    assert_eq!((again.usage.fuel, &again.stdout), (first.usage.fuel, &first.stdout));
+    assert_eq!(cache.path().join("modules").read_dir()?.count(), 1);
     assert_ne!(go(DRAWN, "2")?.stdout.get(..8), first.stdout.get(..8), "other input, other random numbers");
     Ok(())
 }

@@ -31,16 +31,7 @@ pub(super) struct Headers {
 impl Headers {
     /// Opens the directory, made if it is not there.
     pub(super) fn open(cache: &Path) -> Result<Headers, SandboxError> {
-        let fault = |text: String| SandboxError::Invalid(format!("the cache {}: {text}", cache.display()));
-        let directory = cache.join(NAME);
-        make_directory(&directory).map_err(|error| fault(error.to_string()))?;
-        for path in [cache, &directory] {
-            let metadata = path.metadata().map_err(|error| fault(error.to_string()))?;
-            let own = metadata.uid() == nix::unistd::geteuid().as_raw();
-            if !own || metadata.permissions().mode() & 0o022 != 0 {
-                return Err(fault("must belong to this user, and nobody else may write there".into()));
-            }
-        }
+        let directory = own_directory(cache, NAME)?;
         Ok(Headers { directory, ready: Mutex::default() })
     }
 
@@ -131,6 +122,21 @@ pub(super) fn begins(source: &[u8]) -> bool {
         .and_then(|tail| tail.lines().next().or(Some("")));
     line.map(str::trim).is_some_and(|tail| tail.is_empty() || tail.starts_with("//"))
         && text.matches(HEADER).count() == 1
+}
+
+/// A directory below the cache, made if it is not there, that nobody else can write.
+pub(super) fn own_directory(cache: &Path, name: &str) -> Result<PathBuf, SandboxError> {
+    let fault = |text: String| SandboxError::Invalid(format!("the cache {}: {text}", cache.display()));
+    let directory = cache.join(name);
+    make_directory(&directory).map_err(|error| fault(error.to_string()))?;
+    for path in [cache, &directory] {
+        let metadata = path.metadata().map_err(|error| fault(error.to_string()))?;
+        let own = metadata.uid() == nix::unistd::geteuid().as_raw();
+        if !own || metadata.permissions().mode() & 0o022 != 0 {
+            return Err(fault("must belong to this user, and nobody else may write there".into()));
+        }
+    }
+    Ok(directory)
 }
 
 /// Guests are other users, and may read what is shown to them.

@@ -71,7 +71,8 @@ pub struct SandboxConfig {
     /// `ASSAY_LANGUAGES`, if set. Under a guardian only the environment counts. See [`Language::load`].
     pub languages: Option<PathBuf>,
     /// A directory of this user's for what is worth keeping between processes: precompiled headers, which make compiling
-    /// C++ several times faster, some 100 MB each, at most eight. `None`: the environment's `ASSAY_CACHE`, if set; else
+    /// C++ several times faster, some 100 MB each, at most eight; interpreters that are WebAssembly modules, compiled,
+    /// some 40 MB each, at most four. `None`: the environment's `ASSAY_CACHE`, if set; else
     /// none are made. Under a guardian only the environment counts.
     pub cache: Option<PathBuf>,
     /// How much of what compilers made is kept in memory, in bytes, so that the same source is compiled once; 0 keeps

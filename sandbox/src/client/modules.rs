@@ -12,15 +12,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::language::{Tool, Work};
-use crate::wasm::{Author, Compiled, Compiler, Prepared, Rate, Runtime, Settings, Task};
+use crate::wasm::{Compiler, Prepared, Rate, Runtime, Settings, Shelf, Task};
 use crate::{
     InputFile, Language, LanguageState, Limits, Outcome, SandboxConfig, SandboxError, Termination, toolchain,
 };
 
+use super::headers::own_directory;
 use super::pool;
 
 /// The variable that [`SandboxConfig::python_wasm`] goes before.
 const PYTHON_VARIABLE: &str = "ASSAY_PYTHON_WASM";
+
+/// Below the cache, for interpreters that were compiled.
+const SHELF: &str = "modules";
 
 /// What compiling an interpreter may take: it has megabytes of code, and is the user's own.
 const INTERPRETER: Limits = Limits { cpu_time: Duration::from_secs(300), memory: 4 << 30, ..Limits::COMPILE };
@@ -31,6 +35,7 @@ pub(super) struct Modules {
     settings: Settings,
     runtime: Mutex<Option<Arc<Runtime>>>,
     python: Option<PathBuf>,
+    cache: Option<PathBuf>,
     /// Or why there is none. Apart from the engine's own cache, out of which guests' modules can drive others. Held while
     /// one is compiled: whoever comes meanwhile waits.
     interpreters: Mutex<HashMap<Language, Result<Arc<Prepared>, String>>>,
@@ -52,8 +57,8 @@ impl Modules {
             fuel => Rate(fuel),
         };
         let settings = Settings { slots: pool::slots(config), rate, compiler: Compiler::Process(helper) };
-        let python = config.python_wasm.clone();
-        Modules { settings, runtime: Mutex::default(), python, interpreters: Mutex::default() }
+        let (python, cache) = (config.python_wasm.clone(), pool::cache_directory(config));
+        Modules { settings, runtime: Mutex::default(), python, cache, interpreters: Mutex::default() }
     }
 
     fn runtime(&self) -> Result<Arc<Runtime>, SandboxError> {
@@ -73,7 +78,7 @@ impl Modules {
         limits: &Limits,
     ) -> Result<Result<Module, Outcome>, SandboxError> {
         let runtime = self.runtime()?;
-        let compiled = runtime.prepare(module, limits, Author::Guest)?;
+        let compiled = runtime.prepare(module, limits)?;
         Ok(match compiled {
             Ok(code) => Ok(Module { runtime, code, source: None }),
             Err(refusal) => Err(Outcome {
@@ -107,8 +112,10 @@ impl Modules {
             None => {
                 let tool = language.entry().tool(Work::Run).ok_or_else(|| unavailable("no tool".into()))?;
                 let (path, module) = toolchain::read_module(tool, self.named(tool)).map_err(unavailable)?;
-                let compiled: Compiled = runtime.prepare(&module, &INTERPRETER, Author::User);
-                let code = compiled?.map_err(|refusal| format!("{}: {}", path.display(), refusal.message));
+                let cache = self.cache.as_deref();
+                let shelf = cache.map(|cache| own_directory(cache, SHELF).map(Shelf::new)).transpose()?;
+                let compiled = runtime.prepare_own(&module, &INTERPRETER, shelf.as_ref())?;
+                let code = compiled.map_err(|refusal| format!("{}: {}", path.display(), refusal.message));
                 known.entry(language).or_insert(code).clone()
             }
         };

@@ -502,7 +502,7 @@ fn launch(config: &SandboxConfig) -> io::Result<(OwnedFd, Child)> {
     Ok((ours, command.spawn()?))
 }
 
-fn cache_directory(config: &SandboxConfig) -> Option<PathBuf> {
+pub(super) fn cache_directory(config: &SandboxConfig) -> Option<PathBuf> {
     config.cache.clone().or_else(|| std::env::var_os(toolchain::CACHE_VARIABLE).map(PathBuf::from))
 }
 

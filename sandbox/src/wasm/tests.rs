@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::budget::TABLE_ELEMENTS;
 use super::compiler::leb128;
-use super::{Author, Compiler, Rate, Refusal, Room, Runtime, Settings, Task, on_own_stack};
+use super::{Compiler, Rate, Refusal, Room, Runtime, Settings, Shelf, Task, on_own_stack};
 use crate::sys::lend;
 use crate::{InputFile, Limits, Outcome, Termination};
 
@@ -61,7 +61,7 @@ fn engine() -> &'static Runtime {
 }
 
 fn run(module: &[u8], args: &[String], stdin: &[u8], limits: &Limits) -> Result<Outcome, Refusal> {
-    let prepared = engine().prepare(module, &Limits::COMPILE, Author::Guest).unwrap()?;
+    let prepared = engine().prepare(module, &Limits::COMPILE).unwrap()?;
     Ok(engine().run(&prepared, &Task { args, stdin, ..Task::new(limits) }).unwrap())
 }
 
@@ -149,7 +149,7 @@ fn the_largest_table_is_the_same_in_either_room() {
             let body = format!(
                 "(if (i32.eq (table.grow (ref.null func) (i32.const {more})) (i32.const -1)) (then unreachable))"
             );
-            let module = engine.prepare(&command(&body, ""), &SMALL, Author::Guest).unwrap().unwrap();
+            let module = engine.prepare(&command(&body, ""), &SMALL).unwrap().unwrap();
             assert_eq!(engine.run(&module, &Task::new(&limits)).unwrap().termination, expected, "{room:?}");
         }
     }
@@ -351,8 +351,7 @@ fn every_end_repeats_to_the_unit() {
     ];
     for end in ends {
         let module = command(&format!("{spin} {end}"), "");
-        let [pooled, tight] =
-            [engine(), &tight].map(|engine| (engine, engine.prepare(&module, &SMALL, Author::Guest)));
+        let [pooled, tight] = [engine(), &tight].map(|engine| (engine, engine.prepare(&module, &SMALL)));
         let facts = |(engine, prepared): &(&Runtime, super::Compiled)| {
             let prepared = prepared.as_ref().unwrap().as_ref().unwrap();
             let outcome = engine.run(prepared, &Task::new(&limits)).unwrap();
@@ -377,7 +376,7 @@ fn a_slot_of_the_pool_comes_back_empty() {
             r#"(module (memory (export "memory") {memory}) (func (export "_start") (local $i i32) {body}))"#
         );
         let module = wat::parse_str(text).unwrap();
-        engine.prepare(&module, &Limits::COMPILE, Author::Guest).unwrap().unwrap()
+        engine.prepare(&module, &Limits::COMPILE).unwrap().unwrap()
     };
     let leave = module(
         &format!("20) {image} (table $t 100 funcref"),
@@ -402,10 +401,8 @@ fn a_slot_of_the_pool_comes_back_empty() {
 #[test]
 fn runs_wait_for_a_slot() {
     let engine = Runtime::in_room(Room::Pooled, Settings { slots: 2, ..SETTINGS }).unwrap();
-    let module = engine
-        .prepare(&command("(drop (memory.grow (i32.const 10)))", ""), &SMALL, Author::Guest)
-        .unwrap()
-        .unwrap();
+    let module =
+        engine.prepare(&command("(drop (memory.grow (i32.const 10)))", ""), &SMALL).unwrap().unwrap();
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
@@ -421,8 +418,30 @@ fn runs_wait_for_a_slot() {
 #[test]
 fn a_module_is_compiled_once() {
     let module = command("(drop (i32.const 4711))", "");
-    let [first, second] = [0, 1].map(|_| engine().prepare(&module, &SMALL, Author::Guest).unwrap().unwrap());
+    let [first, second] = [0, 1].map(|_| engine().prepare(&module, &SMALL).unwrap().unwrap());
     assert!(std::sync::Arc::ptr_eq(&first, &second));
+}
+
+/// The user's own module is compiled once for all processes, and again where what was kept is no machine code of ours.
+#[test]
+fn a_kept_module_runs_as_a_compiled_one() {
+    let place = tempfile::tempdir().unwrap();
+    let shelf = Shelf::new(place.path().into());
+    let module = command("(call $exit (i32.const 3))", "");
+    let go = || {
+        let engine = Runtime::in_room(Room::Pooled, SETTINGS).unwrap();
+        let prepared = engine.prepare_own(&module, &Limits::COMPILE, Some(&shelf)).unwrap().unwrap();
+        let outcome = engine.run(&prepared, &Task::new(&SMALL)).unwrap();
+        (outcome.termination, outcome.usage.fuel)
+    };
+    let files = || place.path().read_dir().unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let first = go();
+    assert_eq!((first.0, go()), (Termination::Exited(3), first));
+    let [file] = &files()[..] else { panic!("{:?}", files()) };
+    let kept = fs::read(file).unwrap();
+    shelf.keep(file.file_name().unwrap().to_str().unwrap(), b"of another engine").unwrap();
+    assert_eq!(go(), first);
+    assert_eq!((files().len(), fs::read(file).unwrap()), (1, kept));
 }
 
 #[test]
@@ -545,10 +564,8 @@ fn no_pointer_or_length_hurts_the_host() {
                 }
             }
             let text = format!(r#"(module {imports} {memory} (func (export "_start") {calls}))"#);
-            let prepared = engine()
-                .prepare(&wat::parse_str(text).unwrap(), &Limits::COMPILE, Author::Guest)
-                .unwrap()
-                .unwrap();
+            let prepared =
+                engine().prepare(&wat::parse_str(text).unwrap(), &Limits::COMPILE).unwrap().unwrap();
             for files in [None, Some(&[InputFile { name: "a", bytes: b"bytes" }][..])] {
                 let task = Task { stdin: b"input", files, ..Task::new(&SMALL) };
                 let outcome = engine().run(&prepared, &task).unwrap();
@@ -568,7 +585,7 @@ fn resident() -> u64 {
 #[test]
 fn what_fuel_misprices_is_stopped_by_the_backstop() {
     let module = command("(loop $l (br $l))", "");
-    let prepared = engine().prepare(&module, &Limits::COMPILE, Author::Guest).unwrap().unwrap();
+    let prepared = engine().prepare(&module, &Limits::COMPILE).unwrap().unwrap();
     let limits = Limits { cpu_time: Duration::from_secs(1_000_000), ..SMALL };
     let _place = engine().gate.enter();
     let task = Task::new(&limits);
