@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_testsets::{Checker, Problem, Task, TestType};
+use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestType};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -337,13 +337,15 @@ fn task(task: &Task) -> Value {
                 let test_type = match test.test_type {
                     TestType::Stdin => "stdin",
                     TestType::Functional => "functional",
+                    // Not on the wire: what shares the program's process earns no reward, and the server says so.
+                    TestType::Script => "script",
                 };
                 json!({ "input": test.input, "output": test.output, "test_type": test_type })
             };
             let mut task = json!({
                 "type": "code",
                 "test_cases": code.test_cases.iter().map(test).collect::<Vec<_>>(),
-                "checker": checker(code.checker),
+                "checker": checker(&code.checker),
                 "limits": {
                     "cpu_time": code.limits.cpu_time.map(|limit| limit.as_secs_f64()),
                     "memory": code.limits.memory,
@@ -358,11 +360,23 @@ fn task(task: &Task) -> Value {
     }
 }
 
-fn checker(checker: Checker) -> Value {
+fn judge_program(program: &JudgeProgram) -> Value {
+    let protocol = match program.protocol {
+        Protocol::Testlib => "testlib",
+        Protocol::Kattis => "kattis",
+    };
+    json!({ "language": program.language, "source": program.source, "protocol": protocol })
+}
+
+fn checker(checker: &Checker) -> Value {
     match checker {
         Checker::Exact => json!("exact"),
         Checker::Lcb => json!("lcb"),
         Checker::Tokens => json!("tokens"),
+        Checker::CaseInsensitive => json!("case_insensitive"),
+        Checker::Unordered => json!("unordered"),
+        Checker::Program(program) => json!({ "program": judge_program(program) }),
+        Checker::Interactive(program) => json!({ "interactive": judge_program(program) }),
         Checker::Float { absolute, relative } => {
             json!({ "float": { "absolute": absolute, "relative": relative } })
         }

@@ -1,7 +1,7 @@
 //! What a model answered: files of completions.
 //!
 //! Forms: LiveCodeBench's custom_evaluator, a JSON array of `{question_id, code_list}` or of lists of
-//! programs in the order of the problems; and JSON Lines (or an array) of `{question_id, completion}` or
+//! programs in the order of the problems; and JSON Lines (or an array) of `{question_id, completion or generation}` or
 //! `{question_id, output_list | completions | code_list}`, `task_id` for `question_id` where it has that
 //! name. `code_list` and bare lists hold code already taken out of the completion; where a row has both, that
 //! is graded.
@@ -49,6 +49,11 @@ pub fn load_completions(path: &Path) -> Result<Vec<Completions>, LoadError> {
             Err(LoadError { file: path.to_owned(), place: None, misfit })
         }
     }
+}
+
+/// One sample; `generation` is NeMo-Skills's word.
+fn single(fields: &Fields<'_>) -> Result<Option<String>, Misfit> {
+    Ok(fields.optional_string("completion")?.or(fields.optional_string("generation")?))
 }
 
 struct Row {
@@ -108,7 +113,7 @@ fn parse(bytes: &[u8]) -> Result<Row, Misfit> {
         Some(samples) => (samples, true, false),
         None => match list(&TEXTS)? {
             Some(samples) => (samples, false, false),
-            None => match fields.optional_string("completion")? {
+            None => match single(&fields)? {
                 Some(sample) => (vec![sample], false, true),
                 None => {
                     return Err(fields.missing("`completion`, `output_list`, `completions` or `code_list`"));

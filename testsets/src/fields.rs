@@ -5,7 +5,8 @@
 //! `0.50` or of thirty digits must not pass through a double).
 
 use crate::error::{Misfit, clip};
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
@@ -101,7 +102,7 @@ impl<'a> Fields<'a> {
 }
 
 /// Parses one raw value as a `T`.
-pub(crate) fn read<T: DeserializeOwned>(raw: &str, name: &str, expected: &str) -> Result<T, Misfit> {
+pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a str, name: &str, expected: &str) -> Result<T, Misfit> {
     serde_json::from_str(raw).map_err(|error| {
         Misfit::new(
             format!("`{name}` to be {expected}"),

@@ -5,6 +5,7 @@
 //! `metadata.func_name` alone, as lcb_runner does; `testtype` may say less but not contradict by asking for a
 //! function nobody names.
 
+use crate::cases::{task, unquoted};
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
 use crate::packed::unpack;
@@ -54,6 +55,21 @@ pub(crate) fn wrapped_problem(fields: &Fields<'_>, cap: usize) -> Result<Problem
     let question_id = fields.id(&["id"])?.ok_or_else(|| fields.missing("an `id`"))?;
     let labels = fields.string("labels")?;
     let labels = Fields::parse(labels.as_bytes(), "`labels`, a JSON object in a string")?;
+    let about = |task| -> Result<Problem, Misfit> {
+        Ok(Problem {
+            question_id: question_id.clone(),
+            prompt: fields.string("content")?,
+            task,
+            difficulty: labels.optional_string("difficulty")?,
+            platform: labels.optional_string("category")?,
+            contest_date: None,
+        })
+    };
+    let raw = fields.raw("test").ok_or_else(|| fields.missing("a `test`"))?;
+    let text = unquoted(raw, "test")?;
+    if text.trim_start().starts_with('[') {
+        return about(Task::Code(common_oj(&text)?));
+    }
     let pickle = unpack(&fields.string("test")?, "test", cap)?;
     let (key, text) = decode_entry(&pickle).map_err(|error| not_tests("test", &error))?;
     if key != "input_output" {
@@ -70,14 +86,29 @@ pub(crate) fn wrapped_problem(fields: &Fields<'_>, cap: usize) -> Result<Problem
     }
     let tests = pairs.inputs.into_iter().zip(pairs.outputs);
     let tests = tests.map(|(input, output)| RawTest { input, output, testtype: None }).collect();
-    Ok(Problem {
-        question_id,
-        prompt: fields.string("content")?,
-        task: code_task(String::new(), pairs.fn_name, tests)?,
-        difficulty: labels.optional_string("difficulty")?,
-        platform: labels.optional_string("category")?,
-        contest_date: None,
-    })
+    about(code_task(String::new(), pairs.fn_name, tests)?)
+}
+
+/// common_oj's tests: `[{input: {stdin}, output: {stdout}}]`.
+fn common_oj(text: &str) -> Result<CodeTask, Misfit> {
+    let rows: Vec<OjTest> = read(text, "test", "a list of {input: {stdin}, output: {stdout}}")?;
+    task(None, rows.into_iter().map(|row| (row.input.stdin, row.output.stdout)).collect())
+}
+
+#[derive(Deserialize)]
+struct OjTest {
+    input: OjInput,
+    output: OjOutput,
+}
+
+#[derive(Deserialize)]
+struct OjInput {
+    stdin: String,
+}
+
+#[derive(Deserialize)]
+struct OjOutput {
+    stdout: String,
 }
 
 #[derive(Deserialize)]

@@ -5,8 +5,9 @@
 //! of the house.
 //!
 //! - [`load`] reads a file of problems, one record at a time: LiveCodeBench's records, SandboxFusion's
-//!   wrapping of
-//!   them, math rows under the usual names, and our own form ([`Problem::from_json`], [`Problem::to_json`]).
+//!   forms,
+//!   APPS and TACO, veRL, DeepCoder, open-r1, CodeContests, HumanEval, MBPP, MultiPL-E, LeetCodeDataset, math rows under
+//!   the usual names, and our own form ([`Problem::from_json`], [`Problem::to_json`]).
 //! - [`load_completions`] reads what a model answered.
 //! - [`bundled`] is a set of our own making, inside the crate.
 //!
@@ -29,21 +30,34 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod apps;
 mod bundled;
+mod cases;
+mod codecontests;
 mod completions;
+mod deepcoder;
 mod error;
 mod fields;
+mod humaneval;
 mod lcb;
+mod leetcode;
+mod literal;
 mod load;
 mod math;
+mod mbpp;
+mod multipl_e;
 mod native;
+mod open_r1;
 mod packed;
 mod pickle;
 mod problem;
 mod records;
+mod verl;
 
 pub use bundled::{BundledProblem, Solution, bundled};
 pub use completions::{Completions, load_completions};
 pub use error::{LoadError, Misfit, Place};
 pub use load::{Format, MAX_RECORD, MAX_UNPACKED, Problems, file_sha256, load};
-pub use problem::{Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType};
+pub use problem::{
+    Checker, CodeTask, JudgeProgram, MathTask, Problem, Protocol, Task, TaskLimits, TestCase, TestType,
+};

@@ -4,7 +4,9 @@ use crate::error::{LoadError, Misfit, Place, clip};
 use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::records::{Records, unreadable};
-use crate::{lcb, math, native};
+use crate::{
+    apps, codecontests, deepcoder, humaneval, lcb, leetcode, math, mbpp, multipl_e, native, open_r1, verl,
+};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::Read;
@@ -20,8 +22,26 @@ pub const MAX_UNPACKED: usize = 1 << 30;
 pub enum Format {
     /// LiveCodeBench's records.
     LiveCodeBench,
-    /// SandboxFusion's wrapping of LiveCodeBench's records: `{id, content, labels, test}`.
+    /// SandboxFusion's rows, `{id, content, labels, test}`: LiveCodeBench's tests wrapped, or common_oj's list.
     SandboxFusion,
+    /// LeetCodeDataset's rows: Python literals as tests of a method.
+    LeetCode,
+    /// APPS and TACO: `input_output`.
+    Apps,
+    /// veRL's rows, PRIME's among them: `reward_model.ground_truth`.
+    Verl,
+    /// open-r1's rows: `verification_info` or `official_tests`.
+    OpenR1,
+    /// CodeContests in its JSON form.
+    CodeContests,
+    /// MultiPL-E: programs begun in a prompt and ended by tests.
+    MultiPlE,
+    /// rllm's rows (DeepCoder): `tests`.
+    DeepCoder,
+    /// HumanEval and HumanEval+.
+    HumanEval,
+    /// MBPP and MBPP+.
+    Mbpp,
     /// Math rows: a problem and its answer, under the names of the common sets.
     Math,
     /// Our own form, [`Problem::to_json`].
@@ -30,21 +50,48 @@ pub enum Format {
 
 impl Format {
     /// All formats, in the order in which they are tried on a file's first record.
-    pub const ALL: [Format; 4] = [Format::Native, Format::LiveCodeBench, Format::SandboxFusion, Format::Math];
+    pub const ALL: [Format; 13] = [
+        Format::Native,
+        Format::LiveCodeBench,
+        Format::SandboxFusion,
+        Format::LeetCode,
+        Format::Apps,
+        Format::Verl,
+        Format::OpenR1,
+        Format::CodeContests,
+        Format::MultiPlE,
+        Format::DeepCoder,
+        Format::HumanEval,
+        Format::Mbpp,
+        Format::Math,
+    ];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Format::LiveCodeBench => "livecodebench",
             Format::SandboxFusion => "sandboxfusion",
+            Format::LeetCode => "leetcode",
+            Format::Apps => "apps",
+            Format::Verl => "verl",
+            Format::OpenR1 => "open_r1",
+            Format::CodeContests => "codecontests",
+            Format::MultiPlE => "multipl_e",
+            Format::DeepCoder => "deepcoder",
+            Format::HumanEval => "humaneval",
+            Format::Mbpp => "mbpp",
             Format::Math => "math",
             Format::Native => "native",
         }
     }
 
-    /// Reads such a name; `lcb` is short for `livecodebench`.
+    /// Reads such a name; `lcb` is short for `livecodebench`, and TACO has APPS's form.
     pub fn from_name(name: &str) -> Option<Format> {
-        let name = if name == "lcb" { "livecodebench" } else { name };
+        let name = match name {
+            "lcb" => "livecodebench",
+            "taco" => "apps",
+            other => other,
+        };
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
 
@@ -53,13 +100,23 @@ impl Format {
             Format::Native => native::fits(fields),
             Format::LiveCodeBench => lcb::fits(fields),
             Format::SandboxFusion => lcb::fits_wrapped(fields),
+            Format::LeetCode => leetcode::fits(fields),
+            Format::Apps => apps::fits(fields),
+            Format::Verl => verl::fits(fields),
+            Format::OpenR1 => open_r1::fits(fields),
+            Format::CodeContests => codecontests::fits(fields),
+            Format::MultiPlE => multipl_e::fits(fields),
+            Format::DeepCoder => deepcoder::fits(fields),
+            Format::HumanEval => humaneval::fits(fields),
+            Format::Mbpp => mbpp::fits(fields),
             Format::Math => math::fits(fields),
         };
         Format::ALL.into_iter().find(fits).ok_or_else(|| {
             let names: Vec<&str> = fields.names().take(12).collect();
             let found = format!("the keys {}", clip(&names.join(", ")));
             let hint = "convert the file to one of these, or name its format";
-            Misfit::new("a native, LiveCodeBench, SandboxFusion or math record", found, hint)
+            let known: Vec<&str> = Format::ALL.into_iter().map(Format::name).collect();
+            Misfit::new(format!("a record of one of the forms {}", known.join(", ")), found, hint)
         })
     }
 }
@@ -78,7 +135,7 @@ pub struct Problems {
     seen: HashMap<String, Place>,
 }
 
-/// Opens a file of problems: JSON Lines or one JSON array, plain or gzipped.
+/// Opens a file of problems: JSON Lines or one JSON array, plain, gzipped or zstd.
 ///
 /// Without `format` the first record's keys decide. Two problems with one `question_id` are an error at the
 /// second.
@@ -150,11 +207,21 @@ impl Iterator for Problems {
 
 fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Problem, Misfit> {
     let fields = Fields::parse(text, "a problem, a JSON object")?;
+    let index = place.record - 1;
     let problem = match format {
         Format::Native => native::problem(&fields),
         Format::LiveCodeBench => lcb::problem(&fields, cap),
         Format::SandboxFusion => lcb::wrapped_problem(&fields, cap),
-        Format::Math => math::problem(&fields, place.record - 1),
+        Format::LeetCode => leetcode::problem(&fields, index),
+        Format::Apps => apps::problem(&fields, index),
+        Format::Verl => verl::problem(&fields, index),
+        Format::OpenR1 => open_r1::problem(&fields, index),
+        Format::CodeContests => codecontests::problem(&fields, index),
+        Format::MultiPlE => multipl_e::problem(&fields, index),
+        Format::DeepCoder => deepcoder::problem(&fields, index),
+        Format::HumanEval => humaneval::problem(&fields, index),
+        Format::Mbpp => mbpp::problem(&fields, index),
+        Format::Math => math::problem(&fields, index),
     }?;
     match problem.question_id.is_empty() {
         true => Err(Misfit::new("a question_id", "an empty one", "give the problem an id")),

@@ -2,14 +2,17 @@
 //!
 //! `{"question_id", "prompt", "difficulty", "platform", "contest_date", "task"}`, only `task` required. A
 //! task is `{"type": "math", "ground_truth"}` or `{"type": "code", "func_name", "starter_code", "test_cases",
-//! "checker", "limits"}`, where a test is `{"input", "output", "test_type": "stdin" or "functional"}` (by
-//! default what `func_name` says), the checker one of `"exact"`, `"lcb"` (the default), `"tokens"` or
-//! `{"type": "float", "absolute", "relative"}`, and the limits are `{"cpu_time": seconds, "memory": bytes}`.
+//! "checker", "limits"}`, where a test is `{"input", "output", "test_type": "stdin", "functional" or "script"}` (by
+//! default what `func_name` says), the checker one of `"exact"`, `"lcb"` (the default), `"tokens"`,
+//! `"case_insensitive"`, `"unordered"`, `{"type": "float", "absolute", "relative"}` or `{"type": "program" or
+//! "interactive", "language", "source", "protocol": "testlib" or "kattis"}`, and the limits are `{"cpu_time": seconds, "memory": bytes}`.
 //! Other keys are refused: a mistyped one must not mean its default.
 
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
-use crate::problem::{Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType};
+use crate::problem::{
+    Checker, CodeTask, JudgeProgram, MathTask, Problem, Protocol, Task, TaskLimits, TestCase, TestType,
+};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -101,6 +104,7 @@ fn test_case(raw: &str, named: bool) -> Result<TestCase, Misfit> {
     let test_type = match (fields.optional_string("test_type")?.as_deref(), named) {
         (Some("stdin"), false) | (None, false) => TestType::Stdin,
         (Some("functional"), true) | (None, true) => TestType::Functional,
+        (Some("script"), false) => TestType::Script,
         (Some("functional"), false) => {
             return Err(Misfit::new(
                 "`func_name` for a functional test",
@@ -108,22 +112,37 @@ fn test_case(raw: &str, named: bool) -> Result<TestCase, Misfit> {
                 "add `func_name` to the task",
             ));
         }
-        (Some("stdin"), true) => {
+        (Some("stdin" | "script"), true) => {
             let hint = "remove `func_name`, or make two problems";
-            return Err(Misfit::new("functional tests in a task with `func_name`", "a stdin test", hint));
+            return Err(Misfit::new("functional tests in a task with `func_name`", "another test", hint));
         }
         (Some(other), _) => {
-            return Err(Misfit::new("test_type `stdin` or `functional`", clip(other), "correct `test_type`"));
+            return Err(Misfit::new(
+                "test_type `stdin`, `functional` or `script`",
+                clip(other),
+                "correct `test_type`",
+            ));
         }
     };
-    Ok(TestCase { input: fields.string("input")?, output: fields.string("output")?, test_type })
+    let output = match test_type {
+        TestType::Script => fields.optional_string("output")?.unwrap_or_default(),
+        TestType::Stdin | TestType::Functional => fields.string("output")?,
+    };
+    Ok(TestCase { input: fields.string("input")?, output, test_type })
 }
 
 fn checker(raw: &str) -> Result<Checker, Misfit> {
     if raw.starts_with('{') {
         let fields = Fields::parse(raw.as_bytes(), "`checker`, a JSON object")?;
+        let kind = fields.string("type")?;
+        if kind == "program" || kind == "interactive" {
+            fields.only(&["type", "language", "source", "protocol"], "a checker")?;
+            let program = judge_program(&fields)?;
+            let interactive = kind == "interactive";
+            return Ok(if interactive { Checker::Interactive(program) } else { Checker::Program(program) });
+        }
         fields.only(&["type", "absolute", "relative"], "a checker")?;
-        return match fields.string("type")?.as_str() {
+        return match kind.as_str() {
             "float" => Ok(Checker::Float {
                 absolute: amount(&fields, "absolute")?.unwrap_or(0.0),
                 relative: amount(&fields, "relative")?.unwrap_or(0.0),
@@ -134,14 +153,31 @@ fn checker(raw: &str) -> Result<Checker, Misfit> {
     plain_checker(&read::<String>(raw, "checker", "a name or an object")?)
 }
 
+fn judge_program(fields: &Fields<'_>) -> Result<JudgeProgram, Misfit> {
+    let protocol = match fields.string("protocol")?.as_str() {
+        "testlib" => Protocol::Testlib,
+        "kattis" => Protocol::Kattis,
+        other => {
+            return Err(Misfit::new("protocol `testlib` or `kattis`", clip(other), "correct `protocol`"));
+        }
+    };
+    Ok(JudgeProgram { language: fields.string("language")?, source: fields.string("source")?, protocol })
+}
+
 fn plain_checker(name: &str) -> Result<Checker, Misfit> {
     match name {
         "exact" => Ok(Checker::Exact),
         "lcb" => Ok(Checker::Lcb),
         "tokens" => Ok(Checker::Tokens),
+        "case_insensitive" => Ok(Checker::CaseInsensitive),
+        "unordered" => Ok(Checker::Unordered),
         other => {
             let hint = "correct `checker`; a tolerance is {\"type\": \"float\", \"absolute\": 1e-6}";
-            Err(Misfit::new("checker `exact`, `lcb`, `tokens` or a float checker", clip(other), hint))
+            Err(Misfit::new(
+                "checker `exact`, `lcb`, `tokens`, `case_insensitive`, `unordered` or an object",
+                clip(other),
+                hint,
+            ))
         }
     }
 }
@@ -186,7 +222,7 @@ fn task_value(task: &Task) -> Value {
             }
             object.insert("starter_code".into(), code.starter_code.as_str().into());
             object.insert("test_cases".into(), code.test_cases.iter().map(test_value).collect());
-            object.insert("checker".into(), checker_value(code.checker));
+            object.insert("checker".into(), checker_value(&code.checker));
             object.insert("limits".into(), limits_value(code.limits));
             Value::Object(object)
         }
@@ -197,19 +233,32 @@ fn test_value(test: &TestCase) -> Value {
     let test_type = match test.test_type {
         TestType::Stdin => "stdin",
         TestType::Functional => "functional",
+        TestType::Script => "script",
     };
     json!({ "input": test.input, "output": test.output, "test_type": test_type })
 }
 
-fn checker_value(checker: Checker) -> Value {
+fn checker_value(checker: &Checker) -> Value {
     match checker {
         Checker::Exact => "exact".into(),
         Checker::Lcb => "lcb".into(),
         Checker::Tokens => "tokens".into(),
+        Checker::CaseInsensitive => "case_insensitive".into(),
+        Checker::Unordered => "unordered".into(),
+        Checker::Program(program) => program_value("program", program),
+        Checker::Interactive(program) => program_value("interactive", program),
         Checker::Float { absolute, relative } => {
             json!({ "type": "float", "absolute": absolute, "relative": relative })
         }
     }
+}
+
+fn program_value(kind: &str, program: &JudgeProgram) -> Value {
+    let protocol = match program.protocol {
+        Protocol::Testlib => "testlib",
+        Protocol::Kattis => "kattis",
+    };
+    json!({ "type": kind, "language": program.language, "source": program.source, "protocol": protocol })
 }
 
 fn limits_value(limits: TaskLimits) -> Value {

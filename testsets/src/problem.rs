@@ -53,9 +53,9 @@ pub struct MathTask {
 /// One test of a programming problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestCase {
-    /// Stdin text, or one JSON value per line in parameter order for functional tests.
+    /// Stdin text; one JSON value per line in parameter order for functional tests; the code of a script.
     pub input: String,
-    /// Expected stdout, or one JSON value.
+    /// Expected stdout, or one JSON value; empty for a script.
     pub output: String,
     /// What `input` and `output` mean.
     pub test_type: TestType,
@@ -68,10 +68,12 @@ pub enum TestType {
     Stdin,
     /// Arguments in, return value out.
     Functional,
+    /// Code that is put behind the program and must end well; it shares the program's process, so it proves less.
+    Script,
 }
 
 /// How output is compared with the expected output.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Checker {
     /// Byte for byte.
     Exact,
@@ -87,6 +89,35 @@ pub enum Checker {
         /// Largest difference relative to the expected number.
         relative: f64,
     },
+    /// As `Tokens`, upper and lower case taken as one.
+    CaseInsensitive,
+    /// The same lines in any order, each as `Tokens`; empty lines do not count.
+    Unordered,
+    /// The problem's own program decides, from input, output and expected output.
+    Program(JudgeProgram),
+    /// The problem's own program talks with the submission and decides.
+    Interactive(JudgeProgram),
+}
+
+/// A program of the problem's author that decides whether a submission is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgeProgram {
+    /// What it is written in, by the sandbox's name, such as `cpp17`.
+    pub language: String,
+    /// Its source.
+    pub source: String,
+    /// How it is called and what its exit code means.
+    pub protocol: Protocol,
+}
+
+/// What a judge's program and who calls it agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// `checker INPUT OUTPUT ANSWER`, or `interactor INPUT OUTPUT ANSWER`; exit code 0 is right, 1 and 2 wrong, 7 partly
+    /// right, anything else the program's own failure.
+    Testlib,
+    /// `validator INPUT ANSWER FEEDBACK`, the output on stdin; exit code 42 is right, 43 wrong, anything else its own failure.
+    Kattis,
 }
 
 /// Limits a problem states for itself.

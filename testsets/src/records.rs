@@ -2,15 +2,52 @@
 //!
 //! Two shapes, told apart by the first byte: JSON Lines (`{` ...) and one JSON array (`[` ...). Array
 //! elements are cut by a scanner that knows only strings and brackets; whether a cut-out piece is JSON is
-//! decided by who parses it. Either shape may be gzipped. A record longer than the cap is an error before it
+//! decided by who parses it. Either shape may be packed with gzip or zstd. A record longer than the cap is an error before it
 //! is held.
 
 use crate::error::{LoadError, Misfit, Place, clip};
 use flate2::read::MultiGzDecoder;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+/// How a zstd frame begins.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// All frames of a zstd file, one after the other.
+struct Zstd {
+    frame: Option<StreamingDecoder<BufReader<File>, FrameDecoder>>,
+    /// What is left behind a frame, or before the first.
+    file: Option<BufReader<File>>,
+}
+
+impl Read for Zstd {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let damaged = |error: &dyn fmt::Display| {
+            std::io::Error::new(std::io::ErrorKind::InvalidData, error.to_string())
+        };
+        loop {
+            if let Some(mut file) = self.file.take() {
+                if file.fill_buf()?.is_empty() {
+                    self.file = Some(file);
+                    return Ok(0);
+                }
+                self.frame = Some(StreamingDecoder::new(file).map_err(|error| damaged(&error))?);
+            }
+            let Some(mut frame) = self.frame.take() else { return Ok(0) };
+            match frame.read(buffer) {
+                Ok(0) => self.file = Some(frame.into_inner()),
+                Ok(count) => {
+                    self.frame = Some(frame);
+                    return Ok(count);
+                }
+                Err(error) => return Err(damaged(&error)),
+            }
+        }
+    }
+}
 
 /// The records of one file, in order.
 pub(crate) struct Records {
@@ -47,6 +84,7 @@ impl Records {
         let head = plain.fill_buf().map_err(|error| unreadable(path, None, &error))?;
         let input: Box<dyn Read + Send> = match head.starts_with(&[0x1f, 0x8b]) {
             true => Box::new(MultiGzDecoder::new(plain)),
+            false if head.starts_with(&ZSTD) => Box::new(Zstd { frame: None, file: Some(plain) }),
             false => Box::new(plain),
         };
         Records::new(path, input, cap)
@@ -194,7 +232,7 @@ impl Records {
             None => "an empty file".to_owned(),
             Some(byte) => format!("a file that begins with {}", clip(&char::from(byte).to_string())),
         };
-        let expected = "JSON Lines (`{`) or a JSON array (`[`), plain or gzipped";
+        let expected = "JSON Lines (`{`) or a JSON array (`[`), plain, gzipped or zstd";
         let hint = "convert the file, or check that it was fetched whole";
         LoadError { file: self.file.clone(), place: None, misfit: Misfit::new(expected, found, hint) }
     }
@@ -204,8 +242,8 @@ pub(crate) fn unreadable(path: &Path, place: Option<Place>, error: &std::io::Err
     use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     let hint = match error.kind() {
         // Only a packed file has a form and an end of its own.
-        UnexpectedEof => "the gzip file is cut off: fetch it again",
-        InvalidData | InvalidInput => "the gzip file is damaged: fetch it again",
+        UnexpectedEof => "the packed file is cut off: fetch it again",
+        InvalidData | InvalidInput => "the packed file is damaged: fetch it again",
         _ => "check the path and the permissions",
     };
     let misfit = Misfit::new("a readable file", error.to_string(), hint);

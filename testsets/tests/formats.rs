@@ -149,7 +149,7 @@ fn bad_files_are_named() {
     let rows = [
         (
             String::new(),
-            "FILE: expected JSON Lines (`{`) or a JSON array (`[`), plain or gzipped, found an empty file",
+            "FILE: expected JSON Lines (`{`) or a JSON array (`[`), plain, gzipped or zstd, found an empty file",
         ),
         ("id,answer\n".into(), "a file that begins with `i`"),
         ("[]".into(), "FILE: expected at least one problem, found none"),
@@ -169,7 +169,7 @@ fn bad_files_are_named() {
         ("[{\"answer\": \"1\"},]".into(), "record 2: expected a problem, a JSON object"),
         (
             "{\"question\": \"q\"}".into(),
-            "expected a native, LiveCodeBench, SandboxFusion or math record, found the keys `question`",
+            "livecodebench, sandboxfusion, leetcode, apps, verl, open_r1, codecontests, multipl_e, deepcoder, humaneval, mbpp, math, found the keys `question`",
         ),
         ("{\"answer\": \"1\", \"answer\": \"2\"}".into(), "each key once in a problem"),
         (
@@ -221,7 +221,7 @@ fn bad_files_are_named() {
         ),
         (
             native(json!({"type": "code", "test_cases": test, "checker": "fuzzy"})),
-            "checker `exact`, `lcb`, `tokens` or a float checker, found `fuzzy`",
+            "or an object, found `fuzzy`",
         ),
         (
             json!({"task": {"type": "math", "ground_truth": "1"}}).to_string(),

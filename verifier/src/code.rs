@@ -11,11 +11,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use assay_sandbox::{
-    Exchange, Executable, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxError, Session,
+    Exchange, Executable, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxError, Session, Side,
     Termination, Usage,
 };
-use assay_testsets::{CodeTask, TestCase, TestType};
+use assay_testsets::{Checker, CodeTask, TestCase, TestType};
 
+use crate::checker::{Compiled, solutions_end};
 use crate::compare::{acereason_right, output_right};
 use crate::judge::{JudgeOptions, Profile};
 use crate::value::{Answer, Json, Malformed};
@@ -47,6 +48,8 @@ const STAR_IMPORTS: [&str; 18] = [
 #[derive(Debug)]
 pub(crate) struct CodeRun<'a> {
     pub(crate) sandbox: &'a Sandbox,
+    /// The problem's own checker or interactor.
+    pub(crate) checker: Option<&'a Compiled<'a>>,
     pub(crate) driver: &'a Mutex<Option<Executable>>,
     pub(crate) task: &'a CodeTask,
     pub(crate) language: Language,
@@ -76,51 +79,115 @@ impl CodeRun<'_> {
     }
 
     fn run_stdin(&self, tally: &mut Tally) -> Result<(), SandboxError> {
-        let prelude = self.language.is_like(Language::Python3) && self.options.prelude();
-        let source = match self.options.profile {
-            Profile::LcbBugs if self.language.is_like(Language::Python3) => with_bugs(self.source),
-            _ if prelude => with_prelude(self.source),
-            _ => self.source.to_owned(),
-        };
-        let program = Program::new(self.language, source);
-        let executable = match self.sandbox.prepare(&program, &Limits::COMPILE)? {
-            Prepared::Ready(executable) => executable,
-            Prepared::Refused(outcome) => {
-                tally.refuse(&outcome);
-                return Ok(());
-            }
-        };
+        let scripted = self.task.test_cases.iter().any(|test| test.test_type == TestType::Script);
+        let executable = if scripted { None } else { self.compiled(&self.whole_source(self.source), tally)? };
         for test in &self.task.test_cases {
-            let outcome = self.sandbox.run(&executable, test.input.as_bytes(), &self.limits)?;
-            // An interpreter compiles in the first run.
-            if outcome.refused {
-                tally.refuse(&outcome);
-                return Ok(());
+            match (test.test_type, &executable) {
+                (TestType::Script, _) => self.run_script(test, tally)?,
+                (_, Some(executable)) => self.run_test(executable, test, tally)?,
+                (_, None) => {}
             }
-            self.take_outcome(test, &outcome, tally);
-            if tally.failed() && !self.options.all_tests {
+            if tally.refused || tally.failed() && !self.options.all_tests {
                 break;
             }
         }
         Ok(())
     }
 
-    fn take_outcome(&self, test: &TestCase, outcome: &Outcome, tally: &mut Tally) {
+    /// What is compiled: the source with what the profile puts around it.
+    fn whole_source(&self, source: &str) -> String {
+        let python = self.language.is_like(Language::Python3);
+        match self.options.profile {
+            Profile::LcbBugs if python => with_bugs(source),
+            _ if python && self.options.prelude() => with_prelude(source),
+            _ => source.to_owned(),
+        }
+    }
+
+    /// The program, ready to run; `None` if the compiler refused it, which is then in the tally.
+    fn compiled(&self, source: &str, tally: &mut Tally) -> Result<Option<Executable>, SandboxError> {
+        match self.sandbox.prepare(&Program::new(self.language, source), &Limits::COMPILE)? {
+            Prepared::Ready(executable) => Ok(Some(executable)),
+            Prepared::Refused(outcome) => {
+                tally.refuse(&outcome);
+                Ok(None)
+            }
+        }
+    }
+
+    fn run_test(
+        &self,
+        executable: &Executable,
+        test: &TestCase,
+        tally: &mut Tally,
+    ) -> Result<(), SandboxError> {
+        if let (Some(interactor), Checker::Interactive(_)) = (self.checker, &self.task.checker) {
+            let (talk, ruling) = interactor.interact(self.sandbox, executable, &self.limits, test)?;
+            let mut outcome = talk.solution.clone();
+            outcome.termination = solutions_end(&talk, &ruling);
+            for message in &talk.transcript.messages {
+                outcome.stdout.extend_from_slice(if message.from == Side::Judge { b"< " } else { b"> " });
+                outcome.stdout.extend_from_slice(&message.bytes);
+            }
+            self.take_outcome(test, &outcome, tally, |_| Ok((ruling.right, ruling.words)))
+        } else {
+            let outcome = self.sandbox.run(executable, test.input.as_bytes(), &self.limits)?;
+            self.take_outcome(test, &outcome, tally, |outcome| match self.checker {
+                Some(checker) => {
+                    let ruling = checker.check(self.sandbox, test, &outcome.stdout)?;
+                    Ok((ruling.right, ruling.words))
+                }
+                None if self.options.profile == Profile::AceReason => {
+                    Ok((acereason_right(&test.output, &outcome.stdout), String::new()))
+                }
+                None => Ok((output_right(&self.task.checker, &test.output, &outcome.stdout), String::new())),
+            })
+        }
+    }
+
+    /// The program with the test behind it. In Python the last line must come that only somebody who went through the test
+    /// prints, or who looked for it: see [`JudgeOptions::in_process`].
+    fn run_script(&self, test: &TestCase, tally: &mut Tally) -> Result<(), SandboxError> {
+        let python = self.language.is_like(Language::Python3);
+        let done = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let end = if python { format!("\nprint('\\n{done}')\n") } else { "\n".to_owned() };
+        let source = with_script(self.source, &self.task.starter_code, &test.input) + &end;
+        let Some(executable) = self.compiled(&self.whole_source(&source), tally)? else { return Ok(()) };
+        let outcome = self.sandbox.run(&executable, b"", &self.limits)?;
+        self.take_outcome(test, &outcome, tally, |outcome| {
+            let came = !python || outcome.stdout.trim_ascii_end().ends_with(done.as_bytes());
+            Ok((came, String::new()))
+        })
+    }
+
+    /// Counts a run; `right` is asked about the output only where the program ended well.
+    fn take_outcome(
+        &self,
+        test: &TestCase,
+        outcome: &Outcome,
+        tally: &mut Tally,
+        right: impl FnOnce(&Outcome) -> Result<(bool, String), SandboxError>,
+    ) -> Result<(), SandboxError> {
+        // An interpreter compiles in the first run.
+        if outcome.refused {
+            tally.refuse(outcome);
+            return Ok(());
+        }
         let termination = self.forgiving(outcome);
-        let output_right = termination == Termination::Exited(0)
-            && match self.options.profile {
-                Profile::AceReason => acereason_right(&test.output, &outcome.stdout),
-                _ => output_right(&self.task.checker, &test.output, &outcome.stdout),
-            };
+        let (output_right, words) = match termination {
+            Termination::Exited(0) => right(outcome)?,
+            _ => (false, String::new()),
+        };
         tally.add_usage(outcome.usage);
         tally.reruns += usize::from(outcome.rerun);
         tally.add(Happened::Ran { termination, output_right }, || Failure {
             input: excerpt(&test.input),
             expected: excerpt(&test.output),
             actual: excerpt_bytes(&outcome.stdout),
-            error: excerpt_end(&outcome.stderr),
+            error: if words.is_empty() { excerpt_end(&outcome.stderr) } else { excerpt(&words) },
             termination: Some(outcome.termination),
         });
+        Ok(())
     }
 
     /// How the run ended, by the profile. lcb_runner swallows SystemExit, whatever its code, so under all but `judge` a
@@ -332,6 +399,7 @@ struct Tally {
     usage: Usage,
     reruns: usize,
     compile_time: Duration,
+    refused: bool,
 }
 
 impl Tally {
@@ -344,6 +412,7 @@ impl Tally {
             usage: Usage::default(),
             reruns: 0,
             compile_time: Duration::ZERO,
+            refused: false,
         }
     }
 
@@ -359,6 +428,7 @@ impl Tally {
 
     /// The compiler refused the program: no test can pass.
     fn refuse(&mut self, outcome: &Outcome) {
+        self.refused = true;
         self.compile_time = outcome.usage.cpu_time;
         let happened = match outcome.termination {
             Termination::BrokeSlots => ended(outcome.termination),
@@ -405,6 +475,7 @@ impl Tally {
             reason,
             proof: None,
             extraction: None,
+            in_process: false,
             failure,
         }
     }
@@ -413,6 +484,7 @@ impl Tally {
 /// One line for a person.
 fn explain(verdict: Verdict, index: usize, failure: &Failure) -> String {
     let detail = match (verdict, failure.error.lines().rev().find(|line| !line.trim().is_empty())) {
+        (Verdict::WrongAnswer, Some(line)) if failure.expected.is_empty() => short(line),
         (Verdict::WrongAnswer, _) => {
             format!("expected {:?}, got {:?}", short(&failure.expected), short(&failure.actual))
         }
@@ -509,6 +581,23 @@ fn prelude() -> String {
         stars.join("; "),
         plain.copied().collect::<Vec<_>>().join(", ")
     )
+}
+
+/// The program with the test behind it, and before it the beginning that the model was shown, where it only went on
+/// from there. Tests that close the beginning's brace find it open.
+fn with_script(source: &str, starter: &str, test: &str) -> String {
+    let head = starter.lines().map(str::trim).rfind(|line| line.starts_with("def ") || line.ends_with('{'));
+    let repeated = head.is_none_or(|head| {
+        let name = head.split('(').next().unwrap_or(head);
+        source.contains(name)
+    });
+    match repeated {
+        false => format!("{starter}{source}\n{test}"),
+        true if source.trim_end().ends_with('}') => {
+            format!("{source}\n{}", test.trim_start().strip_prefix('}').unwrap_or(test))
+        }
+        true => format!("{source}\n{test}"),
+    }
 }
 
 /// The source inside a program that treats it as lcb_runner does. A JSON string is a Python string here: what JSON
@@ -637,7 +726,7 @@ mod tests {
                 output: output.to_owned(),
                 test_type: TestType::Functional,
             }],
-            checker: assay_testsets::Checker::Lcb,
+            checker: Checker::Lcb,
             limits: assay_testsets::TaskLimits::default(),
         };
         assert_eq!(unreadable(&task(Some("f"), "1\n[2]\n", "3")), None);

@@ -22,7 +22,22 @@ pub fn output_right(checker: &Checker, expected: &str, actual: &[u8]) -> bool {
         Checker::Lcb => lcb_equal(expected, actual),
         Checker::Tokens => expected.split_whitespace().eq(actual.split_whitespace()),
         Checker::Float { absolute, relative } => float_equal(expected, actual, absolute, relative),
+        Checker::CaseInsensitive => {
+            let tokens = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<Vec<String>>();
+            tokens(expected) == tokens(actual)
+        }
+        Checker::Unordered => sorted_lines(expected) == sorted_lines(actual),
+        // A program decides, and it has to be run.
+        Checker::Program(_) | Checker::Interactive(_) => false,
     }
+}
+
+/// The lines that hold anything, one space between tokens, in order.
+fn sorted_lines(text: &str) -> Vec<Vec<&str>> {
+    let tokens = text.split('\n').map(|line| line.split_whitespace().collect::<Vec<&str>>());
+    let mut lines: Vec<Vec<&str>> = tokens.filter(|line| !line.is_empty()).collect();
+    lines.sort_unstable();
+    lines
 }
 
 /// The AceReason toolkit's rule, as others describe it: stripped lines equal, or equal as lists of numbers within
@@ -326,11 +341,17 @@ mod tests {
             (Checker::Tokens, "a b\nc", " a\tb c \n", true),
             (Checker::Tokens, "a b", "ab", false),
             (Checker::Tokens, "1", "1.0", false),
-            (float, "1000000 yes", "1000000.5 yes", true),
-            (float, "0.5", "0.500002", false),
-            (float, "nan", "nan", true),
-            (float, "1", "inf", false),
-            (float, "1 2", "1", false),
+            (Checker::CaseInsensitive, "Yes No", "YES\nno", true),
+            (Checker::CaseInsensitive, "\u{c4}", "\u{e4}", true),
+            (Checker::CaseInsensitive, "yes", "yes yes", false),
+            (Checker::Unordered, "a b\nc\n", "c\n\na  b", true),
+            (Checker::Unordered, "a\na\nb", "a\nb\nb", false),
+            (Checker::Unordered, "a b", "b a", false),
+            (float.clone(), "1000000 yes", "1000000.5 yes", true),
+            (float.clone(), "0.5", "0.500002", false),
+            (float.clone(), "nan", "nan", true),
+            (float.clone(), "1", "inf", false),
+            (float.clone(), "1 2", "1", false),
         ];
         for (checker, expected, actual, right) in rows {
             assert_eq!(output_right(&checker, expected, actual.as_bytes()), right, "{checker:?} {actual:?}");

@@ -15,8 +15,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use assay_sandbox::{Executable, Language, Limits, Sandbox, SandboxError, Termination, Usage};
-use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits};
+use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits, TestType};
 
+use crate::checker;
 use crate::code::{self, CodeRun};
 use crate::extract::Extraction;
 use crate::math::{self, Gold, MathProfile, MathVerdict, Prediction};
@@ -141,6 +142,9 @@ pub struct JudgeOptions {
     /// Run the tests after a failed one too, for rewards that count them. Functional tests still stop at the
     /// first failure: the next input is only sent when the answer before was right.
     pub all_tests: bool,
+    /// Accept tests that run in the program's own process ([`TestType::Script`]). What they say can be forged, so
+    /// reports mark it and rewards do without.
+    pub in_process: bool,
 }
 
 impl JudgeOptions {
@@ -237,6 +241,14 @@ impl Judge {
         if let Some(reason) = code::unreadable(task) {
             return Ok(Judged::Unsupported { reason });
         }
+        let scripted = task.test_cases.iter().any(|test| test.test_type == TestType::Script);
+        if scripted && !options.in_process {
+            return Err(JudgeError::Caller(
+                "the tests run in the program's own process, which could forge their result; allow that, or give tests \
+                 of inputs and outputs"
+                    .to_owned(),
+            ));
+        }
         let wanted = wanted_language(task, options)?;
         let extraction = options.extraction();
         let Some((source, language)) = extraction.program(completion, wanted) else {
@@ -247,8 +259,14 @@ impl Judge {
                 "code problems need the sandbox, and none was started".to_owned(),
             ));
         };
+        let compiled = match checker::compile(sandbox, &task.checker) {
+            Ok(Ok(compiled)) => compiled,
+            Ok(Err(reason)) => return Ok(Judged::Unsupported { reason }),
+            Err(failure) => return Err(JudgeError::Infra(failure.to_string())),
+        };
         let run = CodeRun {
             sandbox,
+            checker: compiled.as_ref(),
             driver: &self.driver,
             task,
             language,
@@ -259,6 +277,7 @@ impl Judge {
         };
         let mut judgement = self.settled(&run)?;
         judgement.extraction = Some(extraction.name().to_owned());
+        judgement.in_process = scripted;
         Ok(Judged::Graded(judgement))
     }
 

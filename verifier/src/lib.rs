@@ -1,5 +1,6 @@
 //! How it is decided: completion -> verdict -> reward.
 
+mod checker;
 mod code;
 pub mod compare;
 mod embedded;

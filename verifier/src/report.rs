@@ -70,6 +70,9 @@ pub struct Detail {
     pub extraction: Option<String>,
     /// How a math verdict was proven.
     pub proof: Option<String>,
+    /// `in_process` where the tests ran in the program's own process.
+    #[serde(default)]
+    pub trust: Option<String>,
     /// Bytes charged at once, at most.
     pub peak_memory: u64,
     /// Tests run a second time, alone, because a busy machine may have made the first too slow.
@@ -114,6 +117,7 @@ pub fn rows(question_id: &str, sample: usize, judged: &Result<Judged, JudgeError
             detail.reason = judgement.reason.clone();
             detail.extraction = judgement.extraction.clone();
             detail.proof = judgement.proof.clone();
+            detail.trust = judgement.in_process.then(|| "in_process".to_owned());
             detail.peak_memory = judgement.usage.peak_memory;
             detail.reruns = judgement.reruns;
             detail.compile_time = judgement.compile_time.as_secs_f64();
@@ -287,6 +291,12 @@ pub fn warnings(run: &Run<'_>) -> Vec<String> {
         warnings.push(format!(
             "{unsupported} samples belong to problems that cannot be judged (first: {first}); they are left out \
              of every rate"
+        ));
+    }
+    let trusting = run.details.iter().filter(|detail| detail.trust.is_some()).count();
+    if trusting > 0 {
+        warnings.push(format!(
+            "{trusting} samples were tested in their own process (trust: in_process): a program that cheats can pass"
         ));
     }
     let counts: Vec<usize> = run.tried().values().map(|tried| tried.samples).collect();

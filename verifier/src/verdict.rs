@@ -128,6 +128,8 @@ pub struct Judgement {
     pub proof: Option<String>,
     /// How the answer was found in the completion (`boxed`, `last_fence`, ...).
     pub extraction: Option<String>,
+    /// The tests ran in the program's own process: the verdict is only as honest as the program.
+    pub in_process: bool,
     /// Code only: what the first failed test shows a person.
     pub failure: Option<Failure>,
 }
@@ -146,6 +148,7 @@ impl Judgement {
             reason: String::new(),
             proof: None,
             extraction: None,
+            in_process: false,
             failure: None,
         }
     }

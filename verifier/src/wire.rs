@@ -7,7 +7,9 @@ pub mod sandbox_fusion;
 use std::time::Duration;
 
 use assay_sandbox::Language;
-use assay_testsets::{Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType};
+use assay_testsets::{
+    Checker, CodeTask, JudgeProgram, MathTask, Problem, Protocol, Task, TaskLimits, TestCase, TestType,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -107,8 +109,8 @@ pub enum TestTypeForm {
     Functional,
 }
 
-/// How output is compared: a name, or for floats an object with the tolerances.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// How output is compared: a name, or an object for what needs more than a name.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckerForm {
     /// Byte for byte.
@@ -119,6 +121,36 @@ pub enum CheckerForm {
     Tokens,
     /// Tokens, numbers within a tolerance: `{"float": {"absolute": 1e-6, "relative": 1e-6}}`.
     Float(ToleranceForm),
+    /// Tokens, upper and lower case taken as one.
+    CaseInsensitive,
+    /// The same lines in any order.
+    Unordered,
+    /// The problem's own program decides: `{"program": {"language", "source", "protocol"}}`.
+    Program(JudgeProgramForm),
+    /// The problem's own program talks with the submission, in the same form.
+    Interactive(JudgeProgramForm),
+}
+
+/// A checker or interactor.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgeProgramForm {
+    /// What it is written in, such as `cpp17`.
+    pub language: String,
+    /// Its source.
+    pub source: String,
+    /// How it is called, and what its exit codes mean.
+    pub protocol: ProtocolForm,
+}
+
+/// See [`Protocol`].
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProtocolForm {
+    /// testlib's arguments and exit codes.
+    Testlib,
+    /// Kattis's.
+    Kattis,
 }
 
 /// Tolerances of the float checker; an absent one is 0.
@@ -466,7 +498,19 @@ fn read_checker(form: CheckerForm) -> Result<Checker, String> {
             }
             Checker::Float { absolute, relative }
         }
+        CheckerForm::CaseInsensitive => Checker::CaseInsensitive,
+        CheckerForm::Unordered => Checker::Unordered,
+        CheckerForm::Program(form) => Checker::Program(judge_program(form)),
+        CheckerForm::Interactive(form) => Checker::Interactive(judge_program(form)),
     })
+}
+
+fn judge_program(form: JudgeProgramForm) -> JudgeProgram {
+    let protocol = match form.protocol {
+        ProtocolForm::Testlib => Protocol::Testlib,
+        ProtocolForm::Kattis => Protocol::Kattis,
+    };
+    JudgeProgram { language: form.language, source: form.source, protocol }
 }
 
 #[cfg(test)]

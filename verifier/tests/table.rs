@@ -275,11 +275,13 @@ fn checkers_apply() {
         (Checker::Tokens, "print(' 1 ')", true),
         (Checker::Float { absolute: 0.1, relative: 0.0 }, "print(1.05)", true),
         (Checker::Lcb, "print('1.0')", true),
+        (Checker::CaseInsensitive, "print(1)", true),
+        (Checker::Unordered, "print('\\n1')", true),
     ];
     for (checker, source, right) in rows {
         let mut problem = stdin_problem(&[("", "1")]);
         if let Task::Code(task) = &mut problem.task {
-            task.checker = checker;
+            task.checker = checker.clone();
         }
         let submission = Submission { question_id: "p".into(), completion: source.into() };
         let judged = judge.judge(&problem, &submission, &options());

@@ -33,7 +33,7 @@ use super::{CliError, Status, guard, language, output, read_file, sandbox};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EPILOGUE)]
 pub(crate) struct Args {
-    /// The problems: LiveCodeBench records, math rows or assay's own form; JSON Lines or a JSON array, also gzipped
+    /// The problems, in any of the forms of --format; JSON Lines or a JSON array, also packed with gzip or zstd
     problems: PathBuf,
     /// The completions: [{question_id, code_list}], or JSON Lines of {question_id, completion} or {question_id, output_list}
     completions: PathBuf,
@@ -44,7 +44,8 @@ pub(crate) struct Args {
     /// runner's known bugs) or acereason (the paper's toolkit)
     #[arg(long, value_name = "PROFILE", default_value = "judge", value_parser = profile)]
     profile: Profile,
-    /// What the problem file holds, when its first record does not say it: livecodebench, sandboxfusion, math or native
+    /// What the problem file holds, when its first record does not say it: livecodebench, apps, taco, verl, deepcoder,
+    /// open_r1, codecontests, humaneval, mbpp, multipl_e, leetcode, sandboxfusion, math or native
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     format: Option<Format>,
     /// Language of the programs, when the fences do not say it, such as python3 or cpp17
@@ -141,7 +142,14 @@ impl Plan {
         let samples = pair(args, &problems, completions)?;
         let Args { profile, lang, extraction, cpu_time, wall_time, memory, output, .. } = *args;
         let limits = LimitOverrides { cpu_time, wall_time, memory, output };
-        let options = JudgeOptions { profile, language: lang, extraction, limits, ..JudgeOptions::default() };
+        let options = JudgeOptions {
+            profile,
+            language: lang,
+            extraction,
+            limits,
+            in_process: true,
+            ..JudgeOptions::default()
+        };
         Ok(Plan { problems, format, samples, options })
     }
 

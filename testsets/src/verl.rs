@@ -1,0 +1,47 @@
+//! veRL's rows, PRIME's among them: `{data_source, prompt: messages, reward_model: {ground_truth}}`, the tests in
+//! `ground_truth` as `{inputs, outputs, fn_name?}`. A `ground_truth` that is no JSON object is a math answer.
+
+use crate::cases::{About, pairs, unquoted};
+use crate::error::Misfit;
+use crate::fields::{Fields, read};
+use crate::problem::{MathTask, Problem, Task};
+use serde::Deserialize;
+
+/// Whether a record looks like veRL's.
+pub(crate) fn fits(fields: &Fields<'_>) -> bool {
+    fields.has("reward_model")
+}
+
+/// Reads such a row.
+pub(crate) fn problem(fields: &Fields<'_>, place: u64) -> Result<Problem, Misfit> {
+    let raw = fields.raw("reward_model").ok_or_else(|| fields.missing("`reward_model`"))?;
+    let model = Fields::parse(raw.as_bytes(), "`reward_model`, a JSON object")?;
+    let raw = model.raw("ground_truth").ok_or_else(|| model.missing("a `ground_truth`"))?;
+    let text = unquoted(raw, "ground_truth")?;
+    let extra = fields.raw("extra_info").unwrap_or("{}");
+    let extra = Fields::parse(extra.as_bytes(), "`extra_info`, a JSON object")?;
+    let index = extra.id(&["question_id", "id", "index"])?;
+    let platform = fields.optional_string("data_source")?;
+    let prompt = fields.raw("prompt").map_or(Ok(String::new()), last_message)?;
+    if !text.trim_start().starts_with('{') {
+        let question_id = index.unwrap_or_else(|| place.to_string());
+        let task = Task::Math(MathTask { ground_truth: text });
+        return Ok(Problem { question_id, prompt, task, difficulty: None, platform, contest_date: None });
+    }
+    let about = About { question_id: index, prompt, platform, ..About::default() };
+    Ok(about.problem(place, pairs(&text, "ground_truth")?))
+}
+
+#[derive(Deserialize)]
+struct Message {
+    content: String,
+}
+
+/// A prompt is a text or a list of messages, of which the last is the question.
+fn last_message(raw: &str) -> Result<String, Misfit> {
+    if raw.starts_with('"') {
+        return read(raw, "prompt", "a string");
+    }
+    let messages: Vec<Message> = read(raw, "prompt", "a list of messages {role, content}")?;
+    Ok(messages.into_iter().next_back().map(|message| message.content).unwrap_or_default())
+}
