@@ -58,15 +58,15 @@ pub(crate) fn answer(text: &str, budget: &Budget) -> Step<Ast> {
     };
     let tokens = lex::tokens(text, budget)?;
     let mut parser =
-        Parser { tokens: &tokens, at: 0, split: 0, depth: 0, bars: 0, approximate: false, budget };
+        Parser { tokens: &tokens, at: 0, split: (0, 0), depth: 0, bars: 0, approximate: false, budget };
     parser.whole()
 }
 
 struct Parser<'a, 'b> {
     tokens: &'b [Token<'a>],
     at: usize,
-    /// Bytes of the number at `at` that were used up as a one-digit argument (`\frac34`).
-    split: usize,
+    /// The place of a number or word, and how many of its bytes were used up one by one (`\frac34`, `e^xy`).
+    split: (usize, usize),
     depth: u32,
     /// Open `|`: inside them a bar closes.
     bars: u32,
@@ -96,7 +96,11 @@ pub(crate) fn is_infinite(ast: &Ast) -> bool {
 impl<'a> Parser<'a, '_> {
     fn peek(&self) -> Option<Token<'a>> {
         match self.tokens.get(self.at).copied() {
-            Some(Token::Number(text)) if self.split > 0 => Some(Token::Number(&text[self.split..])),
+            Some(Token::Number(text)) if self.used() > 0 => Some(Token::Number(&text[self.used()..])),
+            Some(Token::Word(text)) if self.used() > 0 => Some(match &text[self.used()..] {
+                letter if letter.len() == 1 => Token::Letter(char::from(letter.as_bytes()[0])),
+                rest => Token::Word(rest),
+            }),
             token => token,
         }
     }
@@ -108,8 +112,17 @@ impl<'a> Parser<'a, '_> {
     fn next(&mut self) -> Option<Token<'a>> {
         let token = self.peek();
         self.at += 1;
-        self.split = 0;
         token
+    }
+
+    /// How much of the token at hand is used up.
+    fn used(&self) -> usize {
+        if self.split.0 == self.at { self.split.1 } else { 0 }
+    }
+
+    /// Uses up one more byte of the token at hand, which is not its last.
+    fn use_one(&mut self) {
+        self.split = (self.at, self.used() + 1);
     }
 
     fn eat(&mut self, sign: char) -> bool {

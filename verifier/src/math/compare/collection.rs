@@ -1,5 +1,6 @@
 //! Lists, sets, tuples, intervals, unions, matrices, ratios: proven by structure and by the values inside.
 
+use super::shape::{Shape, shape};
 use super::{Comparison, Found, SAME};
 use crate::math::ast::{Ast, Function, Interval, ListKind, Relation};
 use crate::math::parse::is_infinite;
@@ -34,6 +35,26 @@ impl Comparison<'_> {
             };
         }
         found
+    }
+
+    /// `x = 2, y = 3` and `(2, 3)`: the places are taken in the order of the alphabet; another order is open.
+    pub(super) fn solution(&mut self, equations: &[Ast], places: &[Ast]) -> Found {
+        const OPEN: Found = Found::Unsupported("names of values beside places of a point");
+        let mut named = Vec::with_capacity(equations.len());
+        for equation in equations {
+            match shape(equation) {
+                Ok(Shape { name: Some(name), body, equation: Some(_) }) if name.len() == 1 => {
+                    named.push((name, body))
+                }
+                _ => return OPEN,
+            }
+        }
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        let values: Vec<Ast> = named.into_iter().map(|(_, value)| value).collect();
+        match self.sequence(&values, places, "a point of another dimension") {
+            found @ Found::Equal(_) => found,
+            _ => OPEN,
+        }
     }
 
     /// Equal as sets: each member once.

@@ -89,6 +89,16 @@ fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> 
                 let inner = shape(left)?;
                 return Ok(Shape { name: Some(name.clone()), body: inner.body, equation });
             }
+            // `(x, y) = (2, 3)`
+            if let (Ast::Tuple(names), Ast::Tuple(values)) = (left, right)
+                && names.len() == values.len()
+                && names.iter().all(|name| matches!(name, Ast::Symbol(_)))
+            {
+                let one = |(name, value): (&Ast, &Ast)| {
+                    Ast::Relation(vec![name.clone(), value.clone()], vec![Relation::Equal])
+                };
+                return list_shape(&names.iter().zip(values).map(one).collect::<Vec<Ast>>(), ListKind::Words);
+            }
             let body = Ast::Relation(terms.to_vec(), relations.to_vec());
             return Ok(Shape { name: None, body, equation });
         }
@@ -112,7 +122,12 @@ fn approximates(decimal: &Ast, value: &Ast) -> bool {
     let mut formal = Formal::new(&Budget::DEFAULT);
     let mut real = |ast: &Ast| numeric::approximate(&formal.value(ast).ok()?, &mut formal.fuel);
     match (written, real(bare), real(value)) {
-        (Some(places), Some(x), Some(y)) => (x - y).abs() <= 10_f64.powi(-(places as i32)) * 1.000_001,
+        (Some(places), Some(x), Some(y)) => {
+            let unit = 10_f64.powi(-(places as i32));
+            let (rounded, cut) =
+                ((x - y).abs() <= 0.500_001 * unit, (0.0..unit).contains(&(y.abs() - x.abs())));
+            rounded || (cut && x.signum() == y.signum())
+        }
         _ => false,
     }
 }

@@ -257,10 +257,15 @@ impl<'a> Parser<'a, '_> {
         if matches!(self.peek(), Some(Token::Sign('\'' | '*'))) {
             return Err(Stop::Unsupported("a mark as exponent"));
         }
-        let mut value = self.primary()?;
+        let mut value = match self.peek() {
+            // `e^xy` is e^x y: TeX takes one token.
+            Some(Token::Word(word)) if !lex::is_function(word) && word != "pi" && !is_constant_name(word) => {
+                self.first_letter(word)?
+            }
+            _ => self.primary()?,
+        };
         if self.peek() == Some(Token::Sign('!')) {
-            self.at += 1;
-            value = Ast::Factorial(Box::new(value));
+            return Err(Stop::Unsupported("a factorial behind an exponent: of which?"));
         }
         if self.peek() == Some(Token::Sign('^')) {
             self.at += 1;

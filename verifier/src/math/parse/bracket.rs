@@ -84,6 +84,9 @@ impl<'a> Parser<'a, '_> {
                 })
             }
             sign::RADICAL => {
+                if matches!(self.peek(), Some(Token::Word(word)) if word != "pi") {
+                    return Err(Stop::Unsupported("a root without brackets over several letters"));
+                }
                 let inner = self.primary()?;
                 Ok(Ast::Root(Box::new(Ast::integer(2)), Box::new(inner)))
             }

@@ -106,7 +106,7 @@ impl<'a> Parser<'a, '_> {
                 }
                 let digit = i64::from(text.as_bytes()[0] - b'0');
                 if text.len() > 1 {
-                    self.split += 1;
+                    self.use_one();
                 } else {
                     self.next();
                 }
@@ -265,7 +265,17 @@ fn derivative(above: &Ast, below: &Ast) -> Option<Step<Ast>> {
         },
         _ => None,
     };
-    let variable = differential(below)?;
+    let starts_with_d = |ast: &Ast| match ast {
+        Ast::Product(factors) => {
+            is_d(&factors[0]) || matches!(&factors[0], Ast::Power(base, _) if is_d(base))
+        }
+        Ast::Power(base, _) => is_d(base),
+        other => is_d(other),
+    };
+    let Some(variable) = differential(below) else {
+        let higher = starts_with_d(below) && starts_with_d(above);
+        return higher.then_some(Err(Stop::Unsupported("a derivative")));
+    };
     match differential(above) {
         Some(function) => Some(Ok(Ast::Symbol(format!("d{function}/d{variable}").into()))),
         None if above.any(&is_d) => Some(Err(Stop::Unsupported("a derivative"))),

@@ -92,6 +92,19 @@ impl<'a> Parser<'a, '_> {
         Ok(Ast::Call(Function::Named(name.to_string().into()), arguments))
     }
 
+    /// Takes one letter off a word and leaves the rest to be read.
+    pub(super) fn first_letter(&mut self, word: &'a str) -> Step<Ast> {
+        if word.len() > 3 || is_short_word(word) || matches!(word, "or" | "and") {
+            return Err(Stop::Unsupported("words where a value was expected"));
+        }
+        self.use_one();
+        Ok(match word.as_bytes()[0] {
+            b'e' => Ast::Euler,
+            b'i' => Ast::Imaginary,
+            letter => Ast::Symbol(char::from(letter).to_string().into()),
+        })
+    }
+
     pub(super) fn word(&mut self, word: &'a str) -> Step<Ast> {
         if lex::is_function(word) {
             self.at += 1;
@@ -116,7 +129,7 @@ impl<'a> Parser<'a, '_> {
         if word.len() > 3 || is_short_word(word) || matches!(word, "or" | "and") {
             return Err(Stop::Unsupported("words where a value was expected"));
         }
-        self.at += 1;
+        self.next();
         let mut factors = Vec::new();
         let letters: Vec<char> = word.chars().collect();
         for (index, letter) in letters.iter().enumerate() {
@@ -128,7 +141,11 @@ impl<'a> Parser<'a, '_> {
                 _ => Ast::Symbol(letter.to_string().into()),
             });
         }
-        // `xy^2` is x y^2: the exponent belongs to the last letter.
+        // `xy!` is x y!, `xy^2` is x y^2: they belong to the last letter.
+        if self.eat('!') {
+            let last = factors.pop().ok_or(END)?;
+            factors.push(Ast::Factorial(Box::new(last)));
+        }
         if self.peek() == Some(Token::Sign('^')) {
             let last = factors.pop().ok_or(END)?;
             self.at += 1;
