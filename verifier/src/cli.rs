@@ -10,6 +10,7 @@
 //! To add a command: a file `cli/<command>.rs` with `Args` (clap) and `run(Args) -> Result<Status,
 //! CliError>`, and a variant with one line in [`Command`] and in [`Command::run`].
 
+mod census;
 mod doctor;
 mod grade;
 mod math;

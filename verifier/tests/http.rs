@@ -100,9 +100,25 @@ fn math_is_graded_and_an_unreadable_gold_is_nobodys_zero() {
         ("\\frac{1}{2}", "so \\boxed{0.4}", "wrong_answer", 0.0),
         ("7", "I cannot say", "no_answer", 0.0),
         ("7", "\\boxed{\\mystery{x}{}}", "wrong_answer", 0.0),
-    ];
-    for (gold, completion, verdict, reward) in rows {
-        let graded = server.post("/v1/grade", &math(gold, completion)).json();
+    ]
+    .map(|(gold, completion, verdict, reward)| (gold, completion.to_owned(), verdict, reward));
+    // No prediction talks itself into a null reward, however unreadable or costly it is.
+    let hostile = [
+        format!("{}5{}", "(".repeat(50_000), ")".repeat(50_000)),
+        "9".repeat(100_000),
+        format!("{}2", "2^".repeat(1000)),
+        "((((((9!)!)!)!)!)!)!".to_owned(),
+        format!("{}5{}", "\\frac{1}{".repeat(5000), "}".repeat(5000)),
+        "7\u{200b}7".to_owned(),
+        "\u{202e}7".repeat(1000),
+        "\\left".repeat(20_000),
+        "__import__('os').system('true')".to_owned(),
+        "7 or 8 or all of them".to_owned(),
+        "0/0".to_owned(),
+    ]
+    .map(|answer| ("7", format!("\\boxed{{{answer}}}"), "wrong_answer", 0.0));
+    for (gold, completion, verdict, reward) in rows.into_iter().chain(hostile) {
+        let graded = server.post("/v1/grade", &math(gold, &completion)).json();
         assert_eq!(graded["outcome"], "graded", "{graded}");
         assert_eq!((&graded["verdict"], &graded["reward"]), (&json!(verdict), &json!(reward)), "{graded}");
     }

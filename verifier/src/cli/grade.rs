@@ -95,6 +95,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     // First, while there is one thread and no file open: this call returns only in the unprivileged worker.
     let guarded = guard();
     let plan = Plan::load(&args)?;
+    super::census::report(&plan.problems);
     let jobs = args.jobs.map_or_else(cores, usize::from);
     let sandbox = if plan.has_code() {
         Some(sandbox(guarded, jobs)?)

@@ -42,7 +42,7 @@ impl Budget {
         factorial: 10_000,
         expand_power: 1024,
         terms: 2048,
-        fuel: 60_000,
+        fuel: 30_000,
     };
 }
 

@@ -96,6 +96,11 @@ pub(crate) fn canonical(ast: &Ast, profile: &MathProfile) -> Option<Ast> {
     Formal::new(&profile.budget).value(value).ok().map(|form| expression(&form))
 }
 
+/// Whether all members of a list are equations for their letters: `x = 2, y = 3`.
+fn are_named(items: &[Ast]) -> bool {
+    items.iter().all(|item| matches!(item, Ast::Relation(_, relations) if *relations == [Relation::Equal]))
+}
+
 /// Whether an equal answer is written like the gold: integers as integers, fractions of integers with the same parts.
 fn is_literal(gold: &Ast, answer: &Ast) -> bool {
     let bare = |ast: &Ast| match without_unit(ast).0 {
@@ -253,6 +258,13 @@ impl Comparison<'_> {
                 None if gold.is_value() => Found::Unsupported("words where a value was expected"),
                 None => Found::Different("words where a structure was expected"),
             },
+            (Ast::List(items, _), Ast::List(others, _)) if are_named(items) != are_named(others) => {
+                if are_named(items) {
+                    self.solution(items, others)
+                } else {
+                    self.solution(others, items)
+                }
+            }
             (Ast::List(items, kind), Ast::List(others, other_kind)) => {
                 self.lists(items, *kind, others, *other_kind)
             }

@@ -294,14 +294,22 @@ impl<'a> Lexer<'a, '_> {
                 return Ok(());
             }
             "big" | "Big" | "bigg" | "Bigg" | "bigl" | "bigr" | "Bigl" | "Bigr" | "biggl" | "biggr"
-            | "Biggl" | "Biggr" | "displaystyle" | "textstyle" | "limits" | "quad" | "qquad"
-            | "thinspace" | "enspace" | "space" | "rm" | "bf" | "it" | "hspace" | "nonumber" | "hline"
-            | "boldsymbol" | "bm" | "middle" => {
+            | "Biggl" | "Biggr" | "displaystyle" | "textstyle" | "limits" | "thinspace" | "enspace"
+            | "space" | "rm" | "bf" | "it" | "hspace" | "nonumber" | "hline" | "boldsymbol" | "bm"
+            | "middle" => {
                 return Ok(());
             }
             "text" | "textbf" | "textit" | "textrm" | "textnormal" | "mbox" | "mathrm" | "mathbf"
             | "mathit" | "mathsf" | "mathcal" | "mathbb" | "operatorname" | "textsf" | "emph" | "vec"
             | "overrightarrow" | "hat" | "widehat" => return self.styled(name),
+            // A wide gap separates answers: `y = x \quad y = -x`.
+            "quad" | "qquad" => {
+                let gap = matches!(self.tokens.last(), Some(last) if !matches!(last, Token::Sign(',' | ';' | '&') | Token::Row | Token::Text(_) | Token::Begin(_)));
+                if gap && self.environments == 0 && self.brackets == 0 {
+                    self.tokens.push(Token::Text(" "));
+                }
+                return Ok(());
+            }
             "begin" | "end" => return self.environment(name),
             "dfrac" | "tfrac" | "cfrac" | "frac" => return self.push(Token::Command("frac"), 0),
             "cdot" | "times" | "ast" | "cdotp" => '*',

@@ -170,7 +170,15 @@ impl<'a> Parser<'a, '_> {
         let mut items = vec![first];
         let mut kind = ListKind::Comma;
         loop {
-            let mut separated = self.eat(',') || self.eat(';');
+            // A wide gap separates, and vanishes beside other separators and at the end.
+            let gap = self.peek() == Some(Token::Text(" "));
+            if gap {
+                self.at += 1;
+                if self.peek().is_none() {
+                    break;
+                }
+            }
+            let mut separated = self.eat(',') || self.eat(';') || gap;
             if let Some(Token::Text(word) | Token::Word(word)) = self.peek()
                 && matches!(word.trim_matches([' ', '~', ',', ';']), "or" | "and" | "," | ";")
             {

@@ -319,7 +319,8 @@ impl Unit {
         const NAMES: [&str; AXES] =
             ["m", "kg", "s", "dollars", "degrees", "K", "A", "mol", "euros", "GBP", "yen"];
         match self {
-            Unit::Label(words) => (RBig::ONE, words.clone()),
+            // Joined, so that a label of unit-like words is not read as a unit.
+            Unit::Label(words) => (RBig::ONE, words.replace(' ', "-")),
             Unit::Known { dimension, factor } => {
                 let named = NAMES.iter().zip(dimension).filter(|(_, power)| **power != 0);
                 let words = named.map(|(name, power)| match power {
@@ -425,7 +426,9 @@ fn label(parts: &[UnitPart<'_>]) -> Option<Unit> {
             let fine = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'');
             let lower = word.to_ascii_lowercase();
             let number = NOT_LABELS.contains(&lower.as_str()) || lower.ends_with("fold");
-            if !fine || number || text.len() > 60 {
+            let lone = word.len() == 1 && !matches!(word, "F" | "C" | "T" | "V");
+            // A lone letter may be a factor as well.
+            if !fine || number || lone || text.len() > 60 {
                 return None;
             }
             if !text.is_empty() {

@@ -79,6 +79,9 @@ impl<'a> Parser<'a, '_> {
                 Some(Token::Command("frac")) if matches!(value, Ast::Number(_)) => {
                     let fraction = self.power()?;
                     value = self.mixed_number(value, fraction)?;
+                    if self.peek() == Some(Token::Command("frac")) {
+                        return Err(Stop::Unsupported("neither a mixed number nor clearly a product"));
+                    }
                 }
                 Some(Token::Command("bmod" | "mod")) => {
                     self.at += 1;
@@ -268,6 +271,9 @@ impl<'a> Parser<'a, '_> {
             return Err(Stop::Unsupported("a factorial behind an exponent: of which?"));
         }
         if self.peek() == Some(Token::Sign('^')) {
+            if self.tokens.get(self.at - 1) == Some(&Token::Sign('}')) {
+                return Err(Stop::Unsupported("two exponents"));
+            }
             self.at += 1;
             let above = self.deeper(Self::exponent)?;
             value = Ast::Power(Box::new(value), Box::new(above));

@@ -1,0 +1,281 @@
+//! The checker on input made at random, much of it: it never panics, equality has no direction, and no verdict
+//! contradicts floats computed without it. `ASSAY_FUZZ` asks for more than the usual number of executions; `.ci/long`
+//! asks for ten million.
+
+use assay_verifier::math::{Gold, MathProfile, MathVerdict, Prediction, grade, reading};
+
+/// Executions of each test by default.
+const USUAL: u64 = 20_000;
+
+fn executions() -> u64 {
+    std::env::var("ASSAY_FUZZ").ok().and_then(|asked| asked.parse().ok()).unwrap_or(USUAL)
+}
+
+/// A small generator: a failure names its seed and can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn of(seed: u64) -> Random {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x2545_f491_4f6c_dd1d);
+        random.next();
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() >> 11) as usize % n
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.below(from.len())]
+    }
+}
+
+/// Cells of the table of answers, to be cut up and joined.
+fn seeds() -> Vec<&'static str> {
+    let rows = include_str!("answers.txt").lines().filter(|line| !line.starts_with(['#', '=']));
+    let cells = rows.flat_map(|row| row.splitn(3, " | ").take(2));
+    cells.filter(|cell| cell.len() < 120 && !cell.contains("<<")).collect()
+}
+
+/// A seed with a piece of another in it, a piece less, or a piece twice.
+fn mutant(random: &mut Random, seeds: &[&str]) -> String {
+    let mut text: Vec<char> = random.pick(seeds).chars().collect();
+    for _ in 0..1 + random.below(3) {
+        let from = random.below(text.len() + 1);
+        let to = from + random.below(text.len() + 1 - from);
+        let piece: Vec<char> = match random.below(4) {
+            0 => Vec::new(),
+            1 => text[from..to].repeat(2),
+            2 => random
+                .pick(&["{", "}", "^", "_", "\\frac", "(", ")", "-", ",", " ", "1", "x", "!"])
+                .chars()
+                .collect(),
+            _ => {
+                let other: Vec<char> = random.pick(seeds).chars().collect();
+                let start = random.below(other.len() + 1);
+                other[start..(start + 8).min(other.len())].to_vec()
+            }
+        };
+        text.splice(from..to, piece);
+    }
+    text.into_iter().collect()
+}
+
+#[test]
+fn mutants_never_panic_and_equality_has_no_direction() {
+    let seeds = seeds();
+    let profile = MathProfile::STRICT;
+    let profiles = MathProfile::NAMES.map(|name| MathProfile::named(name).expect("a known profile"));
+    let mut equal = 0;
+    for seed in 0..executions() {
+        let random = &mut Random::of(seed);
+        let (a, b) = (mutant(random, &seeds), mutant(random, &seeds));
+        let b = if random.below(8) == 0 { a.replace(' ', "") } else { b };
+        let any = &profiles[random.below(profiles.len())];
+        if let Ok(gold) = Gold::parse(&a, any) {
+            grade(&gold, Prediction::Completion(&b), any);
+        }
+        let Ok(gold) = Gold::parse(&a, &profile) else { continue };
+        let forth = grade(&gold, Prediction::Answer(&b), &profile).verdict;
+        if forth != MathVerdict::Equal {
+            continue;
+        }
+        equal += 1;
+        // A gold in percent also takes the bare number, and a chain may stand for its value.
+        let one_sided = a.contains(['%', '=']) || b.contains(['%', '=']) || a.contains("percent");
+        if let (Ok(gold), false) = (Gold::parse(&b, &profile), one_sided) {
+            let back = grade(&gold, Prediction::Answer(&a), &profile).verdict;
+            assert_ne!(
+                back,
+                MathVerdict::Different,
+                "seed {seed}: {a:?} equals {b:?}, but not the other way round"
+            );
+        }
+    }
+    println!("{} executions, {equal} equal pairs", executions());
+}
+
+/// Whatever is read is printed so that it is read again as the same.
+#[test]
+fn what_is_printed_is_read_again() {
+    let seeds = seeds();
+    let profile = MathProfile::STRICT;
+    let mut printed = 0;
+    for seed in 0..executions() {
+        let text = mutant(&mut Random::of(seed), &seeds);
+        let Ok(gold) = Gold::parse(&text, &profile) else { continue };
+        let Ok(first) = reading(gold.text(), &profile) else { continue };
+        printed += 1;
+        let again = grade(&gold, Prediction::Answer(&first.read_as), &profile);
+        let nested = again.verdict == MathVerdict::Limit || first.read_as.contains("\\approx");
+        assert!(
+            again.verdict == MathVerdict::Equal || nested,
+            "seed {seed}: {text:?} printed as {:?}: {again:?}",
+            first.read_as
+        );
+    }
+    assert!(printed > 0);
+    println!("{} executions, {printed} printed", executions());
+}
+
+/// The points at which expressions are computed beside the checker.
+const POINTS: [(f64, f64); 4] = [(0.7, 1.9), (1.3, 0.4), (2.1, 2.6), (0.2, 1.1)];
+
+/// An expression in x and y: two spellings of it, how tightly they bind, and its floats at the points.
+#[derive(Clone)]
+struct Expression {
+    text: String,
+    other: String,
+    /// 0 sum, 1 product, 2 factor that can be raised.
+    binds: (u8, u8),
+    values: [f64; 4],
+}
+
+fn bracketed(text: &str, binds: u8, wanted: u8) -> String {
+    if binds < wanted { format!("({text})") } else { text.to_owned() }
+}
+
+fn expression(random: &mut Random, depth: u32) -> Expression {
+    if depth == 0 || random.below(6) == 0 {
+        return leaf(random);
+    }
+    let a = expression(random, depth - 1);
+    let zip =
+        |b: &Expression, f: fn(f64, f64) -> f64| std::array::from_fn(|at| f(a.values[at], b.values[at]));
+    let map = |f: &dyn Fn(f64) -> f64| a.values.map(f);
+    let function = |name: &str, other: String, f: fn(f64) -> f64| Expression {
+        text: format!("\\{name}({})", a.text),
+        other,
+        binds: (1, 1),
+        values: map(&f),
+    };
+    match random.below(10) {
+        0 | 1 => {
+            let b = expression(random, depth - 1);
+            let text = format!("{}+{}", a.text, bracketed(&b.text, b.binds.0, 1));
+            let other = format!("{}+{}", b.other, bracketed(&a.other, a.binds.1, 1));
+            Expression { text, other, binds: (0, 0), values: zip(&b, |a, b| a + b) }
+        }
+        2 => {
+            let b = expression(random, depth - 1);
+            let text = format!("{}-{}", a.text, bracketed(&b.text, b.binds.0, 1));
+            let other = format!("-({})+{}", b.other, bracketed(&a.other, a.binds.1, 1));
+            Expression { text, other, binds: (0, 0), values: zip(&b, |a, b| a - b) }
+        }
+        3 | 4 => {
+            let b = expression(random, depth - 1);
+            let (left, right) = (bracketed(&a.text, a.binds.0, 1), bracketed(&b.text, b.binds.0, 1));
+            let other = format!("({})({})", b.other, a.other);
+            Expression {
+                text: format!("{left}\\cdot {right}"),
+                other,
+                binds: (1, 1),
+                values: zip(&b, |a, b| a * b),
+            }
+        }
+        5 => {
+            let b = expression(random, depth - 1);
+            let other = format!("({})\\cdot ({})^{{-1}}", a.other, b.other);
+            let text = format!("\\frac{{{}}}{{{}}}", a.text, b.text);
+            Expression { text, other, binds: (1, 1), values: zip(&b, |a, b| a / b) }
+        }
+        6 => {
+            let n = random.below(4) as i32;
+            let text = format!("{}^{{{n}}}", bracketed(&a.text, a.binds.0, 2));
+            let other = if n == 2 { format!("({0})({0})", a.other) } else { format!("({})^{n}", a.other) };
+            Expression { text, other, binds: (1, 1), values: map(&|x| x.powi(n)) }
+        }
+        7 => {
+            let squared = format!("({})^2", a.text);
+            let other = format!("|{}|", bracketed(&a.other, a.binds.1, 3));
+            Expression { text: format!("\\sqrt{{{squared}}}"), other, binds: (1, 2), values: map(&f64::abs) }
+        }
+        8 => function("sin", format!("\\cos(\\frac{{\\pi}}{{2}}-({}))", a.other), f64::sin),
+        _ => {
+            let exponent = format!("e^{{{}}}", a.text);
+            let other = format!("\\frac{{1}}{{e^{{-({})}}}}", a.other);
+            Expression { text: exponent, other, binds: (1, 1), values: map(&f64::exp) }
+        }
+    }
+}
+
+fn leaf(random: &mut Random) -> Expression {
+    let plain = |text: &str, other: &str, values| Expression {
+        text: text.to_owned(),
+        other: other.to_owned(),
+        binds: (2, 1),
+        values,
+    };
+    match random.below(6) {
+        0 | 1 => plain("x", "x", POINTS.map(|(x, _)| x)),
+        2 => plain("y", "\\frac{2y}{2}", POINTS.map(|(_, y)| y)),
+        3 => plain("\\pi", "\\frac{\\pi}{1}", [std::f64::consts::PI; 4]),
+        4 => {
+            let n = 1 + random.below(30) as i32;
+            plain(&n.to_string(), &format!("\\frac{{{}}}{{3}}", 3 * n), [f64::from(n); 4])
+        }
+        _ => {
+            let (n, d) = (1 + random.below(20) as i32, 2 + random.below(9) as i32);
+            let text = format!("\\frac{{{n}}}{{{d}}}");
+            let other = format!("{}/{}", 2 * n, 2 * d);
+            Expression { text, other, binds: (1, 1), values: [f64::from(n) / f64::from(d); 4] }
+        }
+    }
+}
+
+/// Whether floats prove two expressions to be different: moderate values, well apart, at some point.
+fn apart(a: &[f64; 4], b: &[f64; 4]) -> bool {
+    let moderate = |x: f64| x.is_finite() && x.abs() < 1e8;
+    a.iter().zip(b).any(|(x, y)| moderate(*x) && moderate(*y) && (x - y).abs() > 1e-4 * (1.0 + x.abs()))
+}
+
+#[test]
+fn no_verdict_contradicts_floats() {
+    let profile = MathProfile::STRICT;
+    let (mut rewritten, mut equal, mut different) = (0, 0, 0);
+    for seed in 0..executions() / 4 {
+        let random = &mut Random::of(seed);
+        let depth = 1 + random.below(4) as u32;
+        let (a, b) = (expression(random, depth), expression(random, depth));
+        let Ok(gold) = Gold::parse(&a.text, &profile) else { continue };
+        let same = grade(&gold, Prediction::Answer(&a.other), &profile);
+        rewritten += u64::from(same.verdict == MathVerdict::Equal);
+        if a.values.iter().all(|value| value.is_finite()) {
+            assert_ne!(
+                same.verdict,
+                MathVerdict::Different,
+                "seed {seed}: {:?} is {:?}: {same:?}",
+                a.text,
+                a.other
+            );
+        }
+        for (other, values) in [
+            (b.text.clone(), b.values),
+            (format!("{}+10^{{-3}}", a.other), a.values.map(|value| value + 1e-3)),
+            (format!("-({})", a.other), a.values.map(|value| -value)),
+        ] {
+            let found = grade(&gold, Prediction::Answer(&other), &profile);
+            match found.verdict {
+                MathVerdict::Equal => {
+                    equal += 1;
+                    assert!(
+                        !apart(&a.values, &values),
+                        "seed {seed}: {:?} is not {other:?}: {found:?}",
+                        a.text
+                    );
+                }
+                MathVerdict::Different => different += 1,
+                _ => {}
+            }
+        }
+    }
+    println!("{rewritten} rewrites equal, {equal} others equal, {different} different");
+    assert!(rewritten > 0 && different > 0);
+}
