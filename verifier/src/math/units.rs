@@ -403,7 +403,7 @@ fn split_words<'a>(words: &'a str, pieces: &mut Vec<UnitPart<'a>>) -> Option<()>
                 Some((name, power)) => (name, Some(power.trim_matches(['{', '}']).parse().ok()?)),
                 None => (piece, None),
             };
-            let name = name.trim_end_matches('.');
+            let name = name.trim_end_matches(['.', '!']);
             if !name.is_empty() {
                 pieces.push(UnitPart::Words(name));
                 pieces.extend(power.map(UnitPart::Power));
@@ -437,5 +437,7 @@ fn label(parts: &[UnitPart<'_>]) -> Option<Unit> {
             text.push_str(&lower);
         }
     }
-    if text.is_empty() { None } else { Some(Unit::Label(text)) }
+    // What is left of a unit with odd signs around it is no label.
+    let unit = TABLE.iter().any(|row| row.0.contains(&text.as_str()));
+    if text.is_empty() || unit { None } else { Some(Unit::Label(text)) }
 }
