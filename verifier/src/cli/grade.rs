@@ -95,7 +95,6 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     // First, while there is one thread and no file open: this call returns only in the unprivileged worker.
     let guarded = guard();
     let plan = Plan::load(&args)?;
-    super::census::report(&plan.problems);
     let jobs = args.jobs.map_or_else(cores, usize::from);
     let sandbox = if plan.has_code() {
         Some(sandbox(guarded, jobs)?)
@@ -112,6 +111,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     )
     .map_err(bad_file)?;
     let mut ledger = Ledger::open(&args, &provenance, &plan)?;
+    super::census::report(&plan.problems);
     let started = Instant::now();
     judge_all(&plan, &Judge::new(sandbox), jobs, &mut ledger)?;
     let seconds = started.elapsed().as_secs_f64();
