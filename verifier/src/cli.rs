@@ -11,9 +11,12 @@
 //! CliError>`, and a variant with one line in [`Command`] and in [`Command::run`].
 
 mod census;
+mod compare;
 mod doctor;
 mod grade;
+mod ledger;
 mod math;
+mod merge;
 mod output;
 mod run;
 mod serve;
@@ -60,6 +63,8 @@ enum Command {
     Doctor(doctor::Args),
     Run(run::Args),
     Grade(grade::Args),
+    Merge(merge::Args),
+    Compare(compare::Args),
     Math(math::Args),
     Serve(serve::Args),
 }
@@ -70,6 +75,8 @@ impl Command {
             Command::Doctor(args) => doctor::run(&args),
             Command::Run(args) => run::run(args),
             Command::Grade(args) => grade::run(args),
+            Command::Merge(args) => merge::run(&args),
+            Command::Compare(args) => compare::run(&args),
             Command::Math(args) => math::run(args),
             Command::Serve(args) => serve::run(args),
         }

@@ -51,6 +51,44 @@ pub fn estimate(problems: &[Tried]) -> Option<Estimate> {
     Some(Estimate { mean: mean(&rates), standard_error: standard_error(&rates), interval: bootstrap(&rates) })
 }
 
+/// The mean of the problems' differences between two runs, with its bootstrap; `None` without problems.
+pub fn paired(differences: &[f64]) -> Option<Estimate> {
+    if differences.is_empty() {
+        return None;
+    }
+    Some(Estimate {
+        mean: mean(differences),
+        standard_error: standard_error(differences),
+        interval: bootstrap(differences),
+    })
+}
+
+/// McNemar's exact test, two-sided: how likely a split of `first + second` discordant pairs at least as uneven is, if
+/// either side were as likely.
+pub fn mcnemar(first: usize, second: usize) -> f64 {
+    let (all, fewer) = (first + second, first.min(second));
+    // Binomial terms by their logarithms: 2^-n alone would vanish beyond a thousand pairs.
+    let mut term = -(all as f64) * std::f64::consts::LN_2;
+    let mut tail = term.exp();
+    for k in 1..=fewer {
+        term += ((all - k + 1) as f64 / k as f64).ln();
+        tail += term.exp();
+    }
+    (2.0 * tail).min(1.0)
+}
+
+/// Elements of a date window: ISO dates `from` (inclusive) to `to` (inclusive, at midnight), as lcb_runner takes them.
+pub fn in_window(date: Option<&str>, from: Option<&str>, to: Option<&str>) -> bool {
+    if from.is_none() && to.is_none() {
+        return true;
+    }
+    let Some(date) = date else { return false };
+    // Text compares as dates do once both have the same form; a day alone is its midnight.
+    let full = |date: &str| if date.len() == 10 { format!("{date}T00:00:00") } else { date.to_owned() };
+    let date = full(date);
+    from.is_none_or(|from| full(from) <= date) && to.is_none_or(|to| date <= full(to))
+}
+
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
@@ -124,6 +162,40 @@ mod tests {
         assert_eq!(mean_pass_at_k(&[tried(2, 1), tried(4, 4)], 2), Some(1.0));
         assert_eq!(mean_pass_at_k(&[tried(2, 1), tried(1, 1)], 2), None);
         assert_eq!(mean_pass_at_k(&[], 1), None);
+    }
+
+    #[test]
+    fn mcnemar_counts_binomially() {
+        let rows =
+            [((0, 0), 1.0), ((5, 5), 1.0), ((1, 9), 22.0 / 1024.0), ((9, 1), 22.0 / 1024.0), ((0, 4), 0.125)];
+        for ((first, second), p) in rows {
+            assert!(
+                (mcnemar(first, second) - p).abs() < 1e-12,
+                "{first} {second}: {}",
+                mcnemar(first, second)
+            );
+        }
+        let many = mcnemar(4900, 5100);
+        assert!(
+            (many - 0.0466).abs() < 1e-3,
+            "the normal approximation with continuity says 0.0466, not {many}"
+        );
+    }
+
+    #[test]
+    fn a_window_ends_at_midnight() {
+        let rows = [
+            (Some("2024-08-01T00:00:00"), true),
+            (Some("2025-02-01T00:00:00"), true),
+            (Some("2025-02-01"), true),
+            (Some("2025-02-01T18:30:00"), false),
+            (Some("2024-07-31T23:59:59"), false),
+            (None, false),
+        ];
+        for (date, inside) in rows {
+            assert_eq!(in_window(date, Some("2024-08-01"), Some("2025-02-01")), inside, "{date:?}");
+        }
+        assert!(in_window(None, None, None) && in_window(Some("1999-01-01"), None, Some("2000-01-01")));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! counted apart: it says nothing about the model. Writing files is the command's business; here are values
 //! and text.
 
+mod compare;
 mod html;
 mod lcb;
 
@@ -17,6 +18,7 @@ use crate::judge::{JudgeError, Judged};
 use crate::metrics::{Estimate, REPORTED_K, Tried, estimate, mean_pass_at_k};
 use crate::verdict::Verdict;
 
+pub use compare::{Change, Comparison, compare};
 pub use html::html;
 pub use lcb::{LcbSample, lcb_eval, lcb_eval_all};
 
@@ -217,6 +219,12 @@ fn by_platform(run: &Run<'_>) -> Vec<(String, Vec<Tried>)> {
     run.groups(|problem| problem.platform.clone()).into_iter().collect()
 }
 
+/// By the month of the contest, where it is known.
+fn by_month(run: &Run<'_>) -> Vec<(String, Vec<Tried>)> {
+    let month = |problem: &Problem| Some(problem.contest_date.as_deref()?.get(..7)?.to_owned());
+    run.groups(month).into_iter().collect()
+}
+
 /// Problems whose published tests are known to be at fault (several right answers, interaction, wrong tests), by
 /// LiveCodeBench's own list of errata. Their verdicts stand; the report names them.
 const ERRATA: [&str; 17] = [
@@ -266,6 +274,7 @@ pub fn json(run: &Run<'_>, wall_seconds: f64) -> Value {
         "verdicts": run.verdicts().into_iter().map(|(v, n)| (v.name().to_owned(), json!(n))).collect::<Map<_, _>>(),
         "by_difficulty": by_difficulty(run).into_iter().map(group).collect::<Vec<_>>(),
         "by_platform": by_platform(run).into_iter().map(group).collect::<Vec<_>>(),
+        "by_month": by_month(run).into_iter().map(group).collect::<Vec<_>>(),
         "known_errata": errata,
         "cpu_seconds": run.graded.iter().map(|row| row.cpu_time).sum::<f64>(),
         "wall_seconds": wall_seconds,

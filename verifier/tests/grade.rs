@@ -249,3 +249,126 @@ fn math_rows_are_graded_too() {
     assert_eq!(report["verdicts"]["no_answer"], json!(1));
     assert_eq!(rows(&folder.path().join("out/graded.jsonl")).len(), 4);
 }
+
+fn assay(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_assay"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("assay starts")
+}
+
+fn json_of(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", stderr(output));
+    serde_json::from_slice(&output.stdout).expect("one JSON value")
+}
+
+/// What was said of each sample, times aside.
+fn said(out: &Path) -> Vec<String> {
+    let mut rows: Vec<String> = rows(&out.join("graded.jsonl"))
+        .iter()
+        .map(|row| format!("{} {} {}", row["question_id"], row["sample"], row["verdict"]))
+        .collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn shards_become_the_run() {
+    let folder = folder();
+    let path = folder.path();
+    for (shard, out) in [("1/2", "one"), ("2/2", "two")] {
+        let run = grade(path, &["problems.jsonl", "completions.json", "--out", out, "--shard", shard]);
+        assert!(run.status.success(), "{}", stderr(&run));
+        assert_eq!(rows(&path.join(out).join("graded.jsonl")).len(), 2, "whole problems");
+    }
+    let report = json_of(&assay(path, &["merge", "two", "one", "--out", "whole", "--json"]));
+    assert_eq!((&report["samples"], &report["pass@1"]), (&json!(4), &json!(0.5)));
+    assert_eq!(report["by_difficulty"].as_array().map(Vec::len), Some(2), "{report}");
+    assert!(path.join("whole/report.html").exists());
+    assert!(grade(path, &USUAL).status.success());
+    assert_eq!(said(&path.join("whole")), said(&path.join("out")));
+
+    // What is missing yet, LiveCodeBench's files, comes without judging anything again.
+    let before = fs::read(path.join("whole/graded.jsonl")).expect("rows");
+    let resumed = grade(path, &["problems.jsonl", "completions.json", "--out", "whole", "--resume"]);
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    assert_eq!(fs::read(path.join("whole/graded.jsonl")).expect("rows"), before);
+    assert!(path.join("whole/completions_eval_all.json").exists());
+
+    let wrong: [(&[&str], &str); 4] = [
+        (&["merge", "one", "--out", "x"], "missing 2/2"),
+        (&["merge", "one", "one", "--out", "x"], "give each shard once"),
+        (&["merge", "one", "two", "--out", "whole"], "already holds results"),
+        (&["merge", "out", "--out", "x"], "these are not all shards"),
+    ];
+    for (arguments, part) in wrong {
+        let output = assay(path, arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&output).contains(part), "{arguments:?}: {}", stderr(&output));
+    }
+    for shard in ["0/2", "3/2", "1", "a/b"] {
+        let output = grade(path, &["problems.jsonl", "completions.json", "--out", "x", "--shard", shard]);
+        assert_eq!(output.status.code(), Some(2), "{shard}");
+    }
+}
+
+#[test]
+fn two_runs_are_compared() {
+    let folder = folder();
+    let path = folder.path();
+    assert!(grade(path, &USUAL).status.success());
+    let better = json!([
+        {"question_id": "echo", "code_list": ["print(input())", "print(input())"]},
+        {"question_id": "double", "code_list": ["def double(x): return 2 * x", "def double(x): return x + x"]},
+    ]);
+    fs::write(path.join("better.json"), better.to_string()).expect("write");
+    let second = ["problems.jsonl", "better.json", "--out", "better", "--profile", "lcb"];
+    assert!(grade(path, &second).status.success());
+
+    let output = assay(path, &["compare", "out", "better", "--json", "--html", "compare.html"]);
+    let result = json_of(&output);
+    assert_eq!(
+        (&result["difference"], &result["only_second"], &result["mcnemar_p"]),
+        (&json!(0.5), &json!(2), &json!(0.5))
+    );
+    assert_eq!(result["changes"].as_array().map(Vec::len), Some(2));
+    assert!(stderr(&output).contains("`profile` differs"), "{}", stderr(&output));
+    let page = fs::read_to_string(path.join("compare.html")).expect("a page");
+    assert!(
+        page.starts_with("<!doctype html>") && page.contains("double") && !page.contains("http"),
+        "{page}"
+    );
+    let table = assay(path, &["compare", "out", "better"]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("pass@1 50.00 % -> 100.00 %, +50.00 points"), "{table}");
+
+    let output = assay(path, &["compare", "out", "."]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("has no graded.jsonl"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_window_of_dates_chooses_problems() {
+    let folder = folder();
+    let path = folder.path();
+    let mut problems = rows(&path.join("problems.jsonl"));
+    problems[1]["contest_date"] = json!("2025-02-01T18:30:00");
+    write_lines(&path.join("problems.jsonl"), &problems);
+    let window = |from: &str, to: &str| {
+        let dates = ["--start-date", from, "--end-date", to, "--json"];
+        grade(
+            path,
+            &[&["problems.jsonl", "completions.json", "--out", &format!("{from}_{to}")], &dates[..]].concat(),
+        )
+    };
+    assert_eq!(json_of(&window("2024-01-01", "2025-02-01"))["samples"], json!(2), "ends at midnight");
+    assert_eq!(json_of(&window("2024-01-01", "2025-02-02"))["samples"], json!(4));
+    for (from, to, part) in
+        [("2030-01-01", "2031-01-01", "in the window"), ("yesterday", "2025-01-01", "2024-08-01")]
+    {
+        let output = window(from, to);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
+}

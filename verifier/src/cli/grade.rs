@@ -17,15 +17,17 @@ use std::time::{Duration, Instant};
 use assay_sandbox::{Language, Sandbox};
 use assay_testsets::{Completions, Format, LoadError, Problem, Task, load, load_completions};
 use assay_verifier::judge::JudgeError;
+use assay_verifier::metrics::in_window;
 use assay_verifier::report::{self, Detail, Graded, LcbSample, Outcome, Run};
 use assay_verifier::{
     Extraction, Judge, JudgeOptions, LimitOverrides, Mode, Profile, Submission, provenance,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::ledger::{read_lines, replace, rewrite, write_json};
+use super::merge::About;
 use super::values::{count, duration, size};
 use super::{CliError, Status, guard, language, output, read_file, sandbox};
 
@@ -73,6 +75,15 @@ pub(crate) struct Args {
     /// Grade what is there even if some problems have no completions
     #[arg(long)]
     allow_missing: bool,
+    /// Grade only problems of contests on or after this day, such as 2024-08-01
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    start_date: Option<String>,
+    /// Grade only problems of contests before this day or at its midnight, as lcb_runner takes it
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    end_date: Option<String>,
+    /// Grade only the i-th of n equal parts, such as 1/4; `assay merge` joins them
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    shard: Option<Shard>,
     /// Go on with a run that was stopped
     #[arg(long)]
     resume: bool,
@@ -103,19 +114,30 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
         guarded?;
         None
     };
-    let provenance = provenance::record(
+    let mut provenance = provenance::record(
         (&args.problems, plan.format),
         &args.completions,
         &plan.options,
         sandbox.as_ref().map(Sandbox::doctor).as_ref(),
     )
     .map_err(bad_file)?;
+    provenance["window"] = serde_json::json!([args.start_date, args.end_date]);
+    provenance["shard"] =
+        args.shard.map_or(Value::Null, |shard| format!("{}/{}", shard.part, shard.of).into());
     let mut ledger = Ledger::open(&args, &provenance, &plan)?;
     super::census::report(&plan.problems);
     let started = Instant::now();
     judge_all(&plan, &Judge::new(sandbox), jobs, &mut ledger)?;
     let seconds = started.elapsed().as_secs_f64();
     finish(&args, &plan, &ledger, &provenance, seconds)
+}
+
+/// One of equal parts of the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    /// From 1.
+    part: usize,
+    of: usize,
 }
 
 /// What is to be graded.
@@ -140,7 +162,11 @@ impl Plan {
         let format = read.format();
         let problems: Vec<Problem> = read.collect::<Result<_, LoadError>>().map_err(bad_file)?;
         let completions = load_completions(&args.completions).map_err(bad_file)?;
-        let samples = pair(args, &problems, completions)?;
+        let mut samples = pair(args, &problems, completions)?;
+        // Whole problems go to a shard, and later ones do not move when a problem has more samples.
+        if let Some(shard) = args.shard {
+            samples.retain(|sample| sample.problem % shard.of == shard.part - 1);
+        }
         let Args { profile, lang, extraction, cpu_time, wall_time, memory, output, .. } = *args;
         let limits = LimitOverrides { cpu_time, wall_time, memory, output };
         let options = JudgeOptions {
@@ -187,6 +213,8 @@ fn pair(args: &Args, problems: &[Problem], completions: Vec<Completions>) -> Res
         )));
     }
     let mut samples = Vec::new();
+    let (from, to) = (args.start_date.as_deref(), args.end_date.as_deref());
+    let inside = |problem: &Problem| in_window(problem.contest_date.as_deref(), from, to);
     for (row, completions) in completions.into_iter().enumerate() {
         let problem = match &completions.question_id {
             None => order[row],
@@ -198,10 +226,18 @@ fn pair(args: &Args, problems: &[Problem], completions: Vec<Completions>) -> Res
                 ))
             })?,
         };
-        samples.extend(of_problem(problem, &problems[problem], completions));
+        if inside(&problems[problem]) {
+            samples.extend(of_problem(problem, &problems[problem], completions));
+        }
+    }
+    if samples.is_empty() {
+        return Err(CliError::usage(format!(
+            "{problem_file}: no problem with completions has a contest_date in the window; check the dates"
+        )));
     }
     if !args.allow_missing {
-        refuse_missing(args, problems, &samples)?;
+        let asked: Vec<usize> = (0..problems.len()).filter(|&index| inside(&problems[index])).collect();
+        refuse_missing(args, problems, &asked, &samples)?;
     }
     Ok(samples)
 }
@@ -221,13 +257,15 @@ fn of_problem(index: usize, problem: &Problem, completions: Completions) -> impl
     })
 }
 
-fn refuse_missing(args: &Args, problems: &[Problem], samples: &[Sample]) -> Result<(), CliError> {
+fn refuse_missing(
+    args: &Args,
+    problems: &[Problem],
+    asked: &[usize],
+    samples: &[Sample],
+) -> Result<(), CliError> {
     let answered: HashSet<usize> = samples.iter().map(|sample| sample.problem).collect();
-    let mut missing = problems
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !answered.contains(index))
-        .map(|(_, p)| &p.question_id);
+    let mut missing =
+        asked.iter().filter(|index| !answered.contains(index)).map(|&index| &problems[index].question_id);
     match missing.next() {
         None => Ok(()),
         Some(first) => Err(CliError::usage(format!(
@@ -235,7 +273,7 @@ fn refuse_missing(args: &Args, problems: &[Problem], samples: &[Sample]) -> Resu
              --allow-missing",
             args.completions.display(),
             1 + missing.count(),
-            problems.len()
+            asked.len()
         ))),
     }
 }
@@ -454,24 +492,6 @@ fn refuse_existing(path: &Path, resume: bool) -> Result<(), CliError> {
     }
 }
 
-/// The rows of a file; half a line at its end, where a run was killed, does not count.
-fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, CliError> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(|error| CliError::read("the results", path, &error))?,
-    };
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    let lines = bytes[..whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let parse = |(index, line): (usize, &[u8])| {
-        serde_json::from_slice(line).map_err(|error| {
-            let line = index + 1;
-            let path = path.display();
-            CliError::usage(format!("{path}: line {line} is no row of results: {error}; use a new --out"))
-        })
-    };
-    lines.enumerate().map(parse).collect()
-}
-
 /// Rows that count: with both halves, still asked for, and not our failure.
 fn keep(graded: Vec<Graded>, details: Vec<Detail>, plan: &Plan) -> (Vec<Graded>, Vec<Detail>) {
     let mut asked: HashSet<(String, usize)> =
@@ -491,37 +511,6 @@ fn keep(graded: Vec<Graded>, details: Vec<Detail>, plan: &Plan) -> (Vec<Graded>,
     kept
 }
 
-fn rewrite<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), CliError> {
-    let mut text = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut text, row).map_err(|error| CliError::failure(error.to_string()))?;
-        text.push(b'\n');
-    }
-    replace(path, &text)
-}
-
-/// Writes a file whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let draft = path.with_file_name(name);
-    let written = File::create(&draft).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        fs::rename(&draft, path)
-    });
-    written.map_err(|error| {
-        let _ = fs::remove_file(&draft);
-        CliError::write("the results", path, &error)
-    })
-}
-
-fn write_json(path: &Path, value: &Value) -> Result<(), CliError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| CliError::failure(error.to_string()))?;
-    text.push(b'\n');
-    replace(path, &text)
-}
-
 /// Writes the reports and prints what a person wants first.
 fn finish(
     args: &Args,
@@ -532,6 +521,8 @@ fn finish(
 ) -> Result<Status, CliError> {
     let run = Run { problems: &plan.problems, graded: &ledger.graded, details: &ledger.details, provenance };
     let by_id = by_question(plan);
+    let about: Vec<About> = plan.problems.iter().map(About::of).collect();
+    rewrite(&args.out.join("problems.jsonl"), &about)?;
     let report = report::json(&run, seconds);
     write_json(&args.out.join("report.json"), &report)?;
     let page = report::html(&run, |id, number| {
@@ -661,4 +652,23 @@ fn extraction(name: &str) -> Result<Extraction, String> {
         let names: Vec<&str> = Extraction::ALL.into_iter().map(Extraction::name).collect();
         format!("the modes are {}", names.join(", "))
     })
+}
+
+fn date(text: &str) -> Result<String, String> {
+    let digits = |range: std::ops::Range<usize>| {
+        text.get(range).is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let right = text.len() == 10 && digits(0..4) && digits(5..7) && digits(8..10);
+    match right && text[4..].starts_with('-') && text[7..].starts_with('-') {
+        true => Ok(text.to_owned()),
+        false => Err("a date is written as 2024-08-01".to_owned()),
+    }
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+    match parts {
+        Some((part, of)) if 1 <= part && part <= of => Ok(Shard { part, of }),
+        _ => Err("a shard is written as 1/4: which part, from 1, and of how many".to_owned()),
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{Detail, Graded, Outcome, Run, by_difficulty, by_platform, headline, warnings};
+use super::{Detail, Graded, Outcome, Run, by_difficulty, by_month, by_platform, headline, warnings};
 use crate::metrics::{Tried, estimate};
 use crate::verdict::Verdict;
 
@@ -15,37 +15,59 @@ const SHOWN: usize = 100;
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#222;background:#fff}h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem}table{border-collapse:collapse}\
 td,th{padding:.2rem .8rem .2rem 0;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}\
-td.n,th.n{text-align:right}pre{background:#f5f5f5;padding:.5rem;overflow:auto;max-height:20rem;white-space:pre-wrap}\
+td.n,th.n{text-align:right}svg{max-width:30vw}@media(max-width:40rem){body{margin:1rem auto}table{font-size:.85rem}}td{overflow-wrap:anywhere}pre{background:#f5f5f5;padding:.5rem;overflow:auto;max-height:20rem;white-space:pre-wrap}\
 .warning{border-left:4px solid #b60;padding-left:.8rem}summary{cursor:pointer}small{color:#555}";
 
 /// The page; `code` gives the program of a sample, or the text that was graded.
 pub fn html(run: &Run<'_>, code: impl Fn(&str, usize) -> String) -> String {
-    let mut page = Page(String::new());
-    page.add("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">");
-    page.add("<meta name=\"viewport\" content=\"width=device-width\"><title>assay grade</title>");
-    page.add(&format!("<style>{STYLE}</style><h1>"));
-    page.text(&headline(run));
-    page.add("</h1>");
+    let mut page = Page::begin("assay grade", &headline(run));
     for warning in warnings(run) {
-        page.add("<p class=\"warning\">");
-        page.text(&warning);
-        page.add("</p>");
+        page.warning(&warning);
     }
     page.pass_at_k(run);
     page.verdicts(run);
     page.groups("By difficulty", by_difficulty(run));
     page.groups("By platform", by_platform(run));
+    page.groups("By month", by_month(run));
     page.hardest(run);
     page.failures(run, code);
     page.provenance(run.provenance);
-    page.add("</html>\n");
-    page.0
+    page.end()
 }
 
-struct Page(String);
+/// A page that is being written.
+pub(super) struct Page(String);
 
 impl Page {
-    fn add(&mut self, markup: &str) {
+    pub(super) fn begin(title: &str, headline: &str) -> Page {
+        let mut page = Page(String::new());
+        page.add("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">");
+        page.add("<meta name=\"viewport\" content=\"width=device-width\"><title>");
+        page.text(title);
+        page.add(&format!("</title><style>{STYLE}</style><h1>"));
+        page.text(headline);
+        page.add("</h1>");
+        page
+    }
+
+    pub(super) fn end(mut self) -> String {
+        self.add("</html>\n");
+        self.0
+    }
+
+    pub(super) fn warning(&mut self, warning: &str) {
+        self.add("<p class=\"warning\">");
+        self.text(warning);
+        self.add("</p>");
+    }
+
+    pub(super) fn paragraph(&mut self, text: &str) {
+        self.add("<p>");
+        self.text(text);
+        self.add("</p>");
+    }
+
+    pub(super) fn add(&mut self, markup: &str) {
         self.0.push_str(markup);
     }
 
@@ -64,13 +86,13 @@ impl Page {
         }
     }
 
-    fn heading(&mut self, title: &str) {
+    pub(super) fn heading(&mut self, title: &str) {
         self.add("<h2>");
         self.text(title);
         self.add("</h2>");
     }
 
-    fn table(&mut self, header: &[&str]) {
+    pub(super) fn table(&mut self, header: &[&str]) {
         self.add("<table><tr>");
         for (index, title) in header.iter().enumerate() {
             self.add(if index == 0 { "<th>" } else { "<th class=\"n\">" });
@@ -79,7 +101,7 @@ impl Page {
         self.add("</tr>");
     }
 
-    fn row(&mut self, label: &str, numbers: &[String], share: f64) {
+    pub(super) fn row(&mut self, label: &str, numbers: &[String], share: f64) {
         self.add("<tr><td>");
         self.text(label);
         for number in numbers {
@@ -205,6 +227,6 @@ impl Page {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
