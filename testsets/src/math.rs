@@ -6,18 +6,23 @@ use crate::problem::{MathTask, Problem, Task};
 
 const IDS: [&str; 7] = ["question_id", "problem_id", "unique_id", "id", "idx", "index", "task_id"];
 const PROMPTS: [&str; 3] = ["problem", "question", "prompt"];
+/// Where veRL's rows keep the gold: `{"reward_model": {"ground_truth": ".."}}`.
+const REWARD_MODEL: &str = "reward_model";
+/// MATH's rows have no answer of their own: it stands in the last box of the solution.
+const SOLUTION: &str = "solution";
 const GOLDS: [&str; 5] = ["ground_truth", "expected_answer", "final_answer", "gold", "answer"];
 
 /// Whether a record looks like a math row.
 pub(crate) fn fits(fields: &Fields<'_>) -> bool {
     fields.first(&GOLDS).is_some()
+        || fields.has(REWARD_MODEL)
+        || (fields.first(&PROMPTS).is_some() && boxed_solution(fields).is_ok_and(|found| found.is_some()))
 }
 
 /// Reads a math row; without an id it is named by its place in the file, counted from 0.
 pub(crate) fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit> {
-    let (name, raw) =
-        fields.first(&GOLDS).ok_or_else(|| fields.missing(&format!("one of {}", GOLDS.join(", "))))?;
     let prompt = match fields.first(&PROMPTS) {
+        Some((name, raw)) if raw.starts_with('[') => last_message(raw, name)?,
         Some((name, raw)) => read(raw, name, "a string")?,
         None => String::new(),
     };
@@ -28,7 +33,7 @@ pub(crate) fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit
     Ok(Problem {
         question_id: fields.id(&IDS)?.unwrap_or_else(|| index.to_string()),
         prompt,
-        task: Task::Math(MathTask { ground_truth: gold(name, raw)? }),
+        task: Task::Math(MathTask { ground_truth: ground_truth(fields)? }),
         difficulty: match text("difficulty")? {
             Some(difficulty) => Some(difficulty),
             None => text("level")?,
@@ -36,6 +41,51 @@ pub(crate) fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit
         platform: fields.optional_string("platform")?,
         contest_date: None,
     })
+}
+
+/// The gold of a row, wherever its set keeps it.
+fn ground_truth(fields: &Fields<'_>) -> Result<String, Misfit> {
+    if let Some((name, raw)) = fields.first(&GOLDS) {
+        return gold(name, raw);
+    }
+    if let Some(raw) = fields.raw(REWARD_MODEL) {
+        let inner = Fields::parse(raw.as_bytes(), "a reward_model")?;
+        let (name, raw) = inner.first(&GOLDS).ok_or_else(|| inner.missing("ground_truth"))?;
+        return gold(name, raw);
+    }
+    boxed_solution(fields)?
+        .ok_or_else(|| fields.missing(&format!("one of {}, or a boxed solution", GOLDS.join(", "))))
+}
+
+/// What stands in the last complete `\boxed{..}` of a solution.
+fn boxed_solution(fields: &Fields<'_>) -> Result<Option<String>, Misfit> {
+    let Some(raw) = fields.raw(SOLUTION) else { return Ok(None) };
+    let solution: String = read(raw, SOLUTION, "a string")?;
+    let Some((_, inside)) = solution.rsplit_once("\\boxed{") else { return Ok(None) };
+    let (mut depth, mut escaped) = (0_usize, false);
+    for (at, c) in inside.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                return Ok(Some(inside[..at].trim().to_owned()).filter(|gold| !gold.is_empty()));
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The last message of a chat, as veRL's rows keep their prompts.
+fn last_message(raw: &str, name: &str) -> Result<String, Misfit> {
+    let hint = "write a string, or messages with their content";
+    let messages: Vec<&serde_json::value::RawValue> = serde_json::from_str(raw)
+        .map_err(|error| Misfit::new(format!("`{name}` to be a list"), error.to_string(), hint))?;
+    let last = messages.last().ok_or_else(|| Misfit::new(format!("a message in `{name}`"), "none", hint))?;
+    let message = Fields::parse(last.get().as_bytes(), "a message")?;
+    message.string("content")
 }
 
 /// A gold: a string, a number taken as it is written, or a list of exactly one of these.
@@ -65,5 +115,46 @@ fn worked(answer: &str) -> &str {
     match answer.rsplit_once("\n#### ") {
         Some((_, gold)) => gold.trim(),
         None => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{fits, problem};
+    use crate::fields::Fields;
+    use crate::problem::Task;
+
+    #[test]
+    fn golds_are_found_where_the_common_sets_keep_them() {
+        for (row, prompt, gold) in [
+            (r#"{"problem": "p", "answer": 27.0, "id": 3}"#, "p", "27.0"),
+            (r#"{"problem_idx": 1, "problem": "p", "answer": "204"}"#, "p", "204"),
+            (r#"{"question": "p", "answer": "so 5\n#### 5"}"#, "p", "5"),
+            (r#"{"question": "p", "final_answer": ["$\\frac{1}{2}$"]}"#, "p", "$\\frac{1}{2}$"),
+            (
+                r#"{"problem": "p", "solution": "so \\boxed{1} and \\boxed{\\frac{1}{2}}.", "level": "Level 1"}"#,
+                "p",
+                "\\frac{1}{2}",
+            ),
+            (r#"{"problem": "p", "solution": "so \\boxed{\\{1\\}}."}"#, "p", "\\{1\\}"),
+            (
+                r#"{"prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "p"}], "data_source": "d",
+                    "reward_model": {"style": "rule", "ground_truth": "34"}, "extra_info": {"index": 0}}"#,
+                "p",
+                "34",
+            ),
+        ] {
+            let fields = Fields::parse(row.as_bytes(), "a row").expect("a row");
+            assert!(fits(&fields), "{row}");
+            let problem = problem(&fields, 0).unwrap_or_else(|misfit| panic!("{row}: {misfit:?}"));
+            let Task::Math(task) = problem.task else { panic!("{row}: no math") };
+            assert_eq!((problem.prompt.as_str(), task.ground_truth.as_str()), (prompt, gold), "{row}");
+        }
+        for row in
+            [r#"{"problem": "p", "solution": "no box"}"#, r#"{"problem": "p", "solution": "\\boxed{5"}"#]
+        {
+            let fields = Fields::parse(row.as_bytes(), "a row").expect("a row");
+            assert!(!fits(&fields) && problem(&fields, 0).is_err(), "{row}");
+        }
     }
 }

@@ -37,6 +37,9 @@ def load(folder, sample):
 
 def theirs(pairs):
     """Verdict and CPU seconds of Math-Verify for each pair."""
+    # This file's folder comes first on the path, and this file has the package's name.
+    here = pathlib.Path(__file__).resolve().parent
+    sys.path = [entry for entry in sys.path if pathlib.Path(entry or ".").resolve() != here]
     from math_verify import parse, verify
 
     def grade(row):
@@ -60,7 +63,7 @@ def ours(pairs, assay):
     """Verdict and seconds of `assay math` for each pair."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         for at, row in enumerate(pairs):
-            keys = {key: row[key] for key in ("gold", "pred", "mode") if row.get(key)}
+            keys = {key: row[key] for key in ("gold", "pred", "mode") if row.get(key) is not None}
             file.write(json.dumps({"id": at, **keys}) + "\n")
         file.flush()
         command = [assay, "math", "--pairs", file.name, "--profile", "math_verify"]
