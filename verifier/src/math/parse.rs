@@ -235,6 +235,10 @@ impl<'a> Parser<'a, '_> {
                 return Err(Stop::Limit("members of a chain"));
             }
         }
+        // `1 < {1 < x}` relates a statement.
+        if !relations.is_empty() && terms.iter().any(|term| matches!(term, Ast::Relation(..))) {
+            return Err(Stop::Unsupported("a statement inside a statement"));
+        }
         Ok(if relations.is_empty() { terms.swap_remove(0) } else { Ast::Relation(terms, relations) })
     }
 
