@@ -49,6 +49,19 @@ pub fn acereason_right(expected: &str, actual: &[u8]) -> bool {
         && lines(expected).zip(lines(actual)).all(|(e, a)| e == a || numbers_close(e, a))
 }
 
+/// SandboxFusion's rule: lines equal but for the case of letters and white space at their ends, or numbers that differ
+/// by less than a relative 1e-5.
+pub(crate) fn sandbox_fusion_right(expected: &str, actual: &str) -> bool {
+    let lines = |text| python_strip(text).split('\n').map(python_strip);
+    let number = |line: &str| line.parse::<f64>().ok();
+    let close = |e: f64, a: f64| (e - a).abs() / e.abs().max(1e-10) < 1e-5;
+    let equal = |(e, a): (&str, &str)| {
+        e.to_lowercase() == a.to_lowercase()
+            || matches!((number(e), number(a)), (Some(e), Some(a)) if close(e, a))
+    };
+    lines(expected).count() == lines(actual).count() && lines(expected).zip(lines(actual)).all(equal)
+}
+
 fn numbers_close(expected: &str, actual: &str) -> bool {
     let numbers = |text| python_tokens(text).map(|token| token.parse::<f64>().ok());
     numbers(expected).count() == numbers(actual).count()
@@ -323,6 +336,25 @@ mod tests {
         ];
         for (expected, actual, right) in rows {
             assert_eq!(acereason_right(expected, actual.as_bytes()), right, "{expected:?} {actual:?}");
+        }
+    }
+
+    #[test]
+    fn sandbox_fusion_rule_is_loose() {
+        let rows = [
+            ("YES\n1\n", " yes \n 1", true),
+            ("1\n2", "1 2", false),
+            ("1.0", "1.000001", true),
+            ("1.0", "1.0001", false),
+            ("0", "1e-16", true),
+            ("1 2", "1.0 2.0", false),
+            ("nan", "1", false),
+            ("inf", "1e400", false),
+            ("", "\n", true),
+            ("1", "1\n\n2", false),
+        ];
+        for (expected, actual, right) in rows {
+            assert_eq!(sandbox_fusion_right(expected, actual), right, "{expected:?} {actual:?}");
         }
     }
 

@@ -7,8 +7,8 @@
 //! many as sandbox slots.
 //!
 //! Load is shed at one place, the queue. The native API answers 503 with Retry-After when it is full; the
-//! drop-in route `/run_code` waits within its client's own deadline and then answers 504, because the
-//! client it is for turns every other error into a reward of 0.
+//! drop-in routes wait within their clients' own deadlines and then answer 504, because the best-known of those
+//! clients turns every other error into a reward of 0.
 //!
 //! Shutting down: the first SIGTERM or SIGINT makes `/readyz` say 503 and closes the listener; requests
 //! already sent are finished, for at most the grace period. A second signal ends the process at once.
@@ -19,7 +19,9 @@ mod health;
 mod log;
 mod metrics;
 mod queue;
+mod reward;
 mod run_code;
+mod submit;
 
 use std::future::Future;
 use std::io;
@@ -277,16 +279,23 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// The routes; also the label values of the metrics.
-const ROUTES: [&str; 8] = [
+const ROUTES: [&str; 12] = [
     "/v1/grade",
     "/v1/grade/batch",
     "/v1/version",
     "/v1/ping",
     "/run_code",
+    "/submit",
+    "/list_datasets",
+    "/get_reward",
+    "/rm",
     "/healthz",
     "/readyz",
     "/metrics",
 ];
+
+/// The routes in other services' forms, errors included.
+const DROP_INS: [&str; 5] = ["/run_code", "/submit", "/list_datasets", "/get_reward", "/rm"];
 
 fn router(service: Arc<Service>) -> Router {
     Router::new()
@@ -295,6 +304,10 @@ fn router(service: Arc<Service>) -> Router {
         .route("/v1/version", get(health::version))
         .route("/v1/ping", get(async || axum::Json("pong")))
         .route("/run_code", post(run_code::run_code))
+        .route("/submit", post(submit::submit))
+        .route("/list_datasets", get(submit::list_datasets))
+        .route("/get_reward", post(reward::get_reward))
+        .route("/rm", post(reward::rm))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -317,7 +330,7 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
     let open = matches!(route, "/healthz" | "/readyz");
     let mut response = if open || service.admits(request.headers()) {
         CatchPanic(Box::pin(next.run(request))).await
-    } else if route == "/run_code" {
+    } else if DROP_INS.contains(&route) {
         run_code::refuse(&HttpError::Unauthorized)
     } else {
         HttpError::Unauthorized.into_response()

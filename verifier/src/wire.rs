@@ -2,7 +2,10 @@
 //! goes out is written here from them. Unknown fields are refused by name, so that a misspelt option is an
 //! error today and not a silently different reward.
 
+pub(crate) mod label;
+pub(crate) mod openrlhf;
 pub mod sandbox_fusion;
+pub(crate) mod slime;
 
 use std::time::Duration;
 
@@ -364,6 +367,19 @@ impl Item {
 }
 
 impl GradeRequest {
+    /// A completion to be graded by the reward service's usual rules.
+    pub(crate) fn new(problem: ProblemForm, completion: String) -> GradeRequest {
+        GradeRequest {
+            problem,
+            completion,
+            profile: ProfileForm::default(),
+            language: None,
+            mode: ModeForm::default(),
+            reward: RewardForm::default(),
+            limits: LimitsForm::default(),
+        }
+    }
+
     /// Into the house's words; the text of an error says which field is wrong and what was expected.
     pub(crate) fn into_item(self) -> Result<Item, String> {
         let problem = self.problem.into_problem()?;

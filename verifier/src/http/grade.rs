@@ -65,7 +65,7 @@ pub(super) async fn batch(
 }
 
 /// Items a batch has in hand at once.
-fn window(service: &Service) -> usize {
+pub(super) fn window(service: &Service) -> usize {
     service.config.slots * 2
 }
 
@@ -131,7 +131,7 @@ async fn grade_in_batch(
 }
 
 /// Puts the item in line, waits, and says what became of it.
-async fn grade(
+pub(super) async fn grade(
     service: &Arc<Service>,
     item: Item,
     ticket: Ticket,
@@ -184,7 +184,7 @@ pub(super) const MATH_ONLY: &str =
     "this service was started with --math-only: it has no sandbox to run code in";
 
 /// Into the house's words, within what only the service knows: its ceilings.
-fn read_item(service: &Service, request: GradeRequest) -> Result<Item, HttpError> {
+pub(super) fn read_item(service: &Service, request: GradeRequest) -> Result<Item, HttpError> {
     let item = request.into_item().map_err(HttpError::Invalid)?;
     let config = &service.config;
     let asked = &item.options.limits;
@@ -230,7 +230,7 @@ fn invalid(error: &HttpError) -> GradeResponse {
     response
 }
 
-fn failed(service: &Service, not_done: NotDone) -> HttpError {
+pub(super) fn failed(service: &Service, not_done: NotDone) -> HttpError {
     match not_done {
         NotDone::Expired => {
             service.metrics.rejected("deadline");

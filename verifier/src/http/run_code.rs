@@ -81,16 +81,16 @@ async fn answer(
 }
 
 /// A request we can run.
-struct Job {
+pub(super) struct Job {
     program: Program,
-    stdin: Vec<u8>,
+    pub(super) stdin: Vec<u8>,
     compile: Limits,
     run: Limits,
 }
 
 impl Job {
     /// The outer error is the caller's (422); the inner one is a thing the original can and we cannot.
-    fn read(service: &Service, request: RunCodeRequest) -> Result<Result<Job, String>, HttpError> {
+    pub(super) fn read(service: &Service, request: RunCodeRequest) -> Result<Result<Job, String>, HttpError> {
         let seconds = |field: &str, value: f64| {
             let most = service.config.max_time;
             let asked = crate::wire::seconds(field, value).map_err(HttpError::Invalid)?;
@@ -111,10 +111,8 @@ impl Job {
                 request.language
             )));
         }
-        let language = match request.language.as_str() {
-            "python" => Language::Python3,
-            "cpp" => Language::Cpp17,
-            other => return Ok(Err(format!("{other} is not supported here; python and cpp are"))),
+        let Some(language) = language(&request.language) else {
+            return Ok(Err(format!("{} is not supported here; {OURS} are", request.language)));
         };
         if !request.files.is_empty() || !request.fetch_files.is_empty() {
             return Ok(Err(
@@ -123,7 +121,7 @@ impl Job {
         }
         let run = Limits {
             cpu_time: run_time,
-            wall_time: run_time,
+            wall_time: run_time + IDLE_SLACK,
             memory: memory(service, request.memory_limit_mb)?,
             ..Profile::Judge.limits()
         };
@@ -140,11 +138,11 @@ impl Job {
         let (compile, run) = (self.compile.cpu_time, self.run.cpu_time);
         let patience = asked.unwrap_or(compile + run + CLIENT_SLACK);
         let compiling = if self.program.language.is_compiled() { compile } else { Duration::ZERO };
-        began + patience.saturating_sub(compiling + run + ANSWERING)
+        began + patience.saturating_sub(compiling + run + IDLE_SLACK + ANSWERING)
     }
 
     /// On a judge thread. The sandbox has tried three slots before it reports a failure.
-    fn run(&self, service: &Service) -> RunCodeResponse {
+    pub(super) fn run(&self, service: &Service) -> RunCodeResponse {
         let Some(sandbox) = &service.sandbox else {
             service.infra_error(MATH_ONLY);
             return RunCodeResponse::bare(RunStatus::SandboxError, MATH_ONLY.into());
@@ -152,6 +150,10 @@ impl Job {
         self.attempt(sandbox).unwrap_or_else(|error| match error {
             // The caller's doing, such as a source over the cap: repeating would not help.
             SandboxError::Invalid(text) => RunCodeResponse::bare(RunStatus::Failed, text),
+            // A compiler or interpreter this host need not have; nor would repeating bring it here.
+            SandboxError::Unavailable(text) if !self.program.language.is_needed() => {
+                RunCodeResponse::bare(RunStatus::Failed, text)
+            }
             error => {
                 service.infra_error(&error.to_string());
                 RunCodeResponse::bare(RunStatus::SandboxError, error.to_string())
@@ -175,6 +177,23 @@ impl Job {
     }
 }
 
+/// The languages of the original that the sandbox has.
+pub(super) fn language(name: &str) -> Option<Language> {
+    let ours = match name {
+        "python" => "python3",
+        "cpp" => "cpp17",
+        "nodejs" => "javascript",
+        "go" | "java" | "rust" | "typescript" => name,
+        _ => return None,
+    };
+    Language::from_name(ours)
+}
+
+const OURS: &str = "python, cpp, nodejs, go, java, rust and typescript";
+
+/// A program that sleeps is stopped a little after one that works as long would be: idle time is measured from the
+/// program's start, and starting is not the program's doing.
+const IDLE_SLACK: Duration = Duration::from_millis(500);
 /// What SandboxFusion's clients add to both limits before they give up.
 const CLIENT_SLACK: Duration = Duration::from_secs(10);
 /// Left for starting the program and sending its output.

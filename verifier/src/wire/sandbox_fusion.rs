@@ -1,8 +1,10 @@
 //! `POST /run_code` in SandboxFusion's form, so that its clients need a new address and nothing else.
 //!
-//! Fields unknown to us are passed over, as the original does. What the original can and we cannot (29
-//! languages, files in and out) is answered `Failed` with a message: its SDK repeats a `SandboxError`, and
+//! Fields unknown to us are passed over, as the original does. What the original can and we cannot (22
+//! of its 29 languages, files in and out) is answered `Failed` with a message: its SDK repeats a `SandboxError`, and
 //! repeating would not help.
+
+pub(crate) mod oj;
 
 use std::collections::BTreeMap;
 
@@ -91,7 +93,7 @@ pub enum CommandStatus {
     TimeLimitExceeded,
 }
 
-/// Every language the original knows; we run the first two.
+/// Every language the original knows; `http/run_code.rs` says which of them we run.
 pub const LANGUAGES: [&str; 29] = [
     "python",
     "cpp",
@@ -123,6 +125,22 @@ pub const LANGUAGES: [&str; 29] = [
     "swift",
     "racket",
 ];
+
+impl RunCodeRequest {
+    /// A request with the defaults and an empty standard input.
+    pub(crate) fn new(code: String, language: String) -> RunCodeRequest {
+        RunCodeRequest {
+            code,
+            language,
+            stdin: None,
+            compile_timeout: ten(),
+            run_timeout: ten(),
+            memory_limit_mb: no_limit(),
+            files: BTreeMap::new(),
+            fetch_files: Vec::new(),
+        }
+    }
+}
 
 impl RunCodeResponse {
     /// A reply made of its parts, the status following from them as in the original.

@@ -1,0 +1,176 @@
+//! `POST /submit` in SandboxFusion's form: a completion against the tests that come with the request.
+//!
+//! In: `dataset`, `id`, `completion` and `config`, of which these count: `dataset_type` (only `CommonOJDataset`; no
+//! dataset is registered here), `language` (required), `compile_timeout` (10 s), `run_timeout` (10 s for compiled
+//! languages, 20 s for others), `provided_data` (one row, or rows of which the one with the request's `id` counts; its
+//! `test` is `[{"input": {"stdin"}, "output": {"stdout"}}]`, as JSON or as text) and `extra` (`run_all_cases`,
+//! `return_full_case`). Other fields are passed over. Out: an `EvalResult`, with a `/run_code` reply for each test.
+//!
+//! The program is the first complete fence of the language, else the first complete one, else an incomplete one. Left
+//! out: the original's guess where there is no fence (the program is empty then), and `custom_extract_logic`, which is
+//! the caller's Python (400). A failure of ours is 500 and not a test that failed: its client repeats that. A row
+//! without tests is refused and not accepted. Source: the original's `datasets/common_oj.py`, `utils/testing.py` and
+//! `utils/extraction.py`, read and written anew.
+
+use assay_sandbox::Language;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::RunCodeResponse;
+
+/// The body of `/submit`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct SubmitRequest {
+    #[serde(rename = "dataset")]
+    _dataset: String,
+    pub(crate) id: Value,
+    pub(crate) completion: String,
+    pub(crate) config: TestConfig,
+}
+
+/// How to test.
+#[derive(Debug, Deserialize)]
+pub(crate) struct TestConfig {
+    pub(crate) dataset_type: Option<String>,
+    pub(crate) language: Option<String>,
+    pub(crate) compile_timeout: Option<f64>,
+    pub(crate) run_timeout: Option<f64>,
+    pub(crate) custom_extract_logic: Option<String>,
+    pub(crate) provided_data: Option<Value>,
+    #[serde(default)]
+    pub(crate) extra: Extra,
+}
+
+/// What of `extra` counts.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Extra {
+    /// Run the tests after a failed one too.
+    #[serde(default)]
+    pub(crate) run_all_cases: bool,
+    /// Echo a passed test's texts in full.
+    #[serde(default)]
+    pub(crate) return_full_case: bool,
+}
+
+/// One test.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub(crate) struct StdioTest {
+    pub(crate) input: StdioInput,
+    pub(crate) output: StdioOutput,
+}
+
+/// What a test gives.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub(crate) struct StdioInput {
+    pub(crate) stdin: String,
+}
+
+/// What a test wants.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+pub(crate) struct StdioOutput {
+    pub(crate) stdout: String,
+}
+
+/// The reply.
+#[derive(Debug, Serialize)]
+pub(crate) struct EvalResult {
+    pub(crate) id: Value,
+    pub(crate) accepted: bool,
+    pub(crate) extracted_code: String,
+    pub(crate) full_code: Option<String>,
+    pub(crate) test_code: Option<String>,
+    pub(crate) tests: Vec<EvalTestCase>,
+    pub(crate) extracted_type: Option<&'static str>,
+    pub(crate) extra: Option<Value>,
+}
+
+/// What became of one test.
+#[derive(Debug, Serialize)]
+pub(crate) struct EvalTestCase {
+    pub(crate) passed: bool,
+    pub(crate) exec_info: RunCodeResponse,
+    pub(crate) test_info: StdioTest,
+}
+
+/// The tests of the row with this `id`; the error says what was expected.
+pub(crate) fn tests(provided_data: Option<Value>, id: &Value) -> Result<Vec<StdioTest>, String> {
+    let row = match provided_data {
+        Some(Value::Array(rows)) => rows.into_iter().find(|row| row.get("id") == Some(id)),
+        row => row,
+    };
+    let Some(mut row) = row else {
+        return Err(format!("no dataset is registered here: `config.provided_data` must have the row {id}"));
+    };
+    let unreadable = |error| format!("`config.provided_data.test`: {error}");
+    let tests: Vec<StdioTest> = match row.get_mut("test").map(Value::take) {
+        Some(Value::String(text)) => serde_json::from_str(&text).map_err(unreadable)?,
+        Some(tests) => serde_json::from_value(tests).map_err(unreadable)?,
+        None => return Err("`config.provided_data` has no `test`".into()),
+    };
+    if tests.is_empty() {
+        return Err(
+            "`config.provided_data.test` is empty: without a test everything would be accepted".into()
+        );
+    }
+    Ok(tests)
+}
+
+/// The program in a completion; empty where there is none.
+pub(crate) fn program(completion: &str, language: Language) -> &str {
+    let mut first = None;
+    let mut rest = completion;
+    while let Some((_, after)) = rest.split_once("```") {
+        let Some((tag, body)) = after.split_once('\n') else { break };
+        let Some((code, behind)) = body.split_once("```") else {
+            return first.unwrap_or(body);
+        };
+        if Language::from_name(tag.trim()) == Some(language) {
+            return code;
+        }
+        first = first.or(Some(code));
+        rest = behind;
+    }
+    first.unwrap_or_default()
+}
+
+impl StdioTest {
+    /// With long texts cut, as a passed test is echoed.
+    pub(crate) fn cut(self) -> StdioTest {
+        StdioTest {
+            input: StdioInput { stdin: cut(self.input.stdin) },
+            output: StdioOutput { stdout: cut(self.output.stdout) },
+        }
+    }
+}
+
+fn cut(text: String) -> String {
+    const LONGEST: usize = 1000;
+    if text.len() <= LONGEST {
+        return text;
+    }
+    let head = text.floor_char_boundary(LONGEST / 2);
+    let tail = text.ceil_char_boundary(text.len() - LONGEST / 2);
+    format!("{}...{}", &text[..head], &text[tail..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_the_first_fence_of_the_language() {
+        let rows = [
+            ("```python\na\n```\n```python\nb\n```", "a\n"),
+            ("```text\na\n```\n```py\nb\n```", "b\n"),
+            ("```\na\n```\n```\nb\n```", "a\n"),
+            ("x ```cpp\na\n``` y", "a\n"),
+            ("```python\ncut off", "cut off"),
+            ("```text\na\n```\n```python\ncut off", "a\n"),
+            ("no fence", ""),
+            ("``` ", ""),
+        ];
+        for (completion, want) in rows {
+            assert_eq!(program(completion, Language::Python3), want, "{completion:?}");
+        }
+    }
+}
