@@ -1,7 +1,10 @@
 //! Wall: landlock, an inner layer that says what the mounts say once more: read and execute what is shown,
 //! write nothing but the pipes under /dev (and the compiler its /tmp); no TCP; no signal and no abstract socket
 //! to a process outside. What the kernel's version does not know is left out; `doctor` names the version.
+//!
+//! One thing it alone refuses: to list the root itself. A program can tell by that whether this wall stands around it.
 
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -20,7 +23,8 @@ const NEWEST: ABI = ABI::V6;
 /// The rules of a slot, made once; each guest restricts itself with a copy.
 pub(crate) fn rules(class: Class) -> io::Result<RulesetCreated> {
     let writable: &[&str] = if class == Class::Run { &[] } else { &["/tmp"] };
-    make(writable).map_err(io::Error::other)
+    let shown = fs::read_dir("/")?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    make(&shown, writable).map_err(io::Error::other)
 }
 
 /// The rules where no mount namespace shows less than the host: read and execute only `shown` and the source's
@@ -52,14 +56,14 @@ fn make_bare(shown: &[PathBuf], directory: &Path) -> Result<RulesetCreated, land
         ))
 }
 
-fn make(writable: &[&str]) -> Result<RulesetCreated, landlock::RulesetError> {
+fn make(shown: &[PathBuf], writable: &[&str]) -> Result<RulesetCreated, landlock::RulesetError> {
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
         .scope(Scope::from_all(NEWEST))?
         .create()?
-        .add_rules(path_beneath_rules(["/"], AccessFs::from_read(NEWEST)))?
+        .add_rules(path_beneath_rules(shown, AccessFs::from_read(NEWEST)))?
         .add_rules(path_beneath_rules(
             ["/dev"],
             AccessFs::from_read(NEWEST) | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev,
