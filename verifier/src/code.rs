@@ -61,6 +61,12 @@ pub(crate) struct CodeRun<'a> {
 }
 
 impl CodeRun<'_> {
+    /// Whether the submission chose its language, by its fence. Python is what a program is in that says nothing.
+    pub(crate) fn language_is_its_own(&self) -> bool {
+        let demanded = self.options.language.is_some() || self.task.func_name.is_some();
+        !demanded && !self.language.is_like(Language::Python3)
+    }
+
     /// Runs the tests; stops at the first failure unless all are asked for.
     pub(crate) fn judge(&self) -> Result<Judgement, SandboxError> {
         let mut tally = Tally::new(self.task.test_cases.len());

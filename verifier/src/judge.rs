@@ -292,6 +292,14 @@ impl Judge {
             Ok(Some(judgement)) => Ok(judgement),
             Ok(None) => Ok(broke_three_slots(run.task.test_cases.len())),
             Err(SandboxError::Invalid(why)) => Err(JudgeError::Caller(why)),
+            // Nobody but the submission asked for that language; a failure of ours would be its to choose.
+            Err(SandboxError::Unavailable(why)) if run.language_is_its_own() => Ok(Judgement {
+                reason: format!(
+                    "the program says that it is {}, which this host does not run: {why}",
+                    run.language
+                ),
+                ..Judgement::before_tests(Happened::NothingToGrade, run.task.test_cases.len())
+            }),
             Err(failure) => Err(JudgeError::Infra(failure.to_string())),
         }
     }

@@ -4,9 +4,33 @@ mod common;
 
 use std::time::Duration;
 
-use assay_sandbox::Language;
-use assay_verifier::{JudgeOptions, LimitOverrides, Mode, Verdict};
+use assay_sandbox::{Language, Sandbox, SandboxConfig};
+use assay_verifier::{Judge, JudgeError, JudgeOptions, Judged, LimitOverrides, Mode, Submission, Verdict};
 use common::{Sample, eval_data, judge, judge_all, judgement, read_json_lines, stdin_problem};
+
+/// A submission that named a language by its fence, and one whose tool the host lacks, once got no verdict at all: the
+/// missing tool was a failure of ours, which a model could choose instead of a wrong answer.
+#[test]
+fn a_language_that_is_not_here_is_no_failure_of_ours() {
+    let place = tempfile::tempdir().expect("a directory");
+    let languages = place.path().join("languages.toml");
+    let entry = "[[language]]\nname = \"absent\"\nlike = \"cpp17\"\ncompiler = \"/nonexistent/g++\"\n";
+    std::fs::write(&languages, entry).expect("a file");
+    let helper = Some(env!("CARGO_BIN_EXE_assay").into());
+    let config = SandboxConfig { helper, languages: Some(languages), ..SandboxConfig::default() };
+    let judge = Judge::new(Some(Sandbox::start(&config).expect("the sandbox starts")));
+    let problem = stdin_problem(&[("1", "1")]);
+    let completion = "```absent\nint main() {}\n```";
+    let ask = |language| {
+        let submission = Submission { question_id: "p".into(), completion: completion.into() };
+        judge.judge(&problem, &submission, &JudgeOptions { language, ..JudgeOptions::default() })
+    };
+    let judged = ask(None);
+    assert!(matches!(&judged, Ok(Judged::Graded(j)) if j.verdict == Verdict::NoAnswer), "{judged:?}");
+    // Demanded by the caller, it is the host that is wrong.
+    let judged = ask(Language::from_name("absent"));
+    assert!(matches!(judged, Err(JudgeError::Infra(_))), "{judged:?}");
+}
 
 #[test]
 fn every_program_gets_its_verdict() {
