@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use ::landlock::RulesetCreated;
 use nix::fcntl::{OFlag, open};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::Resource;
 use nix::sys::stat::Mode;
@@ -382,7 +382,7 @@ impl Slot {
         // Behind the name: state, four numbers, the terminal's group, then the flags.
         let flags = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6)?.parse().ok());
         // Where /proc hides it, nobody can tell.
-        has_ended(child) || flags.is_some_and(|flags: u64| flags & EXITING != 0)
+        sys::has_ended(child.pidfd.as_fd()) || flags.is_some_and(|flags: u64| flags & EXITING != 0)
     }
 
     /// Puts the source and the run's other files where the guest reads them.
@@ -709,11 +709,6 @@ fn pipe_ends(path: &str) -> io::Result<(OwnedFd, OwnedFd)> {
 fn pulse_stdin() {
     let [(stdin, _), ..] = mounts::PIPES;
     let _ = open(stdin, OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC, Mode::empty());
-}
-
-fn has_ended(child: &Child) -> bool {
-    let mut ready = [PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN)];
-    matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1..))
 }
 
 /// Ends the namespace: the kernel kills and reaps whatever is left in it before the anchor can be reaped.

@@ -321,8 +321,7 @@ impl Spawner {
     /// Takes the status of slot-inits that ended, and their groups away.
     fn bury(&mut self) {
         self.slots.retain(|slot| {
-            let mut ready = [PollFd::new(slot.child.pidfd.as_fd(), PollFlags::POLLIN)];
-            let ended = matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1..));
+            let ended = sys::has_ended(slot.child.pidfd.as_fd());
             if ended {
                 end(slot);
             }

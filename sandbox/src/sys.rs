@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use nix::NixPath;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{
@@ -443,6 +444,11 @@ pub(crate) fn reap(pid: Pid) -> io::Result<Reaped> {
         cpu_nanos: nanos(usage.ru_utime) + nanos(usage.ru_stime),
         peak_resident: usage.ru_maxrss as u64 * 1024,
     })
+}
+
+/// Whether a process has ended, with all its threads. It need not be a child.
+pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    matches!(poll(&mut [PollFd::new(pidfd, PollFlags::POLLIN)], PollTimeout::ZERO), Ok(1..))
 }
 
 /// Whether a child was ended by SIGKILL. It is not reaped.

@@ -125,11 +125,6 @@ impl Process {
         })
     }
 
-    fn has_ended(&self) -> bool {
-        let mut ready = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        matches!(poll(&mut ready, PollTimeout::ZERO), Ok(1..))
-    }
-
     fn cpu_nanos(&self) -> Option<u64> {
         // Number 0 would be the clock of this very process.
         Some(self.number())
@@ -543,7 +538,7 @@ impl Guest {
 
     /// Whether its first process has ended, with all its threads, though slot-init may not have said so yet.
     pub(super) fn is_dead(&self) -> bool {
-        self.end.is_some() || self.process.has_ended()
+        self.end.is_some() || sys::has_ended(self.process.pidfd.as_fd())
     }
 
     /// Whether its process is on its way out, or gone already: then what it held open is closed before we are told.
