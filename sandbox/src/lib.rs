@@ -82,6 +82,7 @@ mod limits;
 mod outcome;
 mod program;
 mod protocol;
+mod shelves;
 mod slot;
 mod spawner;
 mod sys;

@@ -13,8 +13,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, TryLockError};
-use std::time::SystemTime;
 
+use crate::shelves::shrink;
 use crate::{SandboxError, image};
 
 /// Headers kept at most; the one made longest ago goes. Each has some 100 MB.
@@ -70,20 +70,7 @@ impl Headers {
         image::copy(&header.precompiled, &mut File::create(&unfinished)?)?;
         fs::set_permissions(&unfinished, fs::Permissions::from_mode(0o644))?;
         fs::rename(&unfinished, &file)?;
-        self.shrink(key)
-    }
-
-    fn shrink(&self, newest: &str) -> io::Result<()> {
-        let mut kept: Vec<(SystemTime, PathBuf)> = self
-            .directory
-            .read_dir()?
-            .flatten()
-            .filter(|entry| entry.file_name() != newest)
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-            .collect();
-        kept.sort();
-        let surplus = (kept.len() + 1).saturating_sub(MOST);
-        kept.iter().take(surplus).try_for_each(|(_, path)| fs::remove_dir_all(path))
+        shrink(&self.directory, key, MOST, |path| fs::remove_dir_all(path))
     }
 }
 

@@ -6,9 +6,10 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+
+use crate::shelves::shrink;
 
 /// Modules kept at most; the one kept longest ago goes. An interpreter has some 40 MB.
 const MOST: usize = 4;
@@ -47,20 +48,7 @@ impl Shelf {
         file.write_all(&Sha256::digest(code))?;
         file.write_all(code)?;
         fs::rename(&unfinished, self.0.join(name))?;
-        self.shrink(name)
-    }
-
-    fn shrink(&self, newest: &str) -> io::Result<()> {
-        let mut kept: Vec<(SystemTime, PathBuf)> = self
-            .0
-            .read_dir()?
-            .flatten()
-            .filter(|entry| entry.file_name() != newest)
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-            .collect();
-        kept.sort();
-        let surplus = (kept.len() + 1).saturating_sub(MOST);
-        kept.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+        shrink(&self.0, name, MOST, |path| fs::remove_file(path))
     }
 }
 
