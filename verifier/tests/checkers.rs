@@ -2,11 +2,9 @@
 
 mod common;
 
-use std::time::Duration;
-
 use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestCase, TestType};
-use assay_verifier::{JudgeError, JudgeOptions, Judged, LimitOverrides, Mode, Submission, Verdict};
-use common::{Sample, judge, judge_all, judgement, stdin_problem};
+use assay_verifier::{JudgeError, JudgeOptions, Judged, Submission, Verdict};
+use common::{Sample, judge, judge_all, judgement, options, stdin_problem};
 
 /// Any two numbers with the input's sum are right; says so with testlib's exit codes.
 const SUM_TESTLIB: &str = "
@@ -51,16 +49,6 @@ for _ in range(10):
 print('too many guesses', file=sys.stderr)
 sys.exit(1)
 ";
-
-fn options() -> JudgeOptions {
-    let limits = LimitOverrides {
-        cpu_time: Some(Duration::from_secs(1)),
-        wall_time: Some(Duration::from_secs(2)),
-        memory: Some(128 << 20),
-        output: Some(1 << 20),
-    };
-    JudgeOptions { limits, mode: Mode::Code, ..JudgeOptions::default() }
-}
 
 fn program(source: &str, protocol: Protocol) -> JudgeProgram {
     JudgeProgram { language: "python3".to_owned(), source: source.to_owned(), protocol }

@@ -2,25 +2,12 @@
 
 mod common;
 
-use std::time::Duration;
-
 use assay_sandbox::Language;
 use assay_testsets::{Checker, MathTask, Problem, Task};
 use assay_verifier::{
-    Extraction, Judge, JudgeError, JudgeOptions, Judged, LimitOverrides, Mode, Profile, Submission, Verdict,
+    Extraction, Judge, JudgeError, JudgeOptions, Judged, Mode, Profile, Submission, Verdict,
 };
-use common::{Sample, functional_problem, judge, judge_all, judgement, stdin_problem};
-
-/// Limits small enough to hit quickly.
-fn options() -> JudgeOptions {
-    let limits = LimitOverrides {
-        cpu_time: Some(Duration::from_secs(1)),
-        wall_time: Some(Duration::from_secs(2)),
-        memory: Some(128 << 20),
-        output: Some(1 << 20),
-    };
-    JudgeOptions { limits, mode: Mode::Code, ..JudgeOptions::default() }
-}
+use common::{Sample, functional_problem, judge, judge_all, judgement, options, stdin_problem};
 
 fn check(problem: &Problem, rows: &[(&str, JudgeOptions, Verdict, &str)]) {
     let samples: Vec<Sample<'_>> = rows

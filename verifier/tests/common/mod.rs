@@ -6,14 +6,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use assay_sandbox::{Sandbox, SandboxConfig};
 use assay_testsets::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestType};
-use assay_verifier::{Judge, JudgeError, JudgeOptions, Judged, Judgement, Submission};
+use assay_verifier::{Judge, JudgeError, JudgeOptions, Judged, Judgement, LimitOverrides, Mode, Submission};
 
 /// A judge with a sandbox of its own, a slot per core.
 pub(crate) fn judge() -> Judge {
     Judge::new(Some(sandbox()))
+}
+
+/// Plain code, under limits small enough to hit quickly.
+pub(crate) fn options() -> JudgeOptions {
+    let limits = LimitOverrides {
+        cpu_time: Some(Duration::from_secs(1)),
+        wall_time: Some(Duration::from_secs(2)),
+        memory: Some(128 << 20),
+        output: Some(1 << 20),
+    };
+    JudgeOptions { limits, mode: Mode::Code, ..JudgeOptions::default() }
 }
 
 pub(crate) fn sandbox() -> Sandbox {
