@@ -80,6 +80,7 @@ mod language;
 mod launcher;
 mod limits;
 mod outcome;
+mod procfs;
 mod program;
 mod protocol;
 mod shelves;

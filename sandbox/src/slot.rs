@@ -34,7 +34,7 @@ use crate::sys::{self, AnchorStack, Child, Reaped};
 use crate::walls::seccomp::Missing;
 use crate::walls::{bare, credentials, landlock, mounts, rlimits, seccomp, step};
 use crate::zygote::{self, Setting, Start, Zygote};
-use crate::{archive, image, launcher};
+use crate::{archive, image, launcher, procfs};
 
 /// `argv[0]` of a slot-init.
 pub(crate) const NAME: &str = "assay: slot";
@@ -368,7 +368,6 @@ impl Slot {
     /// Whether a process is on its way out. A process 1 that was killed waits for its whole namespace to be reaped before
     /// it can be reaped itself, the guest included, so it shows in its flags alone.
     fn is_ending(&self, child: &Child) -> bool {
-        const EXITING: u64 = 4;
         let read = |path: &str| -> io::Result<String> {
             let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
             let mut text = String::new();
@@ -377,12 +376,10 @@ impl Slot {
             Ok(text)
         };
         let info = read(&format!("self/fdinfo/{}", child.pidfd.as_raw_fd())).unwrap_or_default();
-        let number = info.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap_or_default().trim();
+        let number = procfs::number_of_pidfd(&info).unwrap_or(0);
         let stat = read(&format!("{number}/stat")).unwrap_or_default();
-        // Behind the name: state, four numbers, the terminal's group, then the flags.
-        let flags = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6)?.parse().ok());
         // Where /proc hides it, nobody can tell.
-        sys::has_ended(child.pidfd.as_fd()) || flags.is_some_and(|flags: u64| flags & EXITING != 0)
+        sys::has_ended(child.pidfd.as_fd()) || procfs::Stat::of(&stat).is_exiting() == Some(true)
     }
 
     /// Puts the source and the run's other files where the guest reads them.

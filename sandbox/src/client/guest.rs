@@ -4,24 +4,27 @@
 //! that nobody reads nor an input that the guest never reads can block; between events the loop sleeps until the
 //! earliest moment at which a limit could have been passed.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
+use super::facts::{Facts, decide};
 use super::knobs::Counters;
 use super::pool::Lease;
+use super::process::Process;
 use super::step_error;
+use super::stream::{Stream, nonblocking};
 use crate::protocol::{self, Command, Event, Run, Stage};
 use crate::walls::step_name;
-use crate::{Limits, Outcome, SandboxError, Termination, Usage, sys};
+use crate::{Limits, Outcome, SandboxError, Termination, Usage};
 
 /// How long a slot-init may take for anything that is its own work before it counts as broken.
 const SLOT_PATIENCE: Duration = Duration::from_secs(30);
@@ -29,18 +32,8 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
 /// The shortest sleep between two looks at the clocks.
 const TICK: Duration = Duration::from_millis(1);
-/// How many generations of processes are asked how long they waited for a core.
-const DEEPEST: usize = 4;
 /// Longest compiled code that is kept, in bytes; longer code is compiled again for every run.
 const MAX_CODE: usize = 16 << 20;
-/// How much is read from a pipe at once.
-const CHUNK: usize = 256 << 10;
-
-thread_local! {
-    /// What a read fills, to be copied from: most reads bring a few bytes, and a fresh buffer would be cleared for each.
-    static CHUNK_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
-}
-
 /// A finished run.
 #[derive(Debug)]
 pub(super) struct Done {
@@ -103,36 +96,6 @@ pub(super) struct Guest {
     below: BTreeMap<i32, u64>,
 }
 
-/// The guest's first process.
-#[derive(Debug)]
-struct Process {
-    pidfd: OwnedFd,
-    /// Its number in this process's pid namespace, for /proc, once somebody asked; 0 when it was gone by then.
-    number: OnceCell<i32>,
-}
-
-impl Process {
-    fn new(pidfd: OwnedFd) -> Process {
-        Process { pidfd, number: OnceCell::new() }
-    }
-
-    fn number(&self) -> i32 {
-        *self.number.get_or_init(|| {
-            let path = format!("/proc/self/fdinfo/{}", self.pidfd.as_raw_fd());
-            let text = fs::read_to_string(path).unwrap_or_default();
-            let number = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok());
-            number.filter(|number| *number > 0).unwrap_or(0)
-        })
-    }
-
-    fn cpu_nanos(&self) -> Option<u64> {
-        // Number 0 would be the clock of this very process.
-        Some(self.number())
-            .filter(|number| *number > 0)
-            .and_then(|number| sys::process_cpu_nanos(number).ok())
-    }
-}
-
 /// What a run that is over its CPU limit may hope for. Caches shared with others make it slower than it is, so
 /// where it has to wait for a core, and only there, it is let go on to half as much again: if it ends by itself
 /// before, it was near enough to be repeated alone; one that is still running is over the limit in any case.
@@ -165,17 +128,6 @@ struct End {
     group_cpu: Option<u64>,
     stage: Stage,
     binary: Option<OwnedFd>,
-}
-
-/// The read end of a pipe and what came out of it.
-#[derive(Debug)]
-pub(super) struct Stream {
-    pipe: Option<File>,
-    pub(super) bytes: Vec<u8>,
-    /// Bytes that came and were not kept, for they went elsewhere.
-    passed: usize,
-    /// One byte more than may come is kept, to know that more came.
-    cap: usize,
 }
 
 impl Guest {
@@ -446,10 +398,9 @@ impl Guest {
         let busy = (most - cpu) / parallel.min(self.limits.processes).max(1);
         let mut pause = busy.min(self.limits.wall_time - idle_time);
         if !self.lease.slot()?.knobs.present() {
-            let number = self.process.number();
-            let (resident, threads) = look_at(number);
+            let (resident, threads) = self.process.memory_and_threads();
             self.peak_seen = self.peak_seen.max(resident);
-            note_below(number, DEEPEST, &mut self.below);
+            self.process.note_below(&mut self.below);
             if self.peak_seen > self.limits.memory {
                 self.kill(Termination::MemoryLimit)?;
             } else if threads > self.limits.processes.into() {
@@ -538,18 +489,12 @@ impl Guest {
 
     /// Whether its first process has ended, with all its threads, though slot-init may not have said so yet.
     pub(super) fn is_dead(&self) -> bool {
-        self.end.is_some() || sys::has_ended(self.process.pidfd.as_fd())
+        self.end.is_some() || self.process.has_ended()
     }
 
-    /// Whether its process is on its way out, or gone already: then what it held open is closed before we are told.
+    /// Whether its first process is on its way out, or gone already: then what it held open is closed before we are told.
     pub(super) fn is_exiting(&self) -> bool {
-        const EXITING: u64 = 4;
-        let Ok(text) = fs::read_to_string(format!("/proc/{}/stat", self.process.number())) else {
-            return true;
-        };
-        // Behind the name, which may hold anything: state, four numbers, terminal's group, flags.
-        let flags = text.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(6)?.parse().ok());
-        flags.is_none_or(|flags: u64| flags & EXITING != 0)
+        self.process.is_exiting()
     }
 
     /// Whether it is gone and all it wrote is read.
@@ -577,8 +522,9 @@ impl Guest {
     /// Time the guest was ready to run and had no core: that of its most delayed living thread, or the time of
     /// all below it where no group counts their CPU time.
     fn delay(&self) -> Duration {
-        let nanos = longest_delay(self.process.number(), DEEPEST).max(self.below.values().sum());
-        self.delay_seen.set(self.delay_seen.get().max(Duration::from_nanos(nanos)));
+        let below = Duration::from_nanos(self.below.values().sum());
+        let now = self.process.longest_delay().max(below);
+        self.delay_seen.set(self.delay_seen.get().max(now));
         self.delay_seen.get()
     }
 
@@ -658,45 +604,6 @@ impl Guest {
     }
 }
 
-/// What is known of an end.
-#[derive(Debug, Clone, Default)]
-struct Facts {
-    status: i32,
-    ended_by_us: Option<Termination>,
-    memory_kills: u64,
-    process_refusals: u64,
-    over_memory: bool,
-    over_cpu: bool,
-    over_output: bool,
-}
-
-/// The one place where facts become a termination. The order matters: what the kernel counted comes before what
-/// we did about it, and both before how the program says it ended.
-fn decide(facts: &Facts) -> Termination {
-    if facts.memory_kills > 0 || facts.over_memory {
-        return Termination::MemoryLimit;
-    }
-    if let Some(reason) = facts.ended_by_us {
-        return reason;
-    }
-    if facts.over_output {
-        return Termination::OutputLimit;
-    }
-    let ended = if libc::WIFEXITED(facts.status) {
-        Termination::Exited(libc::WEXITSTATUS(facts.status))
-    } else {
-        Termination::Signaled(libc::WTERMSIG(facts.status))
-    };
-    match ended {
-        _ if facts.over_cpu => Termination::CpuTimeLimit,
-        Termination::Signaled(libc::SIGXCPU) => Termination::CpuTimeLimit,
-        Termination::Signaled(libc::SIGSYS) => Termination::ForbiddenSyscall,
-        Termination::Exited(0) => ended,
-        _ if facts.process_refusals > 0 => Termination::ProcessLimit,
-        _ => ended,
-    }
-}
-
 /// Where the entries of a guest are in the list of a `poll`.
 #[derive(Debug)]
 pub(super) struct Places {
@@ -744,61 +651,6 @@ pub(super) fn sleep(fds: &mut [PollFd<'_>], look: Option<Instant>) -> io::Result
     }
 }
 
-impl Stream {
-    fn new(pipe: OwnedFd, cap: usize) -> io::Result<Stream> {
-        nonblocking(&pipe)?;
-        Ok(Stream { pipe: Some(pipe.into()), bytes: Vec::new(), passed: 0, cap })
-    }
-
-    /// Reads what is there; beyond the cap it is read and dropped, so that the guest is not blocked by us.
-    fn drain(&mut self) -> io::Result<()> {
-        let Some(pipe) = &mut self.pipe else { return Ok(()) };
-        let room = self.cap - self.bytes.len();
-        let result: io::Result<usize> = CHUNK_BUFFER.with_borrow_mut(|chunk| {
-            let length = pipe.read(chunk)?;
-            self.bytes.extend_from_slice(&chunk[..length.min(room)]);
-            Ok(length)
-        });
-        match result {
-            Ok(0) => self.pipe = None,
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    /// Reads what is there and keeps nothing. Returns how many bytes of it were still within the cap.
-    fn pass(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(pipe) = &mut self.pipe else { return Ok(0) };
-        match pipe.read(buffer) {
-            Ok(0) => self.pipe = None,
-            Ok(length) => {
-                let room = (self.cap - 1).saturating_sub(self.passed);
-                self.passed = self.passed.saturating_add(length);
-                return Ok(length.min(room));
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(0)
-    }
-
-    fn overflown(&self) -> bool {
-        self.bytes.len().max(self.passed) >= self.cap
-    }
-
-    /// The read end, while more can come.
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
-    }
-
-    /// Nothing more can come.
-    pub(super) fn ended(&self) -> bool {
-        self.pipe.is_none()
-    }
-}
-
 /// A failure that travelled, as an error.
 pub(super) fn failed(failure: protocol::Failure) -> SandboxError {
     SandboxError::Step { step: step_name(&failure.step), source: io::Error::other(failure.text) }
@@ -829,47 +681,4 @@ pub(super) fn next_event(socket: BorrowedFd<'_>) -> Result<(Event, Vec<OwnedFd>)
     protocol::receive(socket)
         .map_err(&supervision)?
         .ok_or_else(|| supervision(io::Error::other("the slot is gone")))
-}
-
-/// The longest time that a thread of this process or of one below it waited for a core, in nanoseconds.
-fn longest_delay(pid: i32, depth: usize) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let of_task = |task: fs::DirEntry| {
-        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        let own = read("schedstat").split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-        let children = if depth == 0 { String::new() } else { read("children") };
-        let below = children.split_whitespace().filter_map(|child| child.parse().ok());
-        below.map(|child| longest_delay(child, depth - 1)).fold(own, u64::max)
-    };
-    tasks.map(of_task).max().unwrap_or(0)
-}
-
-/// Notes for each process below this one how long it ran or waited for a core, in nanoseconds.
-fn note_below(pid: i32, depth: usize, seen: &mut BTreeMap<i32, u64>) {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
-        let schedstat = fs::read_to_string(format!("/proc/{child}/schedstat")).unwrap_or_default();
-        let ran_and_waited: u64 =
-            schedstat.split_whitespace().take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
-        let entry = seen.entry(child).or_default();
-        *entry = ran_and_waited.max(*entry);
-        if depth > 0 {
-            note_below(child, depth - 1, seen);
-        }
-    }
-}
-
-/// Resident memory of a process, in bytes, and how many threads it has; 0 when it is gone.
-fn look_at(pid: i32) -> (u64, u64) {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name, in parentheses, is what the process says it is.
-    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-    (number(21) * 4096, number(17))
-}
-
-fn nonblocking(pipe: &OwnedFd) -> io::Result<()> {
-    let flags = OFlag::from_bits_truncate(fcntl(pipe, FcntlArg::F_GETFL)?);
-    fcntl(pipe, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-    Ok(())
 }

@@ -10,6 +10,7 @@ mod cache;
 mod checks;
 mod compile;
 mod examine;
+mod facts;
 mod guest;
 pub(crate) mod headers;
 mod interaction;
@@ -17,7 +18,9 @@ mod job;
 mod knobs;
 mod modules;
 mod pool;
+mod process;
 mod session;
+mod stream;
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
