@@ -227,9 +227,9 @@ class Server:
     MESSAGE, CONTROL = 512, 128
 
     def __init__(self, kernel):
-        import ctypes
         import struct
 
+        ctypes = kernel.ctypes
         self.kernel, self.struct = kernel, struct
         self.buffer = ctypes.create_string_buffer(2048)
         self.free = 256
