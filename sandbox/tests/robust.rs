@@ -108,29 +108,31 @@ fn limits() -> Limits {
     Limits { cpu_time: LIMIT, ..Limits::DEFAULT }
 }
 
-/// Runs each program so many times under load, on all slots; how the runs ended that did not end as wanted.
-fn flips(sandbox: &Sandbox, sources: &[String], rounds: usize, wanted: Termination) -> Vec<String> {
-    let programs: Vec<Executable> = sources.iter().map(|source| prepare(sandbox, source)).collect();
+/// Runs each program so many times under load; how the runs ended that did not end as wanted. In the long run four
+/// sandboxes have as many programs in flight as there are neighbours: a run that is repeated alone is alone in its own.
+fn flips(sources: &[String], rounds: usize, wanted: Termination) -> Vec<String> {
+    let sandboxes: Vec<Sandbox> = (0..size(1, 4)).map(|_| sandbox(cores())).collect();
+    let prepared = |sandbox| sources.iter().map(|source| prepare(sandbox, source)).collect();
+    let programs: Vec<Vec<Executable>> = sandboxes.iter().map(prepared).collect();
     let (next, wrong, reruns) = (AtomicUsize::new(0), Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let runs = sources.len() * rounds;
     let _neighbours = Neighbours::start();
     let started = Instant::now();
+    let work = |sandbox: &Sandbox, programs: &[Executable]| {
+        while let Some(run) = Some(next.fetch_add(1, Relaxed)).filter(|run| *run < runs) {
+            let which = run % sources.len();
+            let outcome = sandbox.run(&programs[which], b"", &limits()).expect("run");
+            reruns.fetch_add(outcome.rerun.into(), Relaxed);
+            if outcome.termination != wanted {
+                wrong.lock().expect("a list").push(format!("{which}: {}", described(&outcome)));
+            }
+        }
+    };
     std::thread::scope(|scope| {
-        for _ in 0..cores() {
-            scope.spawn(|| {
-                while let Some(run) =
-                    Some(next.fetch_add(1, Relaxed)).filter(|run| *run < sources.len() * rounds)
-                {
-                    let which = run % sources.len();
-                    let outcome = sandbox.run(&programs[which], b"", &limits()).expect("run");
-                    reruns.fetch_add(outcome.rerun.into(), Relaxed);
-                    if outcome.termination != wanted {
-                        wrong.lock().expect("a list").push(format!("{which}: {}", described(&outcome)));
-                    }
-                }
-            });
+        for (sandbox, programs) in sandboxes.iter().zip(&programs) {
+            (0..cores()).for_each(|_| _ = scope.spawn(|| work(sandbox, programs)));
         }
     });
-    let runs = sources.len() * rounds;
     println!("{runs} runs in {:.1?}, {} of them repeated alone", started.elapsed(), reruns.into_inner());
     wrong.into_inner().expect("a list")
 }
@@ -146,13 +148,13 @@ fn spinners(count: usize, from: f64, to: f64) -> Vec<String> {
 
 fn below() {
     let (programs, rounds) = size((10, 2), (40, 20));
-    assert_eq!(flips(&sandbox(cores()), &spinners(programs, 0.5, 0.8), rounds, Exited(0)), [""; 0]);
+    assert_eq!(flips(&spinners(programs, 0.5, 0.8), rounds, Exited(0)), [""; 0]);
 }
 
 fn above() {
     let (programs, rounds) = size((3, 2), (40, 20));
     let sources = vec![spinner(1.3); programs];
-    assert_eq!(flips(&sandbox(cores()), &sources, rounds, CpuTimeLimit), [""; 0]);
+    assert_eq!(flips(&sources, rounds, CpuTimeLimit), [""; 0]);
 }
 
 /// Work that takes half the limit while the machine is as idle as it is takes less than the limit when it is busy.
@@ -166,7 +168,7 @@ fn fixed_work() {
     let took = (0..5).map(|_| sandbox.run(&program, b"", &Limits::DEFAULT).expect("run").usage.cpu_time);
     let half = (steps as f64 * 0.5 * LIMIT.as_secs_f64() / took.min().expect("five").as_secs_f64()) as u64;
     let sources: Vec<String> = (0..programs as u64).map(|index| work(half - index)).collect();
-    assert_eq!(flips(&sandbox, &sources, rounds, Exited(0)), [""; 0]);
+    assert_eq!(flips(&sources, rounds, Exited(0)), [""; 0]);
 }
 
 fn sleepers() {
