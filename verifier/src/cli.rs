@@ -22,6 +22,7 @@ mod run;
 mod serve;
 mod settings;
 mod values;
+mod window;
 
 use std::ffi::OsString;
 use std::fs;

@@ -184,7 +184,7 @@ impl CodeRun<'_> {
             Termination::Exited(0) => right(outcome)?,
             _ => (false, String::new()),
         };
-        tally.add_usage(outcome.usage);
+        tally.add_test(outcome.usage);
         tally.reruns += usize::from(outcome.rerun);
         tally.add(Happened::Ran { termination, output_right }, || Failure {
             input: excerpt(&test.input),
@@ -287,7 +287,7 @@ impl CodeRun<'_> {
         };
         match ask(session, call_lines(&test.input).as_bytes())? {
             Exchange::Value { bytes, usage } => {
-                tally.add_usage(usage);
+                tally.add_test(usage);
                 self.take_value(test, &bytes, tally, failure);
             }
             Exchange::Malformed => {
@@ -403,6 +403,7 @@ struct Tally {
     done: usize,
     first_failure: Option<(usize, Verdict, Failure)>,
     usage: Usage,
+    tests: Vec<Usage>,
     reruns: usize,
     compile_time: Duration,
     refused: bool,
@@ -416,6 +417,7 @@ impl Tally {
             done: 0,
             first_failure: None,
             usage: Usage::default(),
+            tests: Vec::new(),
             reruns: 0,
             compile_time: Duration::ZERO,
             refused: false,
@@ -430,6 +432,12 @@ impl Tally {
         self.usage.cpu_time += usage.cpu_time;
         self.usage.wall_time += usage.wall_time;
         self.usage.peak_memory = self.usage.peak_memory.max(usage.peak_memory);
+    }
+
+    /// What one test used.
+    fn add_test(&mut self, usage: Usage) {
+        self.tests.push(usage);
+        self.add_usage(usage);
     }
 
     /// The compiler refused the program: no test can pass.
@@ -476,6 +484,7 @@ impl Tally {
             total: self.total,
             failed_test,
             usage: self.usage,
+            tests: self.tests,
             reruns: self.reruns,
             compile_time: self.compile_time,
             reason,

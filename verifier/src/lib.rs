@@ -14,6 +14,7 @@ pub mod report;
 pub mod reward;
 mod value;
 mod verdict;
+pub mod window;
 pub mod wire;
 
 pub use embedded::{VerifierConfig, VerifierProcess, spawn_verifier};

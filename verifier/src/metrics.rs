@@ -28,6 +28,63 @@ pub fn mean_pass_at_k(problems: &[Tried], k: usize) -> Option<f64> {
     enough.then(|| mean(&problems.iter().map(|&tried| pass_at_k(tried, k)).collect::<Vec<f64>>()))
 }
 
+/// The same by drawing, as AceReason's papers report it: `k` samples of each problem without replacement, the share of
+/// problems with an accepted one among them, and the mean of [`DRAWS`] such draws. A fixed seed, so that it repeats.
+pub fn resampled_pass_at_k(problems: &[Tried], k: usize) -> Option<f64> {
+    if problems.is_empty() || problems.iter().any(|tried| tried.samples < k) {
+        return None;
+    }
+    let mut random = SplitMix(0x5eed);
+    let mut hit = |tried: &Tried| (0..k).any(|drawn| random.below(tried.samples - drawn) < tried.accepted);
+    let solved: usize = (0..DRAWS).map(|_| problems.iter().filter(|tried| hit(tried)).count()).sum();
+    Some(solved as f64 / (DRAWS * problems.len()) as f64)
+}
+
+/// Draws behind [`resampled_pass_at_k`].
+pub const DRAWS: usize = 100;
+
+/// pass@k for one k.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    /// How many samples may be tried.
+    pub k: usize,
+    /// [`mean_pass_at_k`].
+    pub unbiased: f64,
+    /// Its 95 % interval, as in [`Estimate::interval`].
+    pub interval: (f64, f64),
+    /// [`resampled_pass_at_k`].
+    pub resampled: f64,
+}
+
+/// pass@k for the powers of two, LiveCodeBench's k ([`REPORTED_K`]) and the fewest samples any problem has, up to the last.
+pub fn pass_curve(problems: &[Tried]) -> Vec<CurvePoint> {
+    let fewest = problems.iter().map(|tried| tried.samples).min().unwrap_or(0);
+    let powers = (0..usize::BITS).map(|power| 1_usize << power).take_while(|k| *k <= fewest);
+    let mut all: Vec<usize> = powers.chain(REPORTED_K).chain([fewest]).collect();
+    all.retain(|k| (1..=fewest).contains(k));
+    all.sort_unstable();
+    all.dedup();
+    let point = |k| {
+        let each: Vec<f64> = problems.iter().map(|&tried| pass_at_k(tried, k)).collect();
+        let resampled = resampled_pass_at_k(problems, k)?;
+        Some(CurvePoint { k, unbiased: mean(&each), interval: bootstrap(&each), resampled })
+    };
+    all.into_iter().filter_map(point).collect()
+}
+
+/// The standard error of avg@n with the problems as they are: what repeating the sampling would move it by. `None` where
+/// a problem has fewer than two samples. (The paper's 0.7 points for AIME24 at n = 64 is this one.)
+pub fn sampling_error(problems: &[Tried]) -> Option<f64> {
+    if problems.is_empty() || problems.iter().any(|tried| tried.samples < 2) {
+        return None;
+    }
+    let variance = |tried: &Tried| {
+        let rate = tried.accepted as f64 / tried.samples as f64;
+        rate * (1.0 - rate) / (tried.samples - 1) as f64
+    };
+    Some(problems.iter().map(variance).sum::<f64>().sqrt() / problems.len() as f64)
+}
+
 /// A mean over problems and how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
@@ -162,6 +219,39 @@ mod tests {
         assert_eq!(mean_pass_at_k(&[tried(2, 1), tried(4, 4)], 2), Some(1.0));
         assert_eq!(mean_pass_at_k(&[tried(2, 1), tried(1, 1)], 2), None);
         assert_eq!(mean_pass_at_k(&[], 1), None);
+    }
+
+    /// A draw hits with the chance that the unbiased estimate states; certain and impossible ones are exact.
+    #[test]
+    fn draws_agree_with_the_estimate() {
+        let problems: Vec<Tried> = (0..50).map(|i| tried(16, i % 17)).collect();
+        for k in [1, 2, 8, 16] {
+            let (exact, drawn) = (mean_pass_at_k(&problems, k), resampled_pass_at_k(&problems, k));
+            let apart = exact.expect("enough") - drawn.expect("enough");
+            // 5,000 draws of a variance of at most 1/4: a standard error below 0.71 points.
+            assert!(apart.abs() < 0.02, "k={k}: {apart}");
+        }
+        assert_eq!(resampled_pass_at_k(&[tried(4, 4), tried(4, 0)], 3), Some(0.5));
+        assert_eq!(resampled_pass_at_k(&[tried(4, 2)], 3), Some(1.0));
+        assert_eq!(resampled_pass_at_k(&[tried(4, 2)], 5), None);
+    }
+
+    #[test]
+    fn a_curve_goes_up_to_the_fewest_samples() {
+        let curve = pass_curve(&[tried(12, 6), tried(20, 0)]);
+        assert_eq!(curve.iter().map(|point| point.k).collect::<Vec<_>>(), [1, 2, 4, 5, 8, 10, 12]);
+        assert_eq!((curve[0].unbiased, curve[6].unbiased), (0.25, 0.5));
+        assert_eq!(curve[6].interval, (0.0, 1.0));
+        assert!(pass_curve(&[]).is_empty());
+    }
+
+    /// By hand: rates 1/4 and 1/2 of four samples give sqrt(3/16/3 + 1/4/3)/2 = sqrt(7/48)/2.
+    #[test]
+    fn the_sampling_error_keeps_the_problems() {
+        let error = sampling_error(&[tried(4, 1), tried(4, 2)]).expect("enough samples");
+        assert!((error - (7.0f64 / 48.0).sqrt() / 2.0).abs() < 1e-12);
+        assert_eq!(sampling_error(&[tried(4, 1), tried(1, 1)]), None);
+        assert_eq!(sampling_error(&[tried(9, 9)]), Some(0.0));
     }
 
     #[test]

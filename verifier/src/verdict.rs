@@ -58,6 +58,11 @@ impl Verdict {
             Verdict::NoAnswer => "no_answer",
         }
     }
+
+    /// Reads [`Verdict::name`].
+    pub fn from_name(name: &str) -> Option<Verdict> {
+        Verdict::ALL.into_iter().find(|verdict| verdict.name() == name)
+    }
 }
 
 /// Everything that can have happened to a submission, before it is a verdict.
@@ -118,6 +123,8 @@ pub struct Judgement {
     pub failed_test: Option<usize>,
     /// CPU and wall time summed over tests; peak memory of the hungriest.
     pub usage: Usage,
+    /// What each test used that ran to its end, in order; empty for math.
+    pub tests: Vec<Usage>,
     /// Tests that were run a second time, alone, because a busy machine may have made the first too slow.
     pub reruns: usize,
     /// CPU time of compiling, not part of `usage`; zero for math and for a cached compilation.
@@ -143,6 +150,7 @@ impl Judgement {
             total,
             failed_test: None,
             usage: Usage::default(),
+            tests: Vec::new(),
             reruns: 0,
             compile_time: Duration::ZERO,
             reason: String::new(),

@@ -119,7 +119,7 @@ fn a_run_leaves_rows_reports_and_a_table() {
     assert_eq!(report["provenance"]["problems"]["sha256"].as_str().map(str::len), Some(64));
 
     let page = fs::read_to_string(out.join("report.html")).expect("a page");
-    assert!(page.contains("ZeroDivisionError") && page.contains("<svg") && !page.contains("http"), "{page}");
+    assert!(page.contains("ZeroDivisionError") && page.contains("<svg") && !page.contains("http:"), "{page}");
 
     let eval: Value =
         serde_json::from_slice(&fs::read(out.join("completions_eval.json")).expect("eval")).expect("JSON");
@@ -244,7 +244,7 @@ fn math_rows_are_graded_too() {
     let output = grade(folder.path(), &["problems.jsonl", "completions.jsonl", "--out", "out", "--json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON value on stdout");
-    assert_eq!(report["pass@k"], json!({"1": 0.5}));
+    assert_eq!(report["pass@k_unbiased"], json!({"1": 0.5, "2": 1.0}));
     assert_eq!(report["samples_per_problem"], json!(2));
     assert_eq!(report["verdicts"]["no_answer"], json!(1));
     assert_eq!(rows(&folder.path().join("out/graded.jsonl")).len(), 4);
@@ -336,7 +336,7 @@ fn two_runs_are_compared() {
     assert!(stderr(&output).contains("`profile` differs"), "{}", stderr(&output));
     let page = fs::read_to_string(path.join("compare.html")).expect("a page");
     assert!(
-        page.starts_with("<!doctype html>") && page.contains("double") && !page.contains("http"),
+        page.starts_with("<!doctype html>") && page.contains("double") && !page.contains("http:"),
         "{page}"
     );
     let table = assay(path, &["compare", "out", "better"]);
@@ -368,6 +368,34 @@ fn a_window_of_dates_chooses_problems() {
         [("2030-01-01", "2031-01-01", "in the window"), ("yesterday", "2025-01-01", "2024-08-01")]
     {
         let output = window(from, to);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_named_window_chooses_problems_and_counts_them() {
+    let folder = folder();
+    let path = folder.path();
+    let mut problems = rows(&path.join("problems.jsonl"));
+    problems[1]["contest_date"] = json!("2024-09-01T00:00:00");
+    write_lines(&path.join("problems.jsonl"), &problems);
+    let arguments = |out, more: [&'static str; 2]| {
+        [&["problems.jsonl", "completions.json", "--json", "--out", out], &more[..]].concat()
+    };
+    for (out, more, samples) in [
+        ("v5", ["--window", "lcb-v5"], 2),
+        ("v1", ["--release", "v1"], 2),
+        ("v4", ["--release", "release_v4"], 4),
+        ("added", ["--release", "v4_v5"], 2),
+    ] {
+        let report = json_of(&grade(path, &arguments(out, more)));
+        assert_eq!(report["samples"], json!(samples), "{more:?}");
+        assert!(report["warnings"][0].as_str().is_some_and(|text| text.contains("here")), "{report}");
+        assert_eq!(report["problems"], json!(samples / 2), "{more:?}");
+    }
+    for (more, part) in [(["--window", "v5"], "lcb-v5, lcb-v6"), (["--release", "v9"], "v1, v2")] {
+        let output = grade(path, &arguments("x", more));
         assert_eq!(output.status.code(), Some(2));
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }

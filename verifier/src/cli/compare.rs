@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use assay_verifier::report::{self, Graded};
+use assay_verifier::report::{self, About, Graded, Side};
 use serde_json::Value;
 
 use super::ledger::{read_lines, replace};
@@ -28,8 +28,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
-    let (first, second) = (read_run(&args.first)?, read_run(&args.second)?);
-    let result = report::compare((&first.0, &first.1), (&second.0, &second.1)).ok_or_else(|| {
+    let (first, second) = (Run::read(&args.first)?, Run::read(&args.second)?);
+    let result = report::compare(first.side(), second.side()).ok_or_else(|| {
         CliError::usage(format!(
             "{} and {} have no problem with verdicts in common; compare runs of the same problem file",
             args.first.display(),
@@ -37,10 +37,9 @@ pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
         ))
     })?;
     if let Some(file) = &args.html {
-        let names = (args.first.display().to_string(), args.second.display().to_string());
-        replace(file, result.html((&names.0, &names.1)).as_bytes())?;
+        replace(file, result.html().as_bytes())?;
     }
-    for warning in &result.warnings {
+    for warning in &result.warnings() {
         output::log(&format!("warning: {warning}"));
     }
     if args.json {
@@ -76,17 +75,31 @@ pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
     Ok(Status::Fine)
 }
 
-/// A run's rows and conditions.
-fn read_run(folder: &Path) -> Result<(Vec<Graded>, Value), CliError> {
-    let graded = folder.join("graded.jsonl");
-    if fs::metadata(&graded).is_err() {
-        return Err(CliError::usage(format!(
-            "{} has no graded.jsonl; give the --out of `assay grade`",
-            folder.display()
-        )));
+/// A run as it lies on disk.
+struct Run {
+    name: String,
+    graded: Vec<Graded>,
+    about: Vec<About>,
+    provenance: Value,
+}
+
+impl Run {
+    fn read(folder: &Path) -> Result<Run, CliError> {
+        let graded = folder.join("graded.jsonl");
+        if fs::metadata(&graded).is_err() {
+            return Err(CliError::usage(format!(
+                "{} has no graded.jsonl; give the --out of `assay grade`",
+                folder.display()
+            )));
+        }
+        let path = folder.join("run.json");
+        let provenance = serde_json::from_slice(&read_file("the conditions of the run", &path)?)
+            .map_err(|error| CliError::usage(format!("{}: not JSON: {error}", path.display())))?;
+        let about = read_lines(&folder.join("problems.jsonl"))?;
+        Ok(Run { name: folder.display().to_string(), graded: read_lines(&graded)?, about, provenance })
     }
-    let path = folder.join("run.json");
-    let conditions = serde_json::from_slice(&read_file("the conditions of the run", &path)?)
-        .map_err(|error| CliError::usage(format!("{}: not JSON: {error}", path.display())))?;
-    Ok((read_lines(&graded)?, conditions))
+
+    fn side(&self) -> Side<'_> {
+        Side { name: &self.name, graded: &self.graded, about: &self.about, provenance: &self.provenance }
+    }
 }

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use assay_sandbox::{Language, Sandbox};
 use assay_testsets::{Completions, Format, LoadError, Problem, Task, load, load_completions};
 use assay_verifier::judge::JudgeError;
-use assay_verifier::metrics::in_window;
-use assay_verifier::report::{self, Detail, Graded, LcbSample, Outcome, Run};
+use assay_verifier::report::{self, About, Conditions, Detail, Graded, LcbSample, Outcome, Run, Summary};
+use assay_verifier::window::Window;
 use assay_verifier::{
     Extraction, Judge, JudgeOptions, LimitOverrides, Mode, Profile, Submission, provenance,
 };
@@ -27,8 +27,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::ledger::{read_lines, replace, rewrite, write_json};
-use super::merge::About;
 use super::values::{count, duration, size};
+use super::window::WindowArgs;
 use super::{CliError, Status, guard, language, output, read_file, sandbox};
 
 /// Grade a file of completions and report on it
@@ -75,12 +75,8 @@ pub(crate) struct Args {
     /// Grade what is there even if some problems have no completions
     #[arg(long)]
     allow_missing: bool,
-    /// Grade only problems of contests on or after this day, such as 2024-08-01
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    start_date: Option<String>,
-    /// Grade only problems of contests before this day or at its midnight, as lcb_runner takes it
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    end_date: Option<String>,
+    #[command(flatten)]
+    window: WindowArgs,
     /// Grade only the i-th of n equal parts, such as 1/4; `assay merge` joins them
     #[arg(long, value_name = "I/N", value_parser = shard)]
     shard: Option<Shard>,
@@ -121,7 +117,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
         sandbox.as_ref().map(Sandbox::doctor).as_ref(),
     )
     .map_err(bad_file)?;
-    provenance["window"] = serde_json::json!([args.start_date, args.end_date]);
+    provenance["window"] = serde_json::json!(plan.window);
     provenance["shard"] =
         args.shard.map_or(Value::Null, |shard| format!("{}/{}", shard.part, shard.of).into());
     let mut ledger = Ledger::open(&args, &provenance, &plan)?;
@@ -146,6 +142,7 @@ struct Plan {
     format: Format,
     samples: Vec<Sample>,
     options: JudgeOptions,
+    window: Window,
 }
 
 /// One completion of one problem.
@@ -177,7 +174,7 @@ impl Plan {
             in_process: true,
             ..JudgeOptions::default()
         };
-        Ok(Plan { problems, format, samples, options })
+        Ok(Plan { problems, format, samples, options, window: args.window.window() })
     }
 
     fn has_code(&self) -> bool {
@@ -213,8 +210,8 @@ fn pair(args: &Args, problems: &[Problem], completions: Vec<Completions>) -> Res
         )));
     }
     let mut samples = Vec::new();
-    let (from, to) = (args.start_date.as_deref(), args.end_date.as_deref());
-    let inside = |problem: &Problem| in_window(problem.contest_date.as_deref(), from, to);
+    let window = args.window.window();
+    let inside = |problem: &Problem| window.asks(problem);
     for (row, completions) in completions.into_iter().enumerate() {
         let problem = match &completions.question_id {
             None => order[row],
@@ -519,18 +516,23 @@ fn finish(
     provenance: &Value,
     seconds: f64,
 ) -> Result<Status, CliError> {
-    let run = Run { problems: &plan.problems, graded: &ledger.graded, details: &ledger.details, provenance };
     let by_id = by_question(plan);
     let about: Vec<About> = plan.problems.iter().map(About::of).collect();
     rewrite(&args.out.join("problems.jsonl"), &about)?;
-    let report = report::json(&run, seconds);
+    let mut summary = Summary::new(about, &plan.window);
+    for (graded, detail) in ledger.graded.iter().zip(&ledger.details) {
+        summary.add(graded, detail, || {
+            let samples = by_id.get(graded.question_id.as_str()).map_or(&[][..], Vec::as_slice);
+            let sample = samples.iter().find(|sample| sample.number == graded.sample);
+            sample.map_or_else(String::new, |sample| plan.code(sample))
+        });
+    }
+    let conditions = Conditions { provenance, window: &plan.window, wall_seconds: seconds };
+    let report = report::json(&summary, &conditions);
     write_json(&args.out.join("report.json"), &report)?;
-    let page = report::html(&run, |id, number| {
-        let samples = by_id.get(id).map_or(&[][..], Vec::as_slice);
-        samples.iter().find(|sample| sample.number == number).map_or_else(String::new, |s| plan.code(s))
-    });
-    replace(&args.out.join("report.html"), page.as_bytes())?;
+    replace(&args.out.join("report.html"), report::html(&summary, &conditions).as_bytes())?;
     if plan.has_code() {
+        let run = Run { problems: &plan.problems, graded: &ledger.graded, details: &ledger.details };
         let stem = args.completions.file_stem().unwrap_or_default().to_string_lossy();
         let lcb_samples = |id: &str| {
             let samples = by_id.get(id).map_or(&[][..], Vec::as_slice).iter();
@@ -547,16 +549,16 @@ fn finish(
     if args.json {
         output::print_json(&report)?;
     } else {
-        print_summary(args, &run, seconds)?;
+        print_summary(args, &summary, seconds)?;
     }
-    for warning in report::warnings(&run) {
+    for warning in report::warnings(&summary, &conditions) {
         output::log(&format!("warning: {warning}"));
     }
-    match ledger.graded.iter().filter(|row| row.outcome == Outcome::InfraError).count() {
+    match summary.infra_errors() {
         0 => Ok(Status::Fine),
         count => Err(CliError::failure(format!(
             "{count} of {} samples have no verdict because the sandbox failed, see {}; grade them again with --resume",
-            ledger.graded.len(),
+            summary.samples(),
             args.out.join("details.jsonl").display()
         ))),
     }
@@ -570,17 +572,16 @@ fn by_question(plan: &Plan) -> HashMap<&str, Vec<&Sample>> {
     by_id
 }
 
-fn print_summary(args: &Args, run: &Run<'_>, seconds: f64) -> Result<(), CliError> {
-    let groups = output::table(&["", "problems", "samples", "pass@1"], &report::table(run));
-    let verdicts: Vec<Vec<String>> = report::verdict_counts(run)
-        .into_iter()
-        .map(|(name, count)| vec![name.replace('_', " "), count.to_string()])
-        .collect();
+fn print_summary(args: &Args, summary: &Summary, seconds: f64) -> Result<(), CliError> {
+    let groups = output::table(&["", "problems", "samples", "pass@1"], &report::table(summary));
+    let counts = summary.verdicts().into_iter().filter(|(_, count)| *count > 0);
+    let verdicts: Vec<Vec<String>> =
+        counts.map(|(verdict, count)| vec![verdict.name().replace('_', " "), count.to_string()]).collect();
     let verdicts = output::table(&["verdict", "samples"], &verdicts);
     let text = format!(
         "{}\n\n{groups}\n{verdicts}\n{} samples in {seconds:.1} s; results in {}\n",
-        report::headline(run),
-        run.graded.len(),
+        report::headline(summary),
+        summary.samples(),
         args.out.display()
     );
     output::print(text.as_bytes())
@@ -652,17 +653,6 @@ fn extraction(name: &str) -> Result<Extraction, String> {
         let names: Vec<&str> = Extraction::ALL.into_iter().map(Extraction::name).collect();
         format!("the modes are {}", names.join(", "))
     })
-}
-
-fn date(text: &str) -> Result<String, String> {
-    let digits = |range: std::ops::Range<usize>| {
-        text.get(range).is_some_and(|part| part.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let right = text.len() == 10 && digits(0..4) && digits(5..7) && digits(8..10);
-    match right && text[4..].starts_with('-') && text[7..].starts_with('-') {
-        true => Ok(text.to_owned()),
-        false => Err("a date is written as 2024-08-01".to_owned()),
-    }
 }
 
 fn shard(text: &str) -> Result<Shard, String> {

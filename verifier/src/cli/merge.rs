@@ -1,12 +1,11 @@
 //! `assay merge`: the shards of one run become the run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use assay_testsets::{MathTask, Problem, Task};
-use assay_verifier::report::{self, Detail, Graded, Run};
-use serde::{Deserialize, Serialize};
+use assay_verifier::report::{self, About, Conditions, Detail, Graded, Summary};
+use assay_verifier::window::Window;
 use serde_json::Value;
 
 use super::ledger::{read_lines, replace, rewrite, write_json};
@@ -28,38 +27,6 @@ pub(crate) struct Args {
     /// Print the report as one JSON value instead of a table
     #[arg(long)]
     json: bool,
-}
-
-/// What a report says of a problem beside its verdicts: a line of `problems.jsonl`.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct About {
-    question_id: String,
-    difficulty: Option<String>,
-    platform: Option<String>,
-    contest_date: Option<String>,
-}
-
-impl About {
-    pub(crate) fn of(problem: &Problem) -> About {
-        About {
-            question_id: problem.question_id.clone(),
-            difficulty: problem.difficulty.clone(),
-            platform: problem.platform.clone(),
-            contest_date: problem.contest_date.clone(),
-        }
-    }
-
-    /// A problem that can be counted and grouped, and no more.
-    fn problem(self) -> Problem {
-        Problem {
-            question_id: self.question_id,
-            prompt: String::new(),
-            task: Task::Math(MathTask { ground_truth: String::new() }),
-            difficulty: self.difficulty,
-            platform: self.platform,
-            contest_date: self.contest_date,
-        }
-    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
@@ -90,16 +57,24 @@ pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
     rewrite(&args.out.join("details.jsonl"), &details)?;
     rewrite(&args.out.join("graded.jsonl"), &graded)?;
     write_json(&args.out.join("run.json"), &provenance)?;
-    let problems: Vec<Problem> = about.into_iter().map(About::problem).collect();
-    let run = Run { problems: &problems, graded: &graded, details: &details, provenance: &provenance };
-    let value = report::json(&run, seconds);
+    let by_sample: HashMap<(&str, usize), &Graded> =
+        graded.iter().map(|row| ((row.question_id.as_str(), row.sample), row)).collect();
+    let window: Window = serde_json::from_value(provenance["window"].clone()).unwrap_or_default();
+    let mut summary = Summary::new(about, &window);
+    for detail in &details {
+        if let Some(graded) = by_sample.get(&(detail.question_id.as_str(), detail.sample)) {
+            summary.add(graded, detail, String::new);
+        }
+    }
+    let conditions = Conditions { provenance: &provenance, window: &window, wall_seconds: seconds };
+    let value = report::json(&summary, &conditions);
     write_json(&args.out.join("report.json"), &value)?;
-    replace(&args.out.join("report.html"), report::html(&run, |_, _| String::new()).as_bytes())?;
+    replace(&args.out.join("report.html"), report::html(&summary, &conditions).as_bytes())?;
     if args.json {
         output::print_json(&value)?;
     } else {
-        let table = output::table(&["", "problems", "samples", "pass@1"], &report::table(&run));
-        output::print(format!("{}\n\n{table}", report::headline(&run)).as_bytes())?;
+        let table = output::table(&["", "problems", "samples", "pass@1"], &report::table(&summary));
+        output::print(format!("{}\n\n{table}", report::headline(&summary)).as_bytes())?;
     }
     Ok(Status::Fine)
 }

@@ -5,9 +5,20 @@ use std::collections::HashMap;
 use assay_testsets::{Problem, Task};
 use serde_json::{Map, Value, json};
 
-use super::{Detail, Graded, Run};
+use super::{Detail, Graded};
 use crate::metrics::{REPORTED_K, Tried, mean_pass_at_k, pass_at_k};
 use crate::verdict::Verdict;
+
+/// What LiveCodeBench's files are made of.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// The problems, in file order.
+    pub problems: &'a [Problem],
+    /// The samples' rows, in any order.
+    pub graded: &'a [Graded],
+    /// The rows beside them.
+    pub details: &'a [Detail],
+}
 
 /// A sample as it was submitted, for the files that repeat it.
 #[derive(Debug, Clone)]
