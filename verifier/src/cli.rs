@@ -13,6 +13,7 @@
 mod census;
 mod compare;
 mod doctor;
+mod elo;
 mod grade;
 mod ledger;
 mod math;
@@ -66,6 +67,7 @@ enum Command {
     Grade(grade::Args),
     Merge(merge::Args),
     Compare(compare::Args),
+    Elo(elo::Args),
     Math(math::Args),
     Serve(serve::Args),
 }
@@ -78,6 +80,7 @@ impl Command {
             Command::Grade(args) => grade::run(args),
             Command::Merge(args) => merge::run(&args),
             Command::Compare(args) => compare::run(&args),
+            Command::Elo(args) => elo::run(&args),
             Command::Math(args) => math::run(args),
             Command::Serve(args) => serve::run(args),
         }

@@ -3,6 +3,7 @@
 mod checker;
 mod code;
 pub mod compare;
+pub mod elo;
 mod embedded;
 pub mod extract;
 pub mod http;

@@ -400,3 +400,31 @@ fn a_named_window_chooses_problems_and_counts_them() {
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn a_run_is_rated_by_contests() {
+    let folder = folder();
+    let path = folder.path();
+    assert!(grade(path, &USUAL).status.success());
+    // Half of two samples: one wrong submission expected in two, so 25 points of each problem's 500 go.
+    let contest = json!({"contests": [{
+        "name": "round", "scoring": "points",
+        "problems": [{"question_id": "echo", "points": 500}, {"question_id": "double", "points": 500}],
+        "standings": [{"rating": 1400, "points": 951}, {"rating": 1600, "points": 949}],
+    }]});
+    fs::write(path.join("contests.json"), contest.to_string()).expect("write");
+    let rated = json_of(&assay(path, &["elo", "out", "--contests", "contests.json", "--json"]));
+    assert_eq!(rated["contests"][0]["points"], json!(950.0));
+    assert!((rated["rating"].as_f64().expect("a rating") - 1500.0).abs() < 1e-6, "{rated}");
+    let table = assay(path, &["elo", "out", "--contests", "contests.json"]);
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("Elo 1500") && table.contains("2.0 of 3"), "{table}");
+    fs::write(path.join("wrong.json"), contest.to_string().replace("double", "other")).expect("write");
+    for (file, part) in
+        [("wrong.json", "--allow-missing"), ("problems.jsonl", "--help"), ("none.json", "none.json")]
+    {
+        let output = assay(path, &["elo", "out", "--contests", file]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
+}
