@@ -8,6 +8,7 @@ pub mod eval;
 mod gemm;
 pub mod grpo;
 pub mod interrupt;
+pub mod kernels;
 pub mod metrics;
 pub mod model;
 mod ops;
