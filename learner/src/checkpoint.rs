@@ -1,16 +1,16 @@
 //! Hugging Face checkpoint directories: `config.json`, `model.safetensors` or its shards, in and out.
 //!
-//! Every file is written beside its place, flushed to disk and renamed, so a reader sees the old file or the
-//! new one, never half of one.
+//! Tensors are read and written a piece at a time, in the file's order: beside the model itself no more than a piece
+//! of it is in memory, however large the file. Every file is written beside its place, flushed to disk and renamed,
+//! so a reader sees the old file or the new one, never half of one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::Value;
 
 use crate::error::{EngineError, Result};
@@ -34,25 +34,21 @@ pub(crate) fn load(directory: &Path, shapes: &[(String, Vec<usize>)]) -> Result<
         shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect();
     let mut found: HashMap<String, Tensor> = HashMap::new();
     for path in files(directory)? {
-        let bytes = std::fs::read(&path).map_err(EngineError::part(&path))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| {
-            EngineError::checkpoint(&path, format!("expected a safetensors file: {error}"))
-        })?;
-        for (name, view) in file.iter() {
-            let tied_head = name == "lm_head.weight" && !wanted.contains_key(name);
+        let mut file = SafetensorsFile::open(&path)?;
+        for (name, info) in file.entries() {
+            let tied_head = name == "lm_head.weight" && !wanted.contains_key(name.as_str());
             if tied_head || name.ends_with("rotary_emb.inv_freq") {
                 continue;
             }
-            let refuse = |what: String| EngineError::checkpoint(&path, what);
-            let Some(shape) = wanted.get(name) else {
-                return Err(refuse(format!(
-                    "tensor {name} is not part of the model that config.json describes"
-                )));
+            let refuse = |what: String| Err(EngineError::checkpoint(&path, what));
+            let Some(shape) = wanted.get(name.as_str()) else {
+                return refuse(format!("tensor {name} is not part of the model that config.json describes"));
             };
-            if view.shape() != *shape {
-                return Err(refuse(format!("{name} is {:?}; config.json makes it {shape:?}", view.shape())));
+            if info.shape != *shape {
+                return refuse(format!("{name} is {:?}; config.json makes it {shape:?}", info.shape));
             }
-            found.insert(name.to_owned(), as_f32(name, &view).map_err(refuse)?);
+            let tensor = file.read(&name, &info)?;
+            found.insert(name, tensor);
         }
     }
     let take = |(name, _): &(String, Vec<usize>)| {
@@ -82,16 +78,82 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-fn as_f32(name: &str, view: &TensorView<'_>) -> Result<Tensor, String> {
-    let dtype = match view.dtype() {
-        Dtype::F32 => DType::F32,
-        Dtype::BF16 => DType::BF16,
-        Dtype::F16 => DType::F16,
-        other => return Err(format!("{name} is {other:?}; expected F32, BF16 or F16")),
-    };
-    Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)
-        .and_then(|tensor| tensor.to_dtype(DType::F32))
-        .map_err(|error| format!("{name}: {error}"))
+/// Bytes read or written at a time.
+const PIECE: usize = 1 << 20;
+/// Bytes of the longest header read; the format's own bound.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// A safetensors file whose header was read and checked against its length; its tensors are still on the disk.
+struct SafetensorsFile {
+    path: PathBuf,
+    file: BufReader<File>,
+    header: Metadata,
+    /// Where the tensors' bytes begin.
+    data: u64,
+}
+
+impl SafetensorsFile {
+    fn open(path: &Path) -> Result<SafetensorsFile> {
+        let refuse = |what: String| EngineError::checkpoint(path, what);
+        let not_one = |why: &str| refuse(format!("expected a safetensors file: {why}"));
+        let file = File::open(path).map_err(EngineError::part(path))?;
+        let length = file.metadata().map_err(EngineError::io(path))?.len();
+        let mut file = BufReader::with_capacity(PIECE, file);
+        let mut bytes = [0; 8];
+        if length < 8 {
+            return Err(not_one(&format!("it has {length} bytes")));
+        }
+        file.read_exact(&mut bytes).map_err(EngineError::io(path))?;
+        let header_bytes = u64::from_le_bytes(bytes);
+        if header_bytes > LONGEST_HEADER || header_bytes > length - 8 {
+            return Err(not_one(&format!(
+                "its header would have {header_bytes} bytes, the file has {length}"
+            )));
+        }
+        let mut header = vec![0; header_bytes as usize];
+        file.read_exact(&mut header).map_err(EngineError::io(path))?;
+        let header: Metadata =
+            serde_json::from_slice(&header).map_err(|error| not_one(&error.to_string()))?;
+        let data = 8 + header_bytes;
+        let promised = data + header.data_len() as u64;
+        if promised > length {
+            return Err(refuse(format!(
+                "the file was cut off: its header promises {promised} bytes, it has {length}; copy it anew"
+            )));
+        }
+        Ok(SafetensorsFile { path: path.to_owned(), file, header, data })
+    }
+
+    /// Each tensor's name and what it is, in the order in which they lie in the file.
+    fn entries(&self) -> Vec<(String, TensorInfo)> {
+        let entry = |name: String| self.header.info(&name).cloned().map(|info| (name, info));
+        self.header.offset_keys().into_iter().filter_map(entry).collect()
+    }
+
+    /// The tensor as f32.
+    fn read(&mut self, name: &str, info: &TensorInfo) -> Result<Tensor> {
+        let dtype = match info.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::BF16 => DType::BF16,
+            Dtype::F16 => DType::F16,
+            other => {
+                let what = format!("{name} is {other:?}; expected F32, BF16 or F16");
+                return Err(EngineError::checkpoint(&self.path, what));
+            }
+        };
+        let (from, to) = info.data_offsets;
+        self.file.seek(SeekFrom::Start(self.data + from as u64)).map_err(EngineError::io(&self.path))?;
+        let mut values: Vec<f32> = Vec::with_capacity((to - from) / dtype.size_in_bytes());
+        let mut piece = vec![0; PIECE.min(to - from)];
+        for at in (from..to).step_by(PIECE) {
+            let piece = &mut piece[..PIECE.min(to - at)];
+            self.file.read_exact(piece).map_err(EngineError::io(&self.path))?;
+            let count = piece.len() / dtype.size_in_bytes();
+            let numbers = Tensor::from_raw_buffer(piece, dtype, &[count], &Device::Cpu)?;
+            values.extend_from_slice(&ops::read(&numbers.to_dtype(DType::F32)?)?);
+        }
+        Ok(Tensor::from_vec(values, &info.shape[..], &Device::Cpu)?)
+    }
 }
 
 /// Writes `config.json` and `model.safetensors`.
@@ -124,35 +186,44 @@ pub(crate) fn write_tensors<'a>(
         Precision::F32 => Dtype::F32,
         Precision::Bf16 => Dtype::BF16,
     };
-    let mut stored = Vec::new();
-    for (name, tensor) in tensors {
-        let values = ops::read(tensor)?;
-        let bytes: Vec<u8> = match precision {
-            Precision::Bf16 => values.iter().flat_map(|&value| to_bf16(value).to_le_bytes()).collect(),
-            Precision::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        };
-        stored.push((name.to_owned(), tensor.dims().to_vec(), bytes));
-    }
-    let views = stored.iter().map(|(name, shape, bytes)| {
-        TensorView::new(dtype, shape.clone(), bytes).map(|view| (name.as_str(), view))
-    });
-    let ours = |error: safetensors::SafeTensorError| EngineError::checkpoint(path, error.to_string());
-    let views = views.collect::<Result<BTreeMap<_, _>, _>>().map_err(ours)?;
+    let tensors: BTreeMap<&str, &Tensor> = tensors.collect();
+    let mut end = 0;
+    let info = |(name, tensor): (&&str, &&Tensor)| {
+        let from = end;
+        end += tensor.elem_count() * dtype.bitsize() / 8;
+        ((*name).to_owned(), TensorInfo { dtype, shape: tensor.dims().to_vec(), data_offsets: (from, end) })
+    };
+    let infos = tensors.iter().map(info).collect();
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    replace(path, &serialize(views, Some(metadata)).map_err(ours)?)
+    let ours = |error: &dyn std::fmt::Display| EngineError::checkpoint(path, error.to_string());
+    let header = Metadata::new(Some(metadata), infos).map_err(|error| ours(&error))?;
+    let mut header = serde_json::to_vec(&header).map_err(|error| ours(&error))?;
+    // Readers that map the file want numbers at multiples of 8 bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let values = tensors.values().map(|tensor| ops::read(tensor)).collect::<Result<Vec<_>>>()?;
+    replace_with(path, |file| {
+        let mut file = BufWriter::with_capacity(PIECE, file);
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        for &value in values.iter().flat_map(|values| values.iter()) {
+            match precision {
+                Precision::F32 => file.write_all(&value.to_le_bytes())?,
+                Precision::Bf16 => file.write_all(&to_bf16(value).to_le_bytes())?,
+            }
+        }
+        file.flush()
+    })
 }
 
 /// Tensors and metadata of a file written by `write_tensors`.
 pub(crate) fn read_tensors(path: &Path) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
-    let bytes = std::fs::read(path).map_err(EngineError::part(path))?;
-    let refuse = |what: String| EngineError::checkpoint(path, what);
-    let file = SafeTensors::deserialize(&bytes)
-        .map_err(|error| refuse(format!("expected a safetensors file: {error}")))?;
-    let header = SafeTensors::read_metadata(&bytes).map_err(|error| refuse(error.to_string()))?.1;
-    let read =
-        |(name, view): (&str, TensorView<'_>)| Ok((name.to_owned(), as_f32(name, &view).map_err(refuse)?));
-    let tensors = file.iter().map(read).collect::<Result<_>>()?;
-    Ok((tensors, header.metadata().clone().unwrap_or_default()))
+    let mut file = SafetensorsFile::open(path)?;
+    let mut tensors = HashMap::new();
+    for (name, info) in file.entries() {
+        let tensor = file.read(&name, &info)?;
+        tensors.insert(name, tensor);
+    }
+    Ok((tensors, file.header.metadata().clone().unwrap_or_default()))
 }
 
 /// Round to nearest, ties to even; NaN stays NaN.
@@ -166,16 +237,21 @@ fn to_bf16(value: f32) -> u16 {
 
 /// Puts `bytes` at `path` by way of a file beside it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_with(path, |file| file.write_all(bytes))
+}
+
+/// Puts what `write` writes at `path` by way of a file beside it.
+fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(name);
-    let write = || -> std::io::Result<()> {
+    let put = || -> io::Result<()> {
         let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
+        write(&mut file)?;
         file.sync_all()?;
         std::fs::rename(&beside, path)
     };
-    write().map_err(|error| {
+    put().map_err(|error| {
         // The half-written file is of no use; if it cannot go either, the first error is the one to tell.
         let _ = std::fs::remove_file(&beside);
         EngineError::io(path)(error)

@@ -406,6 +406,15 @@ fn a_wrong_checkpoint_is_named() {
     Model::load(path).unwrap();
     std::fs::write(path.join("model.safetensors"), b"garbage").unwrap();
     assert!(refused().contains("expected a safetensors file"), "{}", refused());
+    // A copy that stopped early: in the length of the header, in the header, in the numbers.
+    model.save(path, Precision::F32).unwrap();
+    let whole = std::fs::read(path.join("model.safetensors")).unwrap();
+    for (length, says) in
+        [(0, "it has 0 bytes"), (100, "its header would have"), (whole.len() - 1, "was cut off")]
+    {
+        std::fs::write(path.join("model.safetensors"), &whole[..length]).unwrap();
+        assert!(refused().contains(says) && !refused().contains('\n'), "{length}: {}", refused());
+    }
     std::fs::remove_file(path.join("model.safetensors")).unwrap();
     assert!(refused().contains("model.safetensors: No such file"), "{}", refused());
 }
