@@ -6,6 +6,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 mod gemm;
+mod gguf;
 pub mod grpo;
 pub mod interrupt;
 pub mod kernels;

@@ -24,6 +24,7 @@ use self::layer::{Activations, Kept, Sequences};
 use self::parameters::Slots;
 use crate::checkpoint;
 use crate::error::{EngineError, Result};
+use crate::gguf::{self, Gguf};
 use crate::ops::{self, embedding, head, rms_norm, rope};
 
 pub use crate::checkpoint::Precision;
@@ -51,11 +52,17 @@ impl Model {
     }
 
     /// Reads `config.json` and `model.safetensors` (or the files of `model.safetensors.index.json`) of a
-    /// directory; bf16 and f16 become f32.
+    /// directory, or a `.gguf` file; whatever the numbers are stored as becomes f32.
     ///
     /// # Errors
     /// A file is missing or unreadable, or a parameter is missing, of a wrong shape, or unknown.
     pub fn load(directory: &Path) -> Result<Model> {
+        if gguf::is_one(directory) {
+            let mut file = Gguf::open(directory)?;
+            let config = file.config()?;
+            let values = file.tensors(&config, &parameters::shapes(&config))?;
+            return Model::from_parts(config, values);
+        }
         let config = Config::load(&directory.join("config.json"))?;
         let values = checkpoint::load(directory, &parameters::shapes(&config))?;
         Model::from_parts(config, values)

@@ -45,7 +45,8 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSource {
-    /// A directory with `config.json`, `tokenizer.json` and safetensors; the sizes below are then not used.
+    /// A directory with `config.json`, `tokenizer.json` and safetensors, or a `.gguf` file; the sizes below are then
+    /// not used.
     pub load: Option<PathBuf>,
     /// Width.
     pub hidden_size: usize,

@@ -14,6 +14,7 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use crate::checkpoint::replace;
 use crate::error::{EngineError, Result};
+use crate::gguf::{self, Gguf};
 
 /// Where text is cut before it is merged: words, each digit by itself (so numbers have no memorised spellings),
 /// signs, line ends, white space.
@@ -34,11 +35,22 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`, and `tokenizer_config.json` if there is one, of a directory.
+    /// Reads `tokenizer.json`, and `tokenizer_config.json` if there is one, of a directory; or what a `.gguf` file
+    /// holds of both.
     ///
     /// # Errors
     /// The file is missing or no tokenizer.
     pub fn load(directory: &Path) -> Result<Tokenizer> {
+        if gguf::is_one(directory) {
+            let file = Gguf::open(directory)?;
+            let (inner, end_of_text, chat_template) = file.tokenizer()?;
+            let config = json!({
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "eos_token": end_of_text,
+                "chat_template": chat_template,
+            });
+            return Ok(Tokenizer { inner, config });
+        }
         let path = directory.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(EngineError::part(&path))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
