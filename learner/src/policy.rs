@@ -74,6 +74,14 @@ impl Policy {
     }
 
     fn of(model: Model, tokenizer: Tokenizer) -> Result<Policy> {
+        // A model may have more rows than there are tokens, as Qwen2's do, never fewer.
+        let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
+        if tokens > rows {
+            return Err(EngineError::Input(format!(
+                "the tokenizer has {tokens} tokens, the model's vocab_size is {rows}: \
+                 tokenizer.json and model.safetensors are not of one checkpoint"
+            )));
+        }
         let mut end_of_text = model.config().eos_token_id.clone();
         end_of_text.extend(tokenizer.eos_token_id().filter(|id| !end_of_text.contains(id)));
         if end_of_text.is_empty() {
