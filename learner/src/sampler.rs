@@ -24,6 +24,8 @@ use crate::ops::rope::Angles;
 use crate::ops::{self, embedding, head, linear, rope};
 use crate::rollout::FinishReason;
 
+pub use crate::ops::head::Filters;
+
 /// Logits held at a time.
 const LOGITS: usize = 4 * 1024 * 1024;
 /// Fewer rows than this per thread do not pay for the pool.
@@ -46,6 +48,11 @@ pub struct SamplingParams {
     pub greedy: bool,
     /// Greatest number of rollouts that advance together; what bounds the cache.
     pub max_batch: usize,
+    /// Which tokens may be drawn at all. Log-probabilities stay those of softmax(z/T), as the trainer's are.
+    pub filters: Filters,
+    /// Every rollout bit for bit the same whoever shares its batch, which costs speed: prompts and rows are computed
+    /// one by one, so that no product's size depends on the batch.
+    pub batch_invariant: bool,
 }
 
 impl Default for SamplingParams {
@@ -58,6 +65,8 @@ impl Default for SamplingParams {
             seed: 0,
             greedy: false,
             max_batch: 512,
+            filters: Filters::default(),
+            batch_invariant: false,
         }
     }
 }
@@ -101,10 +110,15 @@ impl<'a> Sampler<'a> {
         let mut rows: Vec<Row> = Vec::new();
         while !(queue.is_empty() && rows.is_empty()) {
             let free = params.max_batch.max(1).saturating_sub(rows.len()).min(queue.len());
+            let together = if params.batch_invariant { 1 } else { rows.len().max(1) };
             if free > 0 {
-                rows.extend(self.admit(prompts, queue.drain(..free).collect(), params)?);
+                let next: Vec<(usize, usize)> = queue.drain(..free).collect();
+                let alone = |a: &(usize, usize), b: &(usize, usize)| !params.batch_invariant || a.0 == b.0;
+                for next in next.chunk_by(alone) {
+                    rows.extend(self.admit(prompts, next.to_vec(), params)?);
+                }
             } else {
-                self.step(&mut rows, params, &angles)?;
+                rows.chunks_mut(together).try_for_each(|rows| self.step(rows, params, &angles))?;
             }
             let (ended, live) = rows.into_iter().partition(|row: &Row| row.finish(params).is_some());
             rows = live;
@@ -128,6 +142,10 @@ impl<'a> Sampler<'a> {
                 "temperature is {}; it must be above 0 (greedy: true takes the best)",
                 params.temperature
             ));
+        }
+        let Filters { top_p, min_p, .. } = params.filters;
+        if !((0.0..=1.0).contains(&top_p) && (0.0..=1.0).contains(&min_p)) {
+            return refuse(format!("top_p is {top_p}, min_p is {min_p}; both must be from 0 to 1"));
         }
         if params.max_new_tokens == 0 {
             return refuse("max_new_tokens is 0; it must be at least 1".to_owned());
@@ -232,7 +250,7 @@ impl<'a> Sampler<'a> {
     fn draw(&self, rows: &mut [Row], states: &Tensor, params: &SamplingParams) -> Result<()> {
         let weight = self.model.value(self.model.slots().head);
         let vocabulary = weight.dim(0)?;
-        let chunk = (LOGITS / vocabulary).max(1);
+        let chunk = if params.batch_invariant { 1 } else { (LOGITS / vocabulary).max(1) };
         for (index, rows) in rows.chunks_mut(chunk).enumerate() {
             let states = states.narrow(0, index * chunk, rows.len())?;
             let logits = linear::forward(&states, weight, None)?;
@@ -307,7 +325,8 @@ impl Row {
     /// False when the logits are not finite.
     fn draw(&mut self, logits: &mut [f32], params: &SamplingParams) -> bool {
         let uniform = (self.stream.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-        let (token, logprob) = head::draw(logits, params.temperature, (!params.greedy).then_some(uniform));
+        let uniform = (!params.greedy).then_some(uniform);
+        let (token, logprob) = head::draw(logits, params.temperature, uniform, &params.filters);
         self.tokens.push(token);
         self.logprobs.push(logprob);
         logprob.is_finite()
@@ -402,6 +421,45 @@ mod tests {
     }
 
     #[test]
+    fn batch_invariant_rollouts_are_the_same_to_the_last_bit() {
+        let model = model(2, 4, 2);
+        let alone = |max_batch| SamplingParams { batch_invariant: true, max_batch, ..params() };
+        let all = Sampler::new(&model).generate(&prompts(), &alone(512)).unwrap();
+        for max_batch in [1, 3, 8] {
+            assert_eq!(
+                Sampler::new(&model).generate(&prompts(), &alone(max_batch)).unwrap(),
+                all,
+                "{max_batch}"
+            );
+        }
+        let fewer = Sampler::new(&model).generate(&prompts()[..2], &alone(512)).unwrap();
+        assert_eq!(fewer, all[..10]);
+        // And the same tokens as without.
+        let together = Sampler::new(&model).generate(&prompts(), &params()).unwrap();
+        let ids = |all: &[Generated]| all.iter().map(|one| one.completion_ids.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&together), ids(&all));
+    }
+
+    #[test]
+    fn filtered_tokens_are_never_drawn_and_log_probabilities_stay_the_trainers() {
+        let model = model(2, 4, 2);
+        let filters = Filters { top_k: 3, ..Filters::default() };
+        let few = SamplingParams { filters, temperature: 1.5, ..params() };
+        for (index, one) in Sampler::new(&model).generate(&prompts(), &few).unwrap().iter().enumerate() {
+            let mut tokens = prompts()[index / 5].clone();
+            let mut batch = Batch::new();
+            batch.push(&tokens, &one.completion_ids).unwrap();
+            let scored = model.score(&batch, 1.5).unwrap().logprob;
+            for (id, (logprob, scored)) in one.completion_ids.iter().zip(one.logprobs.iter().zip(scored)) {
+                let logits = model.logits(&tokens).unwrap().pop().unwrap();
+                let better = logits.iter().filter(|&&z| z > logits[*id as usize] + 1e-4).count();
+                assert!(better < 3 && (logprob - scored).abs() < 1e-4, "{better} {logprob} {scored}");
+                tokens.push(*id);
+            }
+        }
+    }
+
+    #[test]
     fn greedy_takes_the_best_token_of_the_full_forward_pass() {
         let model = model(2, 4, 2);
         let greedy = SamplingParams { greedy: true, rollouts: 1, ..params() };
@@ -450,6 +508,8 @@ mod tests {
             refused(&[vec![1]], SamplingParams { max_new_tokens: 0, ..params() }).contains("max_new_tokens")
         );
         assert!(refused(&[vec![1]], SamplingParams { max_new_tokens: 2048, ..params() }).contains("is 2048"));
+        let filters = Filters { top_p: 1.5, ..Filters::default() };
+        assert!(refused(&[vec![1]], SamplingParams { filters, ..params() }).contains("top_p is 1.5"));
         assert_eq!(Sampler::new(&model).generate(&[], &params()).unwrap(), []);
 
         let broken = self::model(1, 2, 1);

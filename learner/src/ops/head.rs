@@ -189,9 +189,58 @@ fn summary(z: &[f32], inverse_temperature: f32, target: usize) -> [f32; 4] {
     })
 }
 
+/// Which ids may be drawn at all, of those sorted by falling probability; the default is all of them. Each is applied
+/// to what the ones before it left; one id, the best, always stays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Filters {
+    /// The first so many; 0 is no limit.
+    pub top_k: usize,
+    /// The fewest whose probabilities add up to this share of what is left; 1 is no limit.
+    pub top_p: f32,
+    /// Those at least this share as probable as the best; 0 is no limit.
+    pub min_p: f32,
+}
+
+impl Default for Filters {
+    fn default() -> Filters {
+        Filters { top_k: 0, top_p: 1.0, min_p: 0.0 }
+    }
+}
+
+impl Filters {
+    /// Sets the weights of ids that may not be drawn to 0. Of equal weights the lower id comes first.
+    fn apply(&self, weights: &mut [f32]) {
+        if *self == Filters::default() {
+            return;
+        }
+        let mut order: Vec<usize> = (0..weights.len()).filter(|&id| weights[id] > 0.0).collect();
+        order.sort_unstable_by(|&a, &b| weights[b].total_cmp(&weights[a]).then(a.cmp(&b)));
+        if self.top_k > 0 {
+            order.truncate(self.top_k);
+        }
+        if self.top_p < 1.0 {
+            let total: f64 = order.iter().map(|&id| f64::from(weights[id])).sum();
+            let (mut before, enough) = (0.0, f64::from(self.top_p) * total);
+            let fewest = order.iter().take_while(|&&id| {
+                let needed = before < enough;
+                before += f64::from(weights[id]);
+                needed
+            });
+            let fewest = fewest.count().max(1);
+            order.truncate(fewest);
+        }
+        let least = order.first().map_or(0.0, |&best| self.min_p * weights[best]);
+        let kept: Vec<(usize, f32)> =
+            order.into_iter().map(|id| (id, weights[id])).filter(|&(_, weight)| weight >= least).collect();
+        weights.fill(0.0);
+        kept.into_iter().for_each(|(id, weight)| weights[id] = weight);
+    }
+}
+
 /// Draws from softmax(z/T) with `uniform` in 0..1, or takes the most probable id (the lowest of equals)
-/// where there is none; returns the id and its log-probability. Overwrites `z`.
-pub(crate) fn draw(z: &mut [f32], temperature: f32, uniform: Option<f64>) -> (u32, f32) {
+/// where there is none; returns the id and its log-probability under the whole of softmax(z/T), whatever the filters
+/// left. Overwrites `z`.
+pub(crate) fn draw(z: &mut [f32], temperature: f32, uniform: Option<f64>, filters: &Filters) -> (u32, f32) {
     let inverse = 1.0 / temperature;
     let total = vectorised(|| {
         let top = greatest(z);
@@ -202,8 +251,13 @@ pub(crate) fn draw(z: &mut [f32], temperature: f32, uniform: Option<f64>) -> (u3
         }
         total
     });
+    let mut left = total;
+    if *filters != Filters::default() {
+        filters.apply(z);
+        left = z.iter().map(|&weight| f64::from(weight)).sum();
+    }
     let chosen = match uniform {
-        Some(uniform) => pick(z, uniform * total),
+        Some(uniform) => pick(z, uniform * left),
         None => z.iter().position(|&e| e >= 1.0).unwrap_or(0),
     };
     (chosen as u32, (f64::from(z[chosen]).ln() - total.ln()) as f32)
@@ -259,14 +313,46 @@ mod tests {
     fn a_draw_follows_the_running_sum_and_never_takes_the_impossible() {
         let logits = [0.0f32, f32::ln(3.0), -1e30, 0.0];
         for (uniform, expected) in [(0.0, 0), (0.19, 0), (0.21, 1), (0.79, 1), (0.81, 3), (0.999_999_9, 3)] {
-            let (id, logprob) = draw(&mut logits.clone(), 1.0, Some(uniform));
+            let (id, logprob) = draw(&mut logits.clone(), 1.0, Some(uniform), &Filters::default());
             assert_eq!(id, expected, "{uniform}");
             let p = [0.2f32, 0.6, 0.0, 0.2][expected as usize];
             assert!((logprob - p.ln()).abs() < 1e-6);
         }
-        let (id, logprob) = draw(&mut logits.clone(), 0.5, None);
+        let (id, logprob) = draw(&mut logits.clone(), 0.5, None, &Filters::default());
         assert_eq!(id, 1);
         assert!((logprob - (9.0f32 / 11.0).ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn filters_keep_the_best_and_leave_the_log_probability_alone() {
+        // Probabilities 1/8, 1/2, 1/8, 1/4 in this order.
+        let logits = [0.0f32, f32::ln(4.0), 0.0, f32::ln(2.0)];
+        let none = Filters::default();
+        for (filters, kept) in [
+            (none, vec![0, 1, 2, 3]),
+            (Filters { top_k: 1, ..none }, vec![1]),
+            (Filters { top_k: 3, ..none }, vec![0, 1, 3]),
+            (Filters { top_k: 9, ..none }, vec![0, 1, 2, 3]),
+            (Filters { top_p: 0.0, ..none }, vec![1]),
+            (Filters { top_p: 0.49, ..none }, vec![1]),
+            (Filters { top_p: 0.51, ..none }, vec![1, 3]),
+            (Filters { top_p: 0.76, ..none }, vec![0, 1, 3]),
+            (Filters { min_p: 0.3, ..none }, vec![1, 3]),
+            (Filters { min_p: 1.0, ..none }, vec![1]),
+            // 2/3 and 1/3 of what the first left.
+            (Filters { top_k: 2, top_p: 0.6, ..none }, vec![1]),
+            (Filters { top_k: 2, top_p: 0.7, ..none }, vec![1, 3]),
+        ] {
+            let drawn = (0..1000).map(|step| {
+                let (id, logprob) = draw(&mut logits.clone(), 1.0, Some(f64::from(step) / 1000.0), &filters);
+                let p = [0.125f32, 0.5, 0.125, 0.25][id as usize];
+                assert!((logprob - p.ln()).abs() < 1e-6, "{filters:?}: {id} {logprob}");
+                id
+            });
+            let mut drawn: Vec<u32> = drawn.collect();
+            drawn.dedup();
+            assert_eq!(drawn, kept, "{filters:?}");
+        }
     }
 
     #[test]
