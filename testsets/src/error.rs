@@ -17,7 +17,7 @@ pub struct Misfit {
 
 impl Misfit {
     pub(crate) fn new(expected: impl Into<String>, found: impl Into<String>, hint: &'static str) -> Misfit {
-        Misfit { expected: expected.into(), found: found.into(), hint }
+        Misfit { expected: expected.into(), found: shortened(found.into()), hint }
     }
 }
 
@@ -57,6 +57,16 @@ impl fmt::Display for LoadError {
         }
         write!(f, "{}", self.misfit)
     }
+}
+
+/// What a parser says of a text may quote the whole of it.
+fn shortened(mut found: String) -> String {
+    const LONGEST: usize = 400;
+    if found.len() > LONGEST {
+        found.truncate(found.floor_char_boundary(LONGEST));
+        found.push_str("...");
+    }
+    found
 }
 
 /// Shortens what came to one printable line.

@@ -8,6 +8,7 @@ use crate::error::{Misfit, clip};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 use std::fmt;
 
 /// One JSON object: names and raw values, in file order.
@@ -26,8 +27,9 @@ impl<'a> Fields<'a> {
             .deserialize_map(ObjectVisitor)
             .and_then(|fields| reader.end().map(|()| fields))
             .map_err(|error| Misfit::new(what, format!("{} ({error})", clip(text)), hint))?;
-        for (at, (name, _)) in fields.iter().enumerate() {
-            if fields[..at].iter().any(|(earlier, _)| earlier == name) {
+        let mut seen = HashSet::new();
+        for (name, _) in &fields {
+            if !seen.insert(name) {
                 return Err(Misfit::new(
                     format!("each key once in {what}"),
                     format!("{} twice", clip(name)),
