@@ -365,7 +365,8 @@ fn judge_program(program: &JudgeProgram) -> Value {
         Protocol::Testlib => "testlib",
         Protocol::Kattis => "kattis",
     };
-    json!({ "language": program.language, "source": program.source, "protocol": protocol })
+    let JudgeProgram { language, source, arguments, .. } = program;
+    json!({ "language": language, "source": source, "protocol": protocol, "arguments": arguments })
 }
 
 fn checker(checker: &Checker) -> Value {
@@ -375,6 +376,12 @@ fn checker(checker: &Checker) -> Value {
         Checker::Tokens => json!("tokens"),
         Checker::CaseInsensitive => json!("case_insensitive"),
         Checker::Unordered => json!("unordered"),
+        Checker::Kattis(flags) => json!({ "kattis": {
+            "case_sensitive": flags.case_sensitive,
+            "space_change_sensitive": flags.space_change_sensitive,
+            "absolute": flags.absolute,
+            "relative": flags.relative,
+        } }),
         Checker::Program(program) => json!({ "program": judge_program(program) }),
         Checker::Interactive(program) => json!({ "interactive": judge_program(program) }),
         Checker::Float { absolute, relative } => {

@@ -173,6 +173,7 @@ fn program(rng: &mut ChaCha8Rng) -> (String, Question) {
         test_cases: vec![test(input(2)), test(input(4))],
         checker: Checker::Tokens,
         limits: TaskLimits::default(),
+        groups: Vec::new(),
     });
     (prompt.clone(), Question { problem: problem(Family::Programs, &prompt, task), completion })
 }

@@ -42,8 +42,20 @@ pub(crate) fn script(starter_code: String, code: String) -> Result<CodeTask, Mis
         let hint = "remove the record: without tests every program would pass";
         return Err(Misfit::new("code that tests the program", "none", hint));
     }
-    let test = TestCase { input: code, output: String::new(), test_type: TestType::Script };
+    let input = if code.contains("unittest.TestCase") { with_unittest(&code) } else { code };
+    let test = TestCase { input, output: String::new(), test_type: TestType::Script };
     Ok(CodeTask { starter_code, ..of_cases(None, vec![test])? })
+}
+
+/// Test classes run when the script comes to its end, and not by `unittest.main`, which would leave the process: that is
+/// how a program looks that never came to its tests.
+fn with_unittest(code: &str) -> String {
+    format!(
+        "import unittest\nunittest.main = lambda *_, **__: None\n{code}\n\
+         _tests = unittest.defaultTestLoader.loadTestsFromModule(__import__('__main__'))\n\
+         _result = unittest.TextTestRunner().run(_tests)\n\
+         assert _result.testsRun and _result.wasSuccessful(), str(_result)\n"
+    )
 }
 
 fn of_cases(func_name: Option<String>, test_cases: Vec<TestCase>) -> Result<CodeTask, Misfit> {
@@ -57,6 +69,7 @@ fn of_cases(func_name: Option<String>, test_cases: Vec<TestCase>) -> Result<Code
         test_cases,
         checker: Checker::Lcb,
         limits: TaskLimits::default(),
+        groups: Vec::new(),
     })
 }
 
@@ -99,13 +112,18 @@ fn streams(inputs: &[&RawValue], outputs: &[&RawValue]) -> Result<Vec<(String, S
 }
 
 fn stream(raw: &str) -> Result<String, Misfit> {
+    if !raw.starts_with('[') {
+        return line(raw);
+    }
+    let lines: Vec<&RawValue> = read(raw, "a test", "a list of lines")?;
+    // A list in a list is no line: following them down would let a file choose the depth of our stack.
+    let lines: Result<Vec<String>, Misfit> = lines.iter().map(|raw| line(raw.get())).collect();
+    Ok(lines?.join("\n"))
+}
+
+fn line(raw: &str) -> Result<String, Misfit> {
     match raw.as_bytes().first() {
         Some(b'"') => read(raw, "a test", "a string"),
-        Some(b'[') => {
-            let lines: Vec<&RawValue> = read(raw, "a test", "a list of lines")?;
-            let lines: Result<Vec<String>, Misfit> = lines.iter().map(|line| stream(line.get())).collect();
-            Ok(lines?.join("\n"))
-        }
         Some(b'-' | b'0'..=b'9') => Ok(raw.to_owned()),
         _ => Err(Misfit::new("a test's text, or a list of its lines", clip(raw), "correct that test")),
     }

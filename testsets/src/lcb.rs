@@ -190,5 +190,6 @@ fn code_task(starter_code: String, func_name: Option<String>, tests: Vec<RawTest
         test_cases: test_cases.collect(),
         checker: Checker::Lcb,
         limits: TaskLimits::default(),
+        groups: Vec::new(),
     }))
 }

@@ -6,8 +6,8 @@
 //!
 //! - [`load`] reads a file of problems, one record at a time: LiveCodeBench's records, SandboxFusion's
 //!   forms,
-//!   APPS and TACO, veRL, DeepCoder, open-r1, CodeContests, HumanEval, MBPP, MultiPL-E, LeetCodeDataset, math rows under
-//!   the usual names, and our own form ([`Problem::from_json`], [`Problem::to_json`]).
+//!   APPS and TACO, veRL, DeepCoder, open-r1, CodeContests, HumanEval, MBPP, BigCodeBench, MultiPL-E, LeetCodeDataset,
+//!   problem packages of Kattis and the ICPC, math rows under the usual names, and our own form ([`Problem::from_json`], [`Problem::to_json`]).
 //! - [`load_completions`] reads what a model answered.
 //! - [`bundled`] is a set of our own making, inside the crate.
 //!
@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod apps;
+mod bigcodebench;
 mod bundled;
 mod cases;
 mod codecontests;
@@ -39,6 +40,7 @@ mod deepcoder;
 mod error;
 mod fields;
 mod humaneval;
+mod kattis;
 mod lcb;
 mod leetcode;
 mod literal;
@@ -48,16 +50,20 @@ mod mbpp;
 mod multipl_e;
 mod native;
 mod open_r1;
+mod package;
 mod packed;
 mod pickle;
 mod problem;
 mod records;
 mod verl;
+mod yaml;
+mod zip;
 
 pub use bundled::{BundledProblem, Solution, bundled};
 pub use completions::{Completions, load_completions};
 pub use error::{LoadError, Misfit, Place};
 pub use load::{Format, MAX_RECORD, MAX_UNPACKED, Problems, file_sha256, load};
 pub use problem::{
-    Checker, CodeTask, JudgeProgram, MathTask, Problem, Protocol, Task, TaskLimits, TestCase, TestType,
+    Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Scoring, Task, TaskLimits,
+    TestCase, TestGroup, TestType,
 };

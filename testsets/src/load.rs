@@ -5,12 +5,13 @@ use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::records::{Records, unreadable};
 use crate::{
-    apps, codecontests, deepcoder, humaneval, lcb, leetcode, math, mbpp, multipl_e, native, open_r1, verl,
+    apps, bigcodebench, codecontests, deepcoder, humaneval, kattis, lcb, leetcode, math, mbpp, multipl_e,
+    native, open_r1, package, verl,
 };
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Longest accepted record (one line, or one element of the array), in bytes.
 pub const MAX_RECORD: usize = 512 << 20;
@@ -38,6 +39,8 @@ pub enum Format {
     MultiPlE,
     /// rllm's rows (DeepCoder): `tests`.
     DeepCoder,
+    /// BigCodeBench: tests in classes of `unittest`.
+    BigCodeBench,
     /// HumanEval and HumanEval+.
     HumanEval,
     /// MBPP and MBPP+.
@@ -46,11 +49,13 @@ pub enum Format {
     Math,
     /// Our own form, [`Problem::to_json`].
     Native,
+    /// Problem packages of Kattis and the ICPC: a folder, a folder of such folders, or a zip archive.
+    Kattis,
 }
 
 impl Format {
     /// All formats, in the order in which they are tried on a file's first record.
-    pub const ALL: [Format; 13] = [
+    pub const ALL: [Format; 15] = [
         Format::Native,
         Format::LiveCodeBench,
         Format::SandboxFusion,
@@ -61,9 +66,11 @@ impl Format {
         Format::CodeContests,
         Format::MultiPlE,
         Format::DeepCoder,
+        Format::BigCodeBench,
         Format::HumanEval,
         Format::Mbpp,
         Format::Math,
+        Format::Kattis,
     ];
 
     /// The name on the command line and in reports.
@@ -78,10 +85,12 @@ impl Format {
             Format::CodeContests => "codecontests",
             Format::MultiPlE => "multipl_e",
             Format::DeepCoder => "deepcoder",
+            Format::BigCodeBench => "bigcodebench",
             Format::HumanEval => "humaneval",
             Format::Mbpp => "mbpp",
             Format::Math => "math",
             Format::Native => "native",
+            Format::Kattis => "kattis",
         }
     }
 
@@ -107,9 +116,11 @@ impl Format {
             Format::CodeContests => codecontests::fits(fields),
             Format::MultiPlE => multipl_e::fits(fields),
             Format::DeepCoder => deepcoder::fits(fields),
+            Format::BigCodeBench => bigcodebench::fits(fields),
             Format::HumanEval => humaneval::fits(fields),
             Format::Mbpp => mbpp::fits(fields),
             Format::Math => math::fits(fields),
+            Format::Kattis => false,
         };
         Format::ALL.into_iter().find(fits).ok_or_else(|| {
             let names: Vec<&str> = fields.names().take(12).collect();
@@ -128,14 +139,22 @@ impl Format {
 /// broken (unreadable, cut off, a record beyond [`MAX_RECORD`]) the iteration ends after the `Err`.
 #[derive(Debug)]
 pub struct Problems {
-    records: Records,
+    source: Source,
     format: Format,
     cap: usize,
     first: Option<Result<Problem, LoadError>>,
     seen: HashMap<String, Place>,
 }
 
-/// Opens a file of problems: JSON Lines or one JSON array, plain, gzipped or zstd.
+/// Where problems come from.
+#[derive(Debug)]
+enum Source {
+    Records(Records),
+    Packages(std::vec::IntoIter<PathBuf>),
+}
+
+/// Opens a file of problems: JSON Lines or one JSON array, plain, gzipped or zstd; or problem packages, in a folder or
+/// a zip archive.
 ///
 /// Without `format` the first record's keys decide. Two problems with one `question_id` are an error at the
 /// second.
@@ -152,6 +171,11 @@ pub(crate) fn load_capped(
     record_cap: usize,
     unpacked_cap: usize,
 ) -> Result<Problems, LoadError> {
+    if format == Some(Format::Kattis) || format.is_none() && package::is_package(path) {
+        let packages = Source::Packages(package::packages(path)?.into_iter());
+        let (format, seen) = (Format::Kattis, HashMap::new());
+        return Ok(Problems { source: packages, format, cap: unpacked_cap, first: None, seen });
+    }
     let mut records = Records::open(path, record_cap)?;
     let (place, text) = match records.next()? {
         Some((place, bytes)) => (place, bytes.to_owned()),
@@ -166,8 +190,16 @@ pub(crate) fn load_capped(
             .and_then(|fields| Format::detect(&fields))
             .map_err(|misfit| records.error(place, misfit))?,
     };
-    let mut problems = Problems { records, format, cap: unpacked_cap, first: None, seen: HashMap::new() };
-    problems.first = Some(problems.problem(place, &text));
+    let first =
+        Some(convert(format, unpacked_cap, place, &text).map_err(|misfit| records.error(place, misfit)));
+    let mut problems = Problems {
+        source: Source::Records(records),
+        format,
+        cap: unpacked_cap,
+        first: None,
+        seen: HashMap::new(),
+    };
+    problems.first = first.map(|problem| problem.and_then(|problem| problems.once(problem, path, place)));
     Ok(problems)
 }
 
@@ -177,15 +209,36 @@ impl Problems {
         self.format
     }
 
-    fn problem(&mut self, place: Place, text: &[u8]) -> Result<Problem, LoadError> {
-        let problem = convert(self.format, self.cap, place, text)
-            .map_err(|misfit| self.records.error(place, misfit))?;
-        if let Some(earlier) = self.seen.insert(problem.question_id.clone(), place) {
-            let found = format!("{} again, first at {earlier}", clip(&problem.question_id));
-            let misfit = Misfit::new("each question_id once", found, "remove or rename one of the two");
-            return Err(self.records.error(place, misfit));
+    /// The next problem, wherever it stands.
+    fn read(&mut self) -> Result<Option<Problem>, LoadError> {
+        match &mut self.source {
+            Source::Records(records) => {
+                let Some((place, text)) = records.next()? else { return Ok(None) };
+                let text = text.to_owned();
+                let problem = convert(self.format, self.cap, place, &text)
+                    .map_err(|misfit| records.error(place, misfit))?;
+                let file = records.file().to_owned();
+                self.once(problem, &file, place).map(Some)
+            }
+            Source::Packages(packages) => {
+                let Some(path) = packages.next() else { return Ok(None) };
+                let place = Place { line: 1, record: 1 };
+                let problem = kattis::problem(&path, self.cap)?;
+                self.once(problem, &path, place).map(Some)
+            }
         }
-        Ok(problem)
+    }
+
+    /// Refuses an id that was there before.
+    fn once(&mut self, problem: Problem, file: &Path, place: Place) -> Result<Problem, LoadError> {
+        match self.seen.insert(problem.question_id.clone(), place) {
+            None => Ok(problem),
+            Some(earlier) => {
+                let found = format!("{} again, first at {earlier}", clip(&problem.question_id));
+                let misfit = Misfit::new("each question_id once", found, "remove or rename one of the two");
+                Err(LoadError { file: file.to_owned(), place: Some(place), misfit })
+            }
+        }
     }
 }
 
@@ -193,15 +246,7 @@ impl Iterator for Problems {
     type Item = Result<Problem, LoadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
-        let (place, text) = match self.records.next() {
-            Ok(Some((place, text))) => (place, text.to_owned()),
-            Ok(None) => return None,
-            Err(error) => return Some(Err(error)),
-        };
-        Some(self.problem(place, &text))
+        self.first.take().or_else(|| self.read().transpose())
     }
 }
 
@@ -219,9 +264,11 @@ fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Prob
         Format::CodeContests => codecontests::problem(&fields, index),
         Format::MultiPlE => multipl_e::problem(&fields, index),
         Format::DeepCoder => deepcoder::problem(&fields, index),
+        Format::BigCodeBench => bigcodebench::problem(&fields, index),
         Format::HumanEval => humaneval::problem(&fields, index),
         Format::Mbpp => mbpp::problem(&fields, index),
         Format::Math => math::problem(&fields, index),
+        Format::Kattis => Err(Misfit::new("a problem package", "a record", "give a folder or a zip archive")),
     }?;
     match problem.question_id.is_empty() {
         true => Err(Misfit::new("a question_id", "an empty one", "give the problem an id")),
@@ -229,21 +276,31 @@ fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Prob
     }
 }
 
-/// SHA-256 of a file's bytes in lower-case hex, for provenance.
+/// SHA-256 of a file's bytes in lower-case hex, for provenance; of a folder of packages, of the names, lengths and bytes
+/// of what is read of them.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn file_sha256(path: &Path) -> Result<String, LoadError> {
-    hash(path).map_err(|error| unreadable(path, None, &error))
+    let mut digest = Sha256::new();
+    if path.is_dir() {
+        for (name, file) in package::files(path)? {
+            let length = std::fs::metadata(&file).map_err(|error| unreadable(&file, None, &error))?.len();
+            digest.update(format!("{name}\0{length}\0"));
+            hash(&file, &mut digest).map_err(|error| unreadable(&file, None, &error))?;
+        }
+    } else {
+        hash(path, &mut digest).map_err(|error| unreadable(path, None, &error))?;
+    }
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn hash(path: &Path) -> std::io::Result<String> {
+fn hash(path: &Path, digest: &mut Sha256) -> std::io::Result<()> {
     let mut file = std::fs::File::open(path)?;
-    let mut digest = Sha256::new();
     let mut chunk = vec![0; 1 << 16];
     loop {
         match file.read(&mut chunk)? {
-            0 => return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(()),
             count => digest.update(&chunk[..count]),
         }
     }

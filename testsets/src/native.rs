@@ -4,14 +4,17 @@
 //! task is `{"type": "math", "ground_truth"}` or `{"type": "code", "func_name", "starter_code", "test_cases",
 //! "checker", "limits"}`, where a test is `{"input", "output", "test_type": "stdin", "functional" or "script"}` (by
 //! default what `func_name` says), the checker one of `"exact"`, `"lcb"` (the default), `"tokens"`,
-//! `"case_insensitive"`, `"unordered"`, `{"type": "float", "absolute", "relative"}` or `{"type": "program" or
-//! "interactive", "language", "source", "protocol": "testlib" or "kattis"}`, and the limits are `{"cpu_time": seconds, "memory": bytes}`.
+//! `"case_insensitive"`, `"unordered"`, `{"type": "float", "absolute", "relative"}`, `{"type": "kattis", "case_sensitive",
+//! "space_change_sensitive", "absolute", "relative"}` or `{"type": "program" or "interactive", "language", "source",
+//! "protocol": "testlib" or "kattis", "arguments"}`, and the limits are `{"cpu_time": seconds, "memory": bytes}`. Subtasks
+//! are `"groups"`: `[{"name", "tests": how many, "points", "scoring": "worst", "each" or "until_failure"}]`.
 //! Other keys are refused: a mistyped one must not mean its default.
 
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
 use crate::problem::{
-    Checker, CodeTask, JudgeProgram, MathTask, Problem, Protocol, Task, TaskLimits, TestCase, TestType,
+    Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Scoring, Task, TaskLimits,
+    TestCase, TestGroup, TestType,
 };
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -77,7 +80,8 @@ fn task(fields: &Fields<'_>) -> Result<Task, Misfit> {
 }
 
 fn code(fields: &Fields<'_>) -> Result<CodeTask, Misfit> {
-    fields.only(&["type", "func_name", "starter_code", "test_cases", "checker", "limits"], "a code task")?;
+    let known = ["type", "func_name", "starter_code", "test_cases", "checker", "limits", "groups"];
+    fields.only(&known, "a code task")?;
     let func_name = fields.optional_string("func_name")?;
     let raw = fields.raw("test_cases").ok_or_else(|| fields.missing("a list `test_cases`"))?;
     let rows: Vec<&RawValue> = serde_json::from_str(raw).map_err(|error| {
@@ -89,12 +93,42 @@ fn code(fields: &Fields<'_>) -> Result<CodeTask, Misfit> {
     }
     let test_cases =
         rows.iter().map(|row| test_case(row.get(), func_name.is_some())).collect::<Result<_, _>>()?;
+    let groups = fields.raw("groups").map_or(Ok(Vec::new()), |raw| groups(raw, rows.len()))?;
     Ok(CodeTask {
         starter_code: fields.optional_string("starter_code")?.unwrap_or_default(),
         func_name,
         test_cases,
         checker: fields.raw("checker").map_or(Ok(Checker::Lcb), checker)?,
         limits: fields.raw("limits").map_or(Ok(TaskLimits::default()), limits)?,
+        groups,
+    })
+}
+
+fn groups(raw: &str, tests: usize) -> Result<Vec<TestGroup>, Misfit> {
+    let rows: Vec<&RawValue> = read(raw, "groups", "a list of groups")?;
+    let groups: Vec<TestGroup> = rows.iter().map(|row| group(row.get())).collect::<Result<_, _>>()?;
+    let covered = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.tests));
+    match groups.is_empty() || covered == tests {
+        true => Ok(groups),
+        false => {
+            let hint = "count the tests of the groups again: every test is in one";
+            Err(Misfit::new(format!("groups of {tests} tests in all"), format!("groups of {covered}"), hint))
+        }
+    }
+}
+
+fn group(raw: &str) -> Result<TestGroup, Misfit> {
+    let fields = Fields::parse(raw.as_bytes(), "a group, a JSON object")?;
+    fields.only(&["name", "tests", "points", "scoring"], "a group")?;
+    let tests = fields.raw("tests").ok_or_else(|| fields.missing("a number `tests`"))?;
+    let scoring = fields.string("scoring")?;
+    Ok(TestGroup {
+        name: fields.optional_string("name")?.unwrap_or_default(),
+        tests: read(tests, "tests", "a whole number")?,
+        points: amount(&fields, "points")?.ok_or_else(|| fields.missing("a number `points`"))?,
+        scoring: Scoring::ALL.into_iter().find(|way| way.name() == scoring).ok_or_else(|| {
+            Misfit::new("scoring `worst`, `each` or `until_failure`", clip(&scoring), "correct `scoring`")
+        })?,
     })
 }
 
@@ -136,10 +170,13 @@ fn checker(raw: &str) -> Result<Checker, Misfit> {
         let fields = Fields::parse(raw.as_bytes(), "`checker`, a JSON object")?;
         let kind = fields.string("type")?;
         if kind == "program" || kind == "interactive" {
-            fields.only(&["type", "language", "source", "protocol"], "a checker")?;
+            fields.only(&["type", "language", "source", "protocol", "arguments"], "a checker")?;
             let program = judge_program(&fields)?;
             let interactive = kind == "interactive";
             return Ok(if interactive { Checker::Interactive(program) } else { Checker::Program(program) });
+        }
+        if kind == "kattis" {
+            return kattis(&fields);
         }
         fields.only(&["type", "absolute", "relative"], "a checker")?;
         return match kind.as_str() {
@@ -153,6 +190,18 @@ fn checker(raw: &str) -> Result<Checker, Misfit> {
     plain_checker(&read::<String>(raw, "checker", "a name or an object")?)
 }
 
+fn kattis(fields: &Fields<'_>) -> Result<Checker, Misfit> {
+    let known = ["type", "case_sensitive", "space_change_sensitive", "absolute", "relative"];
+    fields.only(&known, "a checker")?;
+    let flag = |name: &str| fields.raw(name).map_or(Ok(false), |raw| read(raw, name, "true or false"));
+    Ok(Checker::Kattis(KattisFlags {
+        case_sensitive: flag("case_sensitive")?,
+        space_change_sensitive: flag("space_change_sensitive")?,
+        absolute: amount(fields, "absolute")?,
+        relative: amount(fields, "relative")?,
+    }))
+}
+
 fn judge_program(fields: &Fields<'_>) -> Result<JudgeProgram, Misfit> {
     let protocol = match fields.string("protocol")?.as_str() {
         "testlib" => Protocol::Testlib,
@@ -161,7 +210,14 @@ fn judge_program(fields: &Fields<'_>) -> Result<JudgeProgram, Misfit> {
             return Err(Misfit::new("protocol `testlib` or `kattis`", clip(other), "correct `protocol`"));
         }
     };
-    Ok(JudgeProgram { language: fields.string("language")?, source: fields.string("source")?, protocol })
+    let arguments =
+        fields.raw("arguments").map_or(Ok(Vec::new()), |raw| read(raw, "arguments", "a list of strings"))?;
+    Ok(JudgeProgram {
+        language: fields.string("language")?,
+        source: fields.string("source")?,
+        protocol,
+        arguments,
+    })
 }
 
 fn plain_checker(name: &str) -> Result<Checker, Misfit> {
@@ -224,6 +280,9 @@ fn task_value(task: &Task) -> Value {
             object.insert("test_cases".into(), code.test_cases.iter().map(test_value).collect());
             object.insert("checker".into(), checker_value(&code.checker));
             object.insert("limits".into(), limits_value(code.limits));
+            if !code.groups.is_empty() {
+                object.insert("groups".into(), code.groups.iter().map(group_value).collect());
+            }
             Value::Object(object)
         }
     }
@@ -238,6 +297,11 @@ fn test_value(test: &TestCase) -> Value {
     json!({ "input": test.input, "output": test.output, "test_type": test_type })
 }
 
+fn group_value(group: &TestGroup) -> Value {
+    let TestGroup { name, tests, points, scoring } = group;
+    json!({ "name": name, "tests": tests, "points": points, "scoring": scoring.name() })
+}
+
 fn checker_value(checker: &Checker) -> Value {
     match checker {
         Checker::Exact => "exact".into(),
@@ -245,6 +309,11 @@ fn checker_value(checker: &Checker) -> Value {
         Checker::Tokens => "tokens".into(),
         Checker::CaseInsensitive => "case_insensitive".into(),
         Checker::Unordered => "unordered".into(),
+        Checker::Kattis(flags) => json!({
+            "type": "kattis", "case_sensitive": flags.case_sensitive,
+            "space_change_sensitive": flags.space_change_sensitive, "absolute": flags.absolute,
+            "relative": flags.relative,
+        }),
         Checker::Program(program) => program_value("program", program),
         Checker::Interactive(program) => program_value("interactive", program),
         Checker::Float { absolute, relative } => {
@@ -258,7 +327,8 @@ fn program_value(kind: &str, program: &JudgeProgram) -> Value {
         Protocol::Testlib => "testlib",
         Protocol::Kattis => "kattis",
     };
-    json!({ "type": kind, "language": program.language, "source": program.source, "protocol": protocol })
+    let JudgeProgram { language, source, arguments, .. } = program;
+    json!({ "type": kind, "language": language, "source": source, "protocol": protocol, "arguments": arguments })
 }
 
 fn limits_value(limits: TaskLimits) -> Value {

@@ -41,6 +41,46 @@ pub struct CodeTask {
     pub checker: Checker,
     /// Limits the problem itself states; what is `None` comes from the profile.
     pub limits: TaskLimits,
+    /// Subtasks, in the order of the tests they are made of: all of them. Empty where tests earn no points.
+    pub groups: Vec<TestGroup>,
+}
+
+/// Tests in a row that earn points together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestGroup {
+    /// For people.
+    pub name: String,
+    /// How many tests there are in it.
+    pub tests: usize,
+    /// What all of it earns; 0 or more.
+    pub points: f64,
+    /// How its tests earn that.
+    pub scoring: Scoring,
+}
+
+/// How the tests of a group earn its points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scoring {
+    /// As large a share as its worst test earned, which is mostly all or nothing.
+    Worst,
+    /// Each test an equal part.
+    Each,
+    /// Each test an equal part, up to the first that fails.
+    UntilFailure,
+}
+
+impl Scoring {
+    /// All ways.
+    pub const ALL: [Scoring; 3] = [Scoring::Worst, Scoring::Each, Scoring::UntilFailure];
+
+    /// The name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scoring::Worst => "worst",
+            Scoring::Each => "each",
+            Scoring::UntilFailure => "until_failure",
+        }
+    }
 }
 
 /// A math problem.
@@ -93,10 +133,25 @@ pub enum Checker {
     CaseInsensitive,
     /// The same lines in any order, each as `Tokens`; empty lines do not count.
     Unordered,
+    /// Tokens as Kattis's default output validator has them.
+    Kattis(KattisFlags),
     /// The problem's own program decides, from input, output and expected output.
     Program(JudgeProgram),
     /// The problem's own program talks with the submission and decides.
     Interactive(JudgeProgram),
+}
+
+/// How Kattis's default output validator compares; by default tokens, upper and lower case taken as one.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct KattisFlags {
+    /// Upper and lower case differ.
+    pub case_sensitive: bool,
+    /// White space must be the same, too.
+    pub space_change_sensitive: bool,
+    /// Numbers may differ by so much.
+    pub absolute: Option<f64>,
+    /// Or by so much of the expected number.
+    pub relative: Option<f64>,
 }
 
 /// A program of the problem's author that decides whether a submission is right.
@@ -108,13 +163,15 @@ pub struct JudgeProgram {
     pub source: String,
     /// How it is called and what its exit code means.
     pub protocol: Protocol,
+    /// What it is given behind the protocol's own arguments.
+    pub arguments: Vec<String>,
 }
 
 /// What a judge's program and who calls it agreed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `checker INPUT OUTPUT ANSWER`, or `interactor INPUT OUTPUT ANSWER`; exit code 0 is right, 1 and 2 wrong, 7 partly
-    /// right, anything else the program's own failure.
+    /// right, where its message begins with `points` and a share from 0 to 1; anything else the program's own failure.
     Testlib,
     /// `validator INPUT ANSWER FEEDBACK`, the output on stdin; exit code 42 is right, 43 wrong, anything else its own failure.
     Kattis,

@@ -124,6 +124,11 @@ impl Records {
         Ok(found?.map(|place| (place, self.buffer.as_slice())))
     }
 
+    /// The file, as it was named.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// The error for a record of this file.
     pub(crate) fn error(&self, place: Place, misfit: Misfit) -> LoadError {
         LoadError { file: self.file.clone(), place: Some(place), misfit }

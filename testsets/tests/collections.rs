@@ -3,7 +3,9 @@
 use assay_testsets::{Checker, CodeTask, Format, LoadError, Problem, Task, TestType, load, load_completions};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::NamedTempFile;
 
@@ -132,6 +134,14 @@ fn samples() -> Vec<Sample> {
             ("assert f(2) == 4", ""),
         ),
         (
+            json!({"task_id": "B/0", "complete_prompt": "def task_func(x):\n", "instruct_prompt": "p", "entry_point": "task_func",
+                "test": "class TestCases: pass", "code_prompt": "", "libs": "[]"}),
+            Format::BigCodeBench,
+            "B/0",
+            None,
+            ("class TestCases: pass", ""),
+        ),
+        (
             json!({"name": "H_0_f", "language": "cpp", "prompt": "int f(int x) {", "tests": "}\nint main() {}", "stop_tokens": []}),
             Format::MultiPlE,
             "H_0_f",
@@ -165,7 +175,8 @@ fn every_form_is_known_and_read() {
         let code = code(&problem);
         assert_eq!(code.func_name.as_deref(), function, "{row}");
         assert_eq!((code.test_cases[0].input.as_str(), code.test_cases[0].output.as_str()), test, "{row}");
-        let script = matches!(format, Format::HumanEval | Format::Mbpp | Format::MultiPlE);
+        let scripts = [Format::BigCodeBench, Format::HumanEval, Format::Mbpp, Format::MultiPlE];
+        let script = scripts.contains(&format);
         assert_eq!(code.test_cases[0].test_type == TestType::Script, script, "{row}");
         // Our own form says the same.
         assert_eq!(Problem::from_json(&problem.to_json()).as_ref(), Ok(&problem));
@@ -195,69 +206,34 @@ fn what_else_rows_say() {
     );
 }
 
+/// Each row of `malformed.jsonl` behind a good one: the message names file, line and record, what was expected, what
+/// came, and what to do.
 #[test]
 fn bad_rows_are_named() {
-    let rows = [
-        (
-            json!({"input_output": "{\"inputs\": [\"1\"], \"outputs\": []}"}),
-            "as many outputs as inputs in `input_output`",
-        ),
-        (
-            json!({"input_output": "{\"inputs\": [], \"outputs\": []}"}),
-            "expected at least one test, found none",
-        ),
-        (json!({"input_output": "not json"}), "expected `input_output`, a JSON object"),
-        (
-            json!({"input_output": {"inputs": [null], "outputs": ["1"]}}),
-            "a test's text, or a list of its lines, found `null`",
-        ),
-        (
-            json!({"input_output": {"fn_name": "f", "inputs": [1], "outputs": [1]}}),
-            "a list of arguments, found `1`",
-        ),
-        (json!({"reward_model": {}}), "a `ground_truth`"),
-        (json!({"reward_model": {"ground_truth": "{\"inputs\": []}"}}), "a list `outputs`"),
-        (json!({"tests": [{"input": 1, "output": "x"}]}), "`input` to be a string, found `1`"),
-        (
-            json!({"tests": [{"input": "1", "output": "1"}, {"input": [1], "output": [1], "fn_name": "f"}]}),
-            "tests all of one function",
-        ),
-        (json!({"tests": [{"fn_name": "f", "input": [1], "output": [1, 2]}]}), "one result in `output`"),
-        (
-            json!({"verification_info": {"test_cases": [{"input": "1", "output": "1", "type": "image"}]}}),
-            "tests of type `stdin_stdout`",
-        ),
-        (json!({"verification_info": {}}), "`test_cases`"),
-        (
-            json!({"official_tests": [{"input": "", "output": ""}], "input_mode": "file"}),
-            "input_mode `stdio`",
-        ),
-        (json!({"official_tests": [{"input": "", "output": ""}], "time_limit": -1}), "`time_limit` above 0"),
-        (
-            json!({"public_tests": {"input": ["1"], "output": []}}),
-            "as many outputs as inputs in `public_tests`",
-        ),
-        (
-            json!({"public_tests": {"input": ["1"], "output": ["1"]}, "input_file": "a.txt"}),
-            "a problem that reads stdin",
-        ),
-        (json!({"prompt": "", "entry_point": "f", "test": " "}), "code that tests the program"),
-        (json!({"test_list": []}), "code that tests the program"),
-        (json!({"test_list": [1]}), "`test_list` to be a list of strings"),
-        (json!({"name": "n", "language": "lua", "prompt": "", "tests": ""}), "code that tests the program"),
-        (
-            json!({"entry_point": "f", "input_output": [{"input": "n = {1: 2}", "output": "1"}]}),
-            "a Python literal in a test",
-        ),
-        (
-            json!({"id": 1, "content": "p", "labels": "{}", "test": "[{\"input\": 1}]"}),
-            "`test` to be a list of {input: {stdin}",
-        ),
-    ];
-    for (row, part) in rows {
-        let error = read(row.to_string().as_bytes(), None).expect_err(&row.to_string());
-        assert!(error.contains(part), "{row}: {error}");
-        assert!(error.contains("line 1, record 1") && !error.contains('\n'), "{error}");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let table = std::fs::read_to_string(tests.join("malformed.jsonl")).expect("the table");
+    let mut rows_of = BTreeMap::new();
+    for row in table.lines() {
+        let row: Value = serde_json::from_str(row).expect("a row of the table");
+        let text = |name: &str| row[name].as_str().unwrap_or_else(|| panic!("{row}: no text `{name}`"));
+        let format = Format::from_name(text("format")).expect("a format");
+        *rows_of.entry(format.name()).or_insert(0) += 1;
+        let corpus = tests.join(format!("corpus/{}.jsonl", format.name()));
+        let good = std::fs::read_to_string(corpus).expect("a corpus");
+        let bad = row["row"].as_str().map_or_else(|| row["row"].to_string(), str::to_owned);
+        let file = file(format!("{}\n{bad}\n", good.lines().next().expect("a good row")).as_bytes());
+        let loaded =
+            load(file.path(), Some(format)).and_then(|rows| rows.collect::<Result<Vec<_>, LoadError>>());
+        let error = loaded.expect_err(&bad).to_string();
+        let place = format!("{}: line 2, record 2: expected ", file.path().display());
+        assert!(error.starts_with(&place) && !error.contains('\n'), "{row}\n  said: {error}");
+        assert!(error.contains(text("says")), "{row}\n  said: {error}");
+        let after = error.rsplit("; ").next().unwrap_or_default();
+        assert!(error.contains("; ") && after.len() > 8, "{row}: nothing to do in {error}");
+    }
+    // Packages have no rows; kattis.rs has theirs.
+    for format in Format::ALL.into_iter().filter(|format| *format != Format::Kattis) {
+        assert!(rows_of.get(format.name()).is_some_and(|rows| *rows >= 4), "{}: {rows_of:?}", format.name());
     }
 }
 
@@ -292,7 +268,7 @@ proptest! {
 
     /// A damaged byte anywhere is a problem or an error in one line, in every form, and never a panic.
     #[test]
-    fn a_hit_byte_never_panics(row in 0_usize..15, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_hit_byte_never_panics(row in 0..samples().len(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let (row, format, ..) = samples().swap_remove(row);
         let mut bytes = row.to_string().into_bytes();
         let at = at.index(bytes.len());
@@ -306,7 +282,7 @@ proptest! {
 
     /// So is a row of one form read as another.
     #[test]
-    fn a_row_of_another_form_never_panics(row in 0_usize..15, format in 0_usize..13) {
+    fn a_row_of_another_form_never_panics(row in 0..samples().len(), format in 0..Format::ALL.len()) {
         let (row, ..) = samples().swap_remove(row);
         let _ = read(row.to_string().as_bytes(), Some(Format::ALL[format]));
     }

@@ -28,10 +28,22 @@ pub(crate) struct Compiled<'a> {
 }
 
 /// What it said, and its words.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Ruling {
-    pub(crate) right: bool,
+    /// How right, from 0 to 1; less than 1 is wrong.
+    pub(crate) share: f64,
     pub(crate) words: String,
+}
+
+impl Ruling {
+    /// Right or wrong, and nothing to say about it.
+    pub(crate) fn plain(right: bool) -> Ruling {
+        Ruling { share: if right { 1.0 } else { 0.0 }, words: String::new() }
+    }
+
+    pub(crate) fn right(&self) -> bool {
+        self.share >= 1.0
+    }
 }
 
 /// The problem's own program, where it has one; the inner `Err` says why it cannot be had.
@@ -70,7 +82,8 @@ impl Compiled<'_> {
             Protocol::Testlib => (&["input", "output", "answer"], b""),
             Protocol::Kattis => (&["input", "answer", "./"], output),
         };
-        let judge = Judge { executable: &self.executable, args, files: &files, limits: &LIMITS };
+        let args = self.with_own(args);
+        let judge = Judge { executable: &self.executable, args: &args, files: &files, limits: &LIMITS };
         let outcome = sandbox.check(&judge, stdin)?;
         Ok(self.ruling(outcome.termination, &outcome.stderr, &outcome.stdout))
     }
@@ -92,32 +105,52 @@ impl Compiled<'_> {
             Protocol::Kattis => &["input", "answer", "./"],
         };
         let own = Limits { wall_time: LIMITS.wall_time.max(limits.wall_time), ..LIMITS };
-        let judge = Judge { executable: &self.executable, args, files: &files, limits: &own };
+        let args = self.with_own(args);
+        let judge = Judge { executable: &self.executable, args: &args, files: &files, limits: &own };
         let talk = sandbox.interact(solution, limits, &judge, 2 << 10)?;
         let ruling = self.ruling(talk.judge.termination, &talk.judge.stderr, b"");
         Ok((talk, ruling))
     }
 
+    /// The protocol's arguments, and the problem's behind them.
+    fn with_own<'a>(&'a self, protocol: &[&'a str]) -> Vec<&'a str> {
+        protocol.iter().copied().chain(self.program.arguments.iter().map(String::as_str)).collect()
+    }
+
     fn ruling(&self, termination: Termination, stderr: &[u8], stdout: &[u8]) -> Ruling {
         let said = if stderr.is_empty() { stdout } else { stderr };
         let words = String::from_utf8_lossy(&said[..said.len().min(1 << 10)]).trim().to_owned();
-        let (right, failed) = match (self.program.protocol, termination) {
+        let share = match (self.program.protocol, termination) {
             (Protocol::Testlib, Termination::Exited(0)) | (Protocol::Kattis, Termination::Exited(42)) => {
-                (true, false)
+                Some(1.0)
             }
-            (Protocol::Testlib, Termination::Exited(1 | 2 | 7))
-            | (Protocol::Kattis, Termination::Exited(43)) => (false, false),
-            _ => (false, true),
+            (Protocol::Testlib, Termination::Exited(7)) => points(&words),
+            (Protocol::Testlib, Termination::Exited(1 | 2)) | (Protocol::Kattis, Termination::Exited(43)) => {
+                Some(0.0)
+            }
+            _ => None,
         };
-        let words = if failed { format!("the checker failed ({termination:?}): {words}") } else { words };
-        Ruling { right, words }
+        match share {
+            Some(share) => Ruling { share, words },
+            None => Ruling { share: 0.0, words: format!("the checker failed ({termination:?}): {words}") },
+        }
+    }
+}
+
+/// The share behind testlib's `points`, 0 where it says none; `None` where it is no share: what full marks are, nobody
+/// knows then.
+fn points(words: &str) -> Option<f64> {
+    let mut words = words.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("points"), Some(share)) => share.parse().ok().filter(|share| (0.0..=1.0).contains(share)),
+        _ => Some(0.0),
     }
 }
 
 /// How an interactive run ends for the solution: as it ended itself, unless the other side had already found it wrong.
 pub(crate) fn solutions_end(talk: &Interaction, ruling: &Ruling) -> Termination {
     match talk.first {
-        Side::Judge if !ruling.right => Termination::Exited(0),
+        Side::Judge if !ruling.right() => Termination::Exited(0),
         _ => talk.solution.termination,
     }
 }

@@ -14,9 +14,9 @@ use assay_sandbox::{
     Exchange, Executable, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxError, Session, Side,
     Termination, Usage,
 };
-use assay_testsets::{Checker, CodeTask, TestCase, TestType};
+use assay_testsets::{Checker, CodeTask, Scoring, TestCase, TestGroup, TestType};
 
-use crate::checker::{Compiled, solutions_end};
+use crate::checker::{Compiled, Ruling, solutions_end};
 use crate::compare::{acereason_right, output_right};
 use crate::judge::{JudgeOptions, Profile};
 use crate::value::{Answer, Json, Malformed};
@@ -69,7 +69,7 @@ impl CodeRun<'_> {
 
     /// Runs the tests; stops at the first failure unless all are asked for.
     pub(crate) fn judge(&self) -> Result<Judgement, SandboxError> {
-        let mut tally = Tally::new(self.task.test_cases.len());
+        let mut tally = Tally::new(self.task);
         let longest = if self.language == Language::Wasm { Program::MAX_MODULE } else { Program::MAX_SOURCE };
         // The prelude and the drivers come on top; the sandbox would call the rest our own mistake.
         if self.source.len() > longest - (8 << 10) {
@@ -87,13 +87,18 @@ impl CodeRun<'_> {
     fn run_stdin(&self, tally: &mut Tally) -> Result<(), SandboxError> {
         let scripted = self.task.test_cases.iter().any(|test| test.test_type == TestType::Script);
         let executable = if scripted { None } else { self.compiled(&self.whole_source(self.source), tally)? };
-        for test in &self.task.test_cases {
+        // Where subtasks earn points, a failed one says nothing of the next.
+        let goes_on = self.options.all_tests || !self.task.groups.is_empty();
+        for (index, test) in self.task.test_cases.iter().enumerate() {
+            if tally.skips(index) {
+                continue;
+            }
             match (test.test_type, &executable) {
                 (TestType::Script, _) => self.run_script(test, tally)?,
                 (_, Some(executable)) => self.run_test(executable, test, tally)?,
                 (_, None) => {}
             }
-            if tally.refused || tally.failed() && !self.options.all_tests {
+            if tally.refused || tally.failed() && !goes_on {
                 break;
             }
         }
@@ -135,18 +140,15 @@ impl CodeRun<'_> {
                 outcome.stdout.extend_from_slice(if message.from == Side::Judge { b"< " } else { b"> " });
                 outcome.stdout.extend_from_slice(&message.bytes);
             }
-            self.take_outcome(test, &outcome, tally, |_| Ok((ruling.right, ruling.words)))
+            self.take_outcome(test, &outcome, tally, |_| Ok(ruling))
         } else {
             let outcome = self.sandbox.run(executable, test.input.as_bytes(), &self.limits)?;
             self.take_outcome(test, &outcome, tally, |outcome| match self.checker {
-                Some(checker) => {
-                    let ruling = checker.check(self.sandbox, test, &outcome.stdout)?;
-                    Ok((ruling.right, ruling.words))
-                }
+                Some(checker) => checker.check(self.sandbox, test, &outcome.stdout),
                 None if self.options.profile == Profile::AceReason => {
-                    Ok((acereason_right(&test.output, &outcome.stdout), String::new()))
+                    Ok(Ruling::plain(acereason_right(&test.output, &outcome.stdout)))
                 }
-                None => Ok((output_right(&self.task.checker, &test.output, &outcome.stdout), String::new())),
+                None => Ok(Ruling::plain(output_right(&self.task.checker, &test.output, &outcome.stdout))),
             })
         }
     }
@@ -162,7 +164,7 @@ impl CodeRun<'_> {
         let outcome = self.sandbox.run(&executable, b"", &self.limits)?;
         self.take_outcome(test, &outcome, tally, |outcome| {
             let came = !python || outcome.stdout.trim_ascii_end().ends_with(done.as_bytes());
-            Ok((came, String::new()))
+            Ok(Ruling::plain(came))
         })
     }
 
@@ -172,7 +174,7 @@ impl CodeRun<'_> {
         test: &TestCase,
         outcome: &Outcome,
         tally: &mut Tally,
-        right: impl FnOnce(&Outcome) -> Result<(bool, String), SandboxError>,
+        right: impl FnOnce(&Outcome) -> Result<Ruling, SandboxError>,
     ) -> Result<(), SandboxError> {
         // An interpreter compiles in the first run.
         if outcome.refused {
@@ -180,10 +182,12 @@ impl CodeRun<'_> {
             return Ok(());
         }
         let termination = self.forgiving(outcome);
-        let (output_right, words) = match termination {
+        let ruling = match termination {
             Termination::Exited(0) => right(outcome)?,
-            _ => (false, String::new()),
+            _ => Ruling::plain(false),
         };
+        let (output_right, words) = (ruling.right(), ruling.words);
+        tally.earns(ruling.share);
         tally.add_test(outcome.usage);
         tally.reruns += usize::from(outcome.rerun);
         tally.add(Happened::Ran { termination, output_right }, || Failure {
@@ -379,6 +383,13 @@ pub(crate) fn unreadable(task: &CodeTask) -> Option<String> {
     if task.test_cases.is_empty() {
         return Some("the problem has no tests".to_owned());
     }
+    let grouped = task.groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.tests));
+    if !task.groups.is_empty() && grouped != task.test_cases.len() {
+        return Some(format!("the groups have {grouped} tests, and the problem {}", task.test_cases.len()));
+    }
+    if !task.groups.is_empty() && task.func_name.is_some() {
+        return Some("groups are for tests of stdin: a function's tests end at the first failure".to_owned());
+    }
     task.test_cases.iter().enumerate().find_map(|(index, test)| {
         if task.func_name.is_none() {
             let why = "test {} is functional, but the problem names no function";
@@ -397,7 +408,10 @@ fn call_lines(input: &str) -> &str {
 }
 
 /// What the tests have said so far.
-struct Tally {
+struct Tally<'a> {
+    groups: &'a [TestGroup],
+    /// What each test earned, from 0 to 1; tests that were not run earned nothing.
+    shares: Vec<f64>,
     passed: usize,
     total: usize,
     done: usize,
@@ -409,11 +423,13 @@ struct Tally {
     refused: bool,
 }
 
-impl Tally {
-    fn new(total: usize) -> Tally {
+impl Tally<'_> {
+    fn new(task: &CodeTask) -> Tally<'_> {
         Tally {
+            groups: &task.groups,
+            shares: vec![0.0; task.test_cases.len()],
             passed: 0,
-            total,
+            total: task.test_cases.len(),
             done: 0,
             first_failure: None,
             usage: Usage::default(),
@@ -426,6 +442,52 @@ impl Tally {
 
     fn failed(&self) -> bool {
         self.first_failure.is_some()
+    }
+
+    /// Whether this test, the next one, can no longer earn anything: its group has failed.
+    fn skips(&mut self, index: usize) -> bool {
+        self.done = index;
+        let mut from = 0;
+        for group in self.groups {
+            if index < from + group.tests {
+                let failed = self.shares[from..index].iter().any(|share| *share < 1.0);
+                let worst = self.shares[from..index].contains(&0.0);
+                return match group.scoring {
+                    Scoring::Worst => worst,
+                    Scoring::UntilFailure => failed,
+                    Scoring::Each => false,
+                };
+            }
+            from += group.tests;
+        }
+        false
+    }
+
+    /// What the test now judged earned.
+    fn earns(&mut self, share: f64) {
+        if let Some(earned) = self.shares.get_mut(self.done) {
+            *earned = share;
+        }
+    }
+
+    /// The part of all points that was earned; `None` where tests only pass or fail.
+    fn score(&self) -> Option<f64> {
+        if self.groups.is_empty() {
+            let partial = self.shares.iter().any(|share| *share > 0.0 && *share < 1.0);
+            return partial.then(|| self.shares.iter().sum::<f64>() / self.shares.len() as f64);
+        }
+        let (mut from, mut earned, mut all) = (0, 0.0, 0.0);
+        for group in self.groups.iter().filter(|group| group.tests > 0) {
+            let shares = &self.shares[from..(from + group.tests).min(self.shares.len())];
+            from += shares.len();
+            let share = match group.scoring {
+                Scoring::Worst => shares.iter().copied().fold(1.0, f64::min),
+                Scoring::Each | Scoring::UntilFailure => shares.iter().sum::<f64>() / group.tests as f64,
+            };
+            earned += group.points * share;
+            all += group.points;
+        }
+        (all > 0.0).then(|| earned / all)
     }
 
     fn add_usage(&mut self, usage: Usage) {
@@ -470,6 +532,7 @@ impl Tally {
     }
 
     fn judgement(self) -> Judgement {
+        let score = self.score();
         let (verdict, failed_test, failure) = match self.first_failure {
             None => (Verdict::Accepted, None, None),
             Some((index, verdict, failure)) => (verdict, Some(index), Some(failure)),
@@ -482,6 +545,7 @@ impl Tally {
             verdict,
             passed: self.passed,
             total: self.total,
+            score,
             failed_test,
             usage: self.usage,
             tests: self.tests,
@@ -743,6 +807,7 @@ mod tests {
             }],
             checker: Checker::Lcb,
             limits: assay_testsets::TaskLimits::default(),
+            groups: Vec::new(),
         };
         assert_eq!(unreadable(&task(Some("f"), "1\n[2]\n", "3")), None);
         assert_eq!(unreadable(&task(Some("f"), "", "null")), None);

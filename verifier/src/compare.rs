@@ -8,7 +8,7 @@
 //! `decimal` module's idea of a number (`Decimal`): underscores anywhere, digits of any script, `inf`,
 //! exponents up to 10^18 either way, compared exactly (`1e1 == 10.0`, `-0 == 0`, `nan` never equal as a number).
 
-use assay_testsets::Checker;
+use assay_testsets::{Checker, KattisFlags};
 
 /// Whether `actual`, as printed, is right where `expected` is the test's own output.
 pub fn output_right(checker: &Checker, expected: &str, actual: &[u8]) -> bool {
@@ -27,6 +27,7 @@ pub fn output_right(checker: &Checker, expected: &str, actual: &[u8]) -> bool {
             tokens(expected) == tokens(actual)
         }
         Checker::Unordered => sorted_lines(expected) == sorted_lines(actual),
+        Checker::Kattis(flags) => kattis_equal(flags, expected, actual),
         // A program decides, and it has to be run.
         Checker::Program(_) | Checker::Interactive(_) => false,
     }
@@ -122,6 +123,43 @@ fn float_equal(expected: &str, actual: &str, absolute: f64, relative: f64) -> bo
 fn float_close(expected: &str, actual: &str, absolute: f64, relative: f64) -> bool {
     let (Ok(e), Ok(a)) = (expected.parse::<f64>(), actual.parse::<f64>()) else { return false };
     e.is_finite() && a.is_finite() && (e - a).abs() <= absolute.max(relative * e.abs())
+}
+
+/// Kattis's default output validator: tokens apart by white space of ASCII, of which numbers in the answer may be met by
+/// numbers within a tolerance, where there is one.
+fn kattis_equal(flags: KattisFlags, expected: &str, actual: &str) -> bool {
+    let space = |c: char| c.is_ascii_whitespace() || c == '\u{b}';
+    let (mut expected, mut actual) = (expected, actual);
+    loop {
+        let (e, a) = (expected.trim_start_matches(space), actual.trim_start_matches(space));
+        if flags.space_change_sensitive {
+            let blanks = (&expected[..expected.len() - e.len()], &actual[..actual.len() - a.len()]);
+            if blanks.0 != blanks.1 {
+                return false;
+            }
+        }
+        if e.is_empty() || a.is_empty() {
+            return e.is_empty() && a.is_empty();
+        }
+        let token = |text: &str| text.find(space).unwrap_or(text.len());
+        let ((e_token, e_rest), (a_token, a_rest)) = (e.split_at(token(e)), a.split_at(token(a)));
+        if !kattis_token_equal(flags, e_token, a_token) {
+            return false;
+        }
+        (expected, actual) = (e_rest, a_rest);
+    }
+}
+
+fn kattis_token_equal(flags: KattisFlags, expected: &str, actual: &str) -> bool {
+    let tolerant = flags.absolute.is_some() || flags.relative.is_some();
+    match (tolerant, expected.parse::<f64>()) {
+        (true, Ok(e)) => actual.parse::<f64>().is_ok_and(|a| {
+            let within = |tolerance: Option<f64>, of: f64| tolerance.is_some_and(|t| (e - a).abs() <= t * of);
+            e == a || e.is_finite() && (within(flags.absolute, 1.0) || within(flags.relative, e.abs()))
+        }),
+        _ if flags.case_sensitive => expected == actual,
+        _ => expected.eq_ignore_ascii_case(actual),
+    }
 }
 
 /// White space as Python's `str.strip()` and `str.split()` have it: Unicode's, and the four separators
@@ -367,7 +405,34 @@ mod tests {
     #[test]
     fn other_rules() {
         let float = Checker::Float { absolute: 1e-6, relative: 1e-6 };
+        let kattis = KattisFlags::default();
+        let (exact_case, spaces) = (
+            Checker::Kattis(KattisFlags { case_sensitive: true, ..kattis }),
+            Checker::Kattis(KattisFlags { space_change_sensitive: true, ..kattis }),
+        );
+        let absolute = Checker::Kattis(KattisFlags { absolute: Some(0.1), ..kattis });
+        let relative = Checker::Kattis(KattisFlags { relative: Some(0.1), ..kattis });
+        let kattis = Checker::Kattis(kattis);
         let rows = [
+            (kattis.clone(), "Yes 1\n", " yes\n\n1", true),
+            (kattis.clone(), "1", "1.0", false),
+            (kattis.clone(), "1", "1 2", false),
+            (kattis, "1 2", "1", false),
+            (exact_case.clone(), "Yes", "yes", false),
+            (exact_case, "Yes", "Yes\n", true),
+            (spaces.clone(), "a  b\n", "A  b\n", true),
+            (spaces.clone(), "a b\n", "a  b\n", false),
+            (spaces.clone(), "a b\n", "a b", false),
+            (spaces, "", "\n", false),
+            (absolute.clone(), "0.0314 Ok", "3.14e-2 ok", true),
+            (absolute.clone(), "10", "10.09", true),
+            (absolute.clone(), "10", "10.2", false),
+            (absolute.clone(), "10", "ten", false),
+            (absolute.clone(), "ten", "10", false),
+            (relative.clone(), "10", "10.9", true),
+            (relative.clone(), "0", "0.01", false),
+            (relative.clone(), "inf", "1", false),
+            (relative, "1", "nan", false),
             (Checker::Exact, "1\n", "1\n", true),
             (Checker::Exact, "1\n", "1", false),
             (Checker::Tokens, "a b\nc", " a\tb c \n", true),

@@ -278,6 +278,7 @@ impl Judge {
         let mut judgement = self.settled(&run)?;
         judgement.extraction = Some(extraction.name().to_owned());
         judgement.in_process = scripted;
+        judgement.score = judgement.score.or_else(|| lowest(task));
         Ok(Judged::Graded(judgement))
     }
 
@@ -321,8 +322,14 @@ fn no_program(task: &CodeTask, extraction: Extraction) -> Judgement {
     Judgement {
         reason: format!("no program in the completion (extraction: {})", extraction.name()),
         extraction: Some(extraction.name().to_owned()),
+        score: lowest(task),
         ..Judgement::before_tests(Happened::NothingToGrade, task.test_cases.len())
     }
+}
+
+/// The score of a program that did not come to its tests, where there are points.
+fn lowest(task: &CodeTask) -> Option<f64> {
+    (!task.groups.is_empty()).then_some(0.0)
 }
 
 fn broke_three_slots(total: usize) -> Judgement {

@@ -86,6 +86,9 @@ pub struct Graded {
     pub passed: usize,
     /// Tests there are.
     pub total: usize,
+    /// The part of all points, from 0 to 1, where the problem has subtasks or its checker gives parts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
     /// The first failed test, from 0.
     pub failed_test: Option<usize>,
     /// Seconds of CPU time, over the tests that ran.
@@ -157,6 +160,7 @@ pub fn rows(question_id: &str, sample: usize, judged: &Result<Judged, JudgeError
         verdict: None,
         passed: 0,
         total: 0,
+        score: None,
         failed_test: None,
         cpu_time: 0.0,
         wall_time: 0.0,
@@ -167,6 +171,7 @@ pub fn rows(question_id: &str, sample: usize, judged: &Result<Judged, JudgeError
             graded.verdict = Some(judgement.verdict.name().to_owned());
             graded.passed = judgement.passed;
             graded.total = judgement.total;
+            graded.score = judgement.score;
             graded.failed_test = judgement.failed_test;
             graded.cpu_time = judgement.usage.cpu_time.as_secs_f64();
             graded.wall_time = judgement.usage.wall_time.as_secs_f64();

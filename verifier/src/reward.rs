@@ -8,7 +8,7 @@ pub enum RewardPolicy {
     /// 1 when accepted, else 0.
     #[default]
     AllTests,
-    /// Passed tests over all tests.
+    /// The score where the problem has one; else passed tests over all tests.
     Fraction,
 }
 
@@ -42,6 +42,9 @@ pub fn reward(judgement: &Judgement, policy: RewardPolicy) -> f64 {
         RewardPolicy::Fraction if judgement.verdict == Verdict::SecurityViolation || judgement.total == 0 => {
             0.0
         }
+        RewardPolicy::Fraction if judgement.score.is_some() => {
+            judgement.score.unwrap_or_default().clamp(0.0, 1.0 - 1.0 / (1.0 + judgement.total as f64))
+        }
         RewardPolicy::Fraction => judgement.passed.min(judgement.total - 1) as f64 / judgement.total as f64,
     }
 }
@@ -67,6 +70,12 @@ mod tests {
             (judged(Verdict::SecurityViolation, 3, 4), 0.0, 0.0),
             (judged(Verdict::NoAnswer, 0, 0), 0.0, 0.0),
         ];
+        let scored = |verdict, score| Judgement { score: Some(score), ..judged(verdict, 3, 4) };
+        let rows = rows.into_iter().chain([
+            (scored(Verdict::WrongAnswer, 0.3), 0.0, 0.3),
+            (scored(Verdict::WrongAnswer, 1.0), 0.0, 0.8),
+            (scored(Verdict::SecurityViolation, 0.9), 0.0, 0.0),
+        ]);
         for (judgement, all, fraction) in rows {
             assert_eq!(reward(&judgement, RewardPolicy::AllTests), all, "{judgement:?}");
             assert_eq!(reward(&judgement, RewardPolicy::Fraction), fraction, "{judgement:?}");

@@ -119,6 +119,8 @@ pub struct Judgement {
     pub passed: usize,
     /// Tests there are.
     pub total: usize,
+    /// The part of all points, from 0 to 1, where the problem has subtasks or its checker gives parts.
+    pub score: Option<f64>,
     /// Index of the first failed test, from 0.
     pub failed_test: Option<usize>,
     /// CPU and wall time summed over tests; peak memory of the hungriest.
@@ -148,6 +150,7 @@ impl Judgement {
             verdict: verdict(happened),
             passed: 0,
             total,
+            score: None,
             failed_test: None,
             usage: Usage::default(),
             tests: Vec::new(),

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use assay_sandbox::Language;
 use assay_testsets::{
-    Checker, CodeTask, JudgeProgram, MathTask, Problem, Protocol, Task, TaskLimits, TestCase, TestType,
+    Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Task, TaskLimits, TestCase,
+    TestType,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -128,10 +129,26 @@ pub enum CheckerForm {
     CaseInsensitive,
     /// The same lines in any order.
     Unordered,
+    /// Kattis's default output validator, with its flags.
+    Kattis(KattisForm),
     /// The problem's own program decides: `{"program": {"language", "source", "protocol"}}`.
     Program(JudgeProgramForm),
     /// The problem's own program talks with the submission, in the same form.
     Interactive(JudgeProgramForm),
+}
+
+/// See [`KattisFlags`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KattisForm {
+    /// Upper and lower case differ.
+    pub case_sensitive: bool,
+    /// White space must be the same, too.
+    pub space_change_sensitive: bool,
+    /// Numbers may differ by so much.
+    pub absolute: Option<f64>,
+    /// Or by so much of the expected number.
+    pub relative: Option<f64>,
 }
 
 /// A checker or interactor.
@@ -144,6 +161,9 @@ pub struct JudgeProgramForm {
     pub source: String,
     /// How it is called, and what its exit codes mean.
     pub protocol: ProtocolForm,
+    /// What it is given behind the protocol's own arguments.
+    #[serde(default)]
+    pub arguments: Vec<String>,
 }
 
 /// See [`Protocol`].
@@ -483,6 +503,7 @@ fn code_task(
             cpu_time: limits.cpu_time.map(|s| seconds("problem.task.limits.cpu_time", s)).transpose()?,
             memory: limits.memory,
         },
+        groups: Vec::new(),
     })
 }
 
@@ -505,14 +526,12 @@ fn read_checker(form: CheckerForm) -> Result<Checker, String> {
         CheckerForm::Lcb => Checker::Lcb,
         CheckerForm::Tokens => Checker::Tokens,
         CheckerForm::Float(ToleranceForm { absolute, relative }) => {
-            for (name, value) in [("absolute", absolute), ("relative", relative)] {
-                if !(value.is_finite() && value >= 0.0) {
-                    return Err(format!(
-                        "`problem.task.checker.float.{name}` must be 0 or more, not {value}"
-                    ));
-                }
-            }
+            not_negative("float", [Some(absolute), Some(relative)])?;
             Checker::Float { absolute, relative }
+        }
+        CheckerForm::Kattis(KattisForm { case_sensitive, space_change_sensitive, absolute, relative }) => {
+            not_negative("kattis", [absolute, relative])?;
+            Checker::Kattis(KattisFlags { case_sensitive, space_change_sensitive, absolute, relative })
         }
         CheckerForm::CaseInsensitive => Checker::CaseInsensitive,
         CheckerForm::Unordered => Checker::Unordered,
@@ -521,12 +540,21 @@ fn read_checker(form: CheckerForm) -> Result<Checker, String> {
     })
 }
 
+fn not_negative(checker: &str, tolerances: [Option<f64>; 2]) -> Result<(), String> {
+    for (name, value) in ["absolute", "relative"].into_iter().zip(tolerances) {
+        if let Some(value) = value.filter(|value| !(value.is_finite() && *value >= 0.0)) {
+            return Err(format!("`problem.task.checker.{checker}.{name}` must be 0 or more, not {value}"));
+        }
+    }
+    Ok(())
+}
+
 fn judge_program(form: JudgeProgramForm) -> JudgeProgram {
     let protocol = match form.protocol {
         ProtocolForm::Testlib => Protocol::Testlib,
         ProtocolForm::Kattis => Protocol::Kattis,
     };
-    JudgeProgram { language: form.language, source: form.source, protocol }
+    JudgeProgram { language: form.language, source: form.source, protocol, arguments: form.arguments }
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 mod common;
 
-use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestCase, TestType};
+use assay_testsets::{
+    Checker, JudgeProgram, Problem, Protocol, Scoring, Task, TestCase, TestGroup, TestType,
+};
 use assay_verifier::{JudgeError, JudgeOptions, Judged, Submission, Verdict};
 use common::{Sample, judge, judge_all, judgement, options, stdin_problem};
 
@@ -51,7 +53,8 @@ sys.exit(1)
 ";
 
 fn program(source: &str, protocol: Protocol) -> JudgeProgram {
-    JudgeProgram { language: "python3".to_owned(), source: source.to_owned(), protocol }
+    let (language, source) = ("python3".to_owned(), source.to_owned());
+    JudgeProgram { language, source, protocol, arguments: Vec::new() }
 }
 
 fn with(checker: Checker, tests: &[(&str, &str)]) -> Problem {
@@ -100,6 +103,81 @@ fn checkers_decide_by_their_exit_code() {
     );
 }
 
+/// Half of the points for a sum that is off by one, and words no judge knows for one that is off by two.
+const PARTS: &str = "
+import sys
+off = abs(int(open(sys.argv[1]).read()) - int(open(sys.argv[2]).read()))
+if off == 1: print('points 0.5 off by one', file=sys.stderr)
+if off == 2: print('points 50 of a hundred', file=sys.stderr)
+sys.exit([0, 7, 7][off] if off < 3 else 1)
+";
+
+/// Subtasks: the points of each by its own rule, all of them looked at, and 1 only for what is right throughout.
+#[test]
+fn subtasks_earn_points() {
+    let tests: Vec<(String, String)> = (1..=7).map(|n| (format!("{n}\n"), format!("{n}\n"))).collect();
+    let tests: Vec<(&str, &str)> = tests.iter().map(|(i, o)| (i.as_str(), o.as_str())).collect();
+    let group =
+        |name: &str, tests, points, scoring| TestGroup { name: name.to_owned(), tests, points, scoring };
+    let groups = vec![
+        group("sample", 1, 0.0, Scoring::Each),
+        group("worst", 2, 30.0, Scoring::Worst),
+        group("each", 2, 40.0, Scoring::Each),
+        group("until", 2, 30.0, Scoring::UntilFailure),
+    ];
+    let scored = |checker: Checker, completion: &str| {
+        let mut problem = with(checker, &tests);
+        if let Task::Code(task) = &mut problem.task {
+            task.groups = groups.clone();
+        }
+        let sample = Sample { problem: &problem, completion, options: options() };
+        let judged = judge_all(&judge(), &[sample]);
+        let judgement = judgement(&judged[0]);
+        (judgement.verdict, judgement.score, judgement.passed)
+    };
+    let parts = || Checker::Program(program(PARTS, Protocol::Testlib));
+    let wrong_for = |bad: &str| format!("n = int(input())\nprint(n + 5 * (n in {bad}))");
+    let (accepted, wrong) = (Verdict::Accepted, Verdict::WrongAnswer);
+    for (checker, completion, expected) in [
+        (Checker::Tokens, "print(input())".to_owned(), (accepted, Some(1.0), 7)),
+        (Checker::Tokens, wrong_for("(1,)"), (wrong, Some(1.0), 6)),
+        // The third test is not run: its group has nothing left to earn.
+        (Checker::Tokens, wrong_for("(2,)"), (wrong, Some(0.7), 5)),
+        (Checker::Tokens, wrong_for("(4, 7)"), (wrong, Some(0.65), 5)),
+        (Checker::Tokens, wrong_for("(6,)"), (wrong, Some(0.7), 5)),
+        (Checker::Tokens, "print(0)".to_owned(), (wrong, Some(0.0), 0)),
+        (Checker::Tokens, "print(".to_owned(), (Verdict::CompileError, Some(0.0), 0)),
+        (parts(), "n = int(input())\nprint(n + (n in (3, 5)))".to_owned(), (wrong, Some(0.75), 5)),
+        (parts(), "n = int(input())\nprint(n + 2 * (n == 5))".to_owned(), (wrong, Some(0.8), 6)),
+    ] {
+        assert_eq!(scored(checker, &completion), expected, "{completion}");
+    }
+}
+
+/// The packages of the corpus, judged: a validator of their own with its flags and header, an interactive one, and points.
+#[test]
+fn problem_packages_are_judged() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../testsets/tests/corpus/kattis");
+    let problems: Vec<Problem> =
+        assay_testsets::load(&corpus, None).expect("packages").collect::<Result<_, _>>().expect("packages");
+    let guess = "low, high = 1, 1000\nwhile low <= high:\n middle = (low + high) // 2\n print(middle, flush=True)\n \
+                 answer = input()\n if answer == 'equal': break\n if answer == 'lower': high = middle - 1\n else: low = middle + 1";
+    let rows = [
+        ("guess", guess, Verdict::Accepted, None),
+        ("guess", "for n in range(20): print(n, flush=True)", Verdict::WrongAnswer, None),
+        ("points", "print(input())", Verdict::Accepted, Some(1.0)),
+        ("points", "n = input()\nprint(n if n != '2' else 0)", Verdict::WrongAnswer, Some(0.7)),
+        ("sums", "print(sum(map(float, input().split())) + 5e-5)", Verdict::Accepted, None),
+        ("sums", "print(sum(map(float, input().split())) + 5e-3)", Verdict::WrongAnswer, None),
+    ];
+    for (id, completion, verdict, score) in rows {
+        let problem = problems.iter().find(|problem| problem.question_id == id).expect(id);
+        let judged = judge_all(&judge(), &[Sample { problem, completion, options: options() }]);
+        let judgement = judgement(&judged[0]);
+        assert_eq!((judgement.verdict, judgement.score), (verdict, score), "{id}: {judgement:?}");
+    }
+}
+
 #[test]
 fn an_interactor_talks_and_decides() {
     use Verdict::*;
@@ -130,6 +208,7 @@ fn a_checker_that_cannot_be_had_is_the_problems_fault() {
         language: "cpp17".to_owned(),
         source: source.to_owned(),
         protocol: Protocol::Testlib,
+        arguments: Vec::new(),
     };
     let rows = [
         (JudgeProgram { language: "cobol".to_owned(), ..program("", Protocol::Testlib) }, "cobol"),
@@ -176,6 +255,23 @@ fn tests_behind_the_program() {
             ("import os\nos._exit(0)", WrongAnswer, ""),
             ("def f(x) return", CompileError, "SyntaxError"),
             ("def f(x):\n    while True: pass", TimeLimitExceeded, ""),
+        ],
+    );
+    // Test classes run, and do not leave the process as `unittest.main` does.
+    let row = serde_json::json!({"task_id": "b", "complete_prompt": "def f(x):\n", "instruct_prompt": "",
+        "test": "import unittest\nclass Tests(unittest.TestCase):\n    def test_two(self):\n        self.assertEqual(f(2), 4)\n\
+                 if __name__ == '__main__':\n    unittest.main()\n"});
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    std::io::Write::write_all(&mut file, row.to_string().as_bytes()).expect("room");
+    let classes =
+        assay_testsets::load(file.path(), None).expect("a file").next().expect("a row").expect("a problem");
+    check(
+        &classes,
+        allowed,
+        &[
+            ("def f(x): return 2 * x", Accepted, ""),
+            ("def f(x): return x", RuntimeError, "failures=1"),
+            ("def f(x): raise SystemExit(0)", RuntimeError, "errors=1"),
         ],
     );
     let submission = Submission { question_id: "p".into(), completion: "def f(x): return 2 * x".into() };

@@ -200,6 +200,7 @@ fn sum_problem(output: &str) -> Problem {
         test_cases: vec![test],
         checker: Checker::Lcb,
         limits: TaskLimits::default(),
+        groups: Vec::new(),
     }))
 }
 

@@ -320,6 +320,7 @@ mod tests {
             verdict: Some(verdict.name().to_owned()),
             passed: 0,
             total: 1,
+            score: None,
             failed_test: None,
             cpu_time: 0.0,
             wall_time: 0.0,

@@ -3,13 +3,16 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use assay_sandbox::{Sandbox, SandboxConfig};
-use assay_testsets::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestType};
+use assay_testsets::{
+    Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestType, load, load_completions,
+};
 use assay_verifier::{Judge, JudgeError, JudgeOptions, Judged, Judgement, LimitOverrides, Mode, Submission};
 
 /// A judge with a sandbox of its own, a slot per core.
@@ -57,6 +60,34 @@ pub(crate) fn read_json_lines(path: &Path) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
 
+/// Problems and programs of one folder of the measuring data.
+pub(crate) struct LcbSet {
+    problems: HashMap<String, Problem>,
+    programs: HashMap<String, Vec<String>>,
+}
+
+impl LcbSet {
+    pub(crate) fn load(folder: &Path) -> LcbSet {
+        let problems = load(&folder.join("problems.jsonl"), None).expect("problems");
+        let problems = problems.map(|problem| problem.expect("every problem reads"));
+        let completions = load_completions(&folder.join("completions.json")).expect("completions");
+        LcbSet {
+            problems: problems.map(|problem| (problem.question_id.clone(), problem)).collect(),
+            programs: completions
+                .into_iter()
+                .map(|row| (row.question_id.expect("an id"), row.samples))
+                .collect(),
+        }
+    }
+
+    /// The sample `question_id number`.
+    pub(crate) fn sample(&self, key: &str, options: JudgeOptions) -> Sample<'_> {
+        let (id, number) = key.rsplit_once(' ').expect("an id and a number");
+        let number: usize = number.parse().expect("a sample number");
+        Sample { problem: &self.problems[id], completion: &self.programs[id][number], options }
+    }
+}
+
 /// A stdin problem with these `(input, output)` tests.
 pub(crate) fn stdin_problem(tests: &[(&str, &str)]) -> Problem {
     code_problem(None, TestType::Stdin, tests)
@@ -82,6 +113,7 @@ fn code_problem(function: Option<&str>, test_type: TestType, tests: &[(&str, &st
             test_cases: tests.iter().map(test).collect(),
             checker: Checker::Lcb,
             limits: TaskLimits::default(),
+            groups: Vec::new(),
         }),
         difficulty: None,
         platform: None,

@@ -1,0 +1,2 @@
+#include "rules.h"
+enum { RIGHT = 42, WRONG = 43 };
