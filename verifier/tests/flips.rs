@@ -1,0 +1,79 @@
+//! Verdicts of real programs on a machine that has no time for them: the same each time.
+//!
+//! Sizes are (ordinary, with `ASSAY_LONG` set); `.ci/long` sets it.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use assay_verifier::{JudgeOptions, Mode, Profile, Verdict};
+use common::{LcbSet, Sample, eval_data, judge, judge_all, judgement, read_json_lines};
+
+/// Processes that never rest, until this one is gone. Each has a session of its own: where the kernel shares the cores
+/// out by sessions, all would count as one program.
+struct Neighbours(Vec<Child>);
+
+const BUSY: &str = "while kill -0 $PPID; do i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; done";
+
+impl Neighbours {
+    fn start(count: usize) -> Neighbours {
+        let start = || Command::new("setsid").args(["sh", "-c", BUSY]).stdin(Stdio::null()).spawn();
+        Neighbours((0..count).map(|_| start().expect("a neighbour")).collect())
+    }
+}
+
+impl Drop for Neighbours {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn eight_busy_neighbours_change_no_verdict() {
+    let Some(folder) = eval_data("code/lcb_public") else { return };
+    let long = std::env::var_os("ASSAY_LONG").is_some();
+    let repeats: usize = match std::env::var("ASSAY_REPEATS") {
+        Ok(asked) => asked.parse().expect("a number of repeats"),
+        Err(_) => {
+            if long {
+                10
+            } else {
+                2
+            }
+        }
+    };
+    let every = if long { 1 } else { 40 };
+    let set = LcbSet::load(&folder);
+    let rows = read_json_lines(&folder.join("lcb_runner.jsonl"));
+    let keys: Vec<String> = rows
+        .iter()
+        .step_by(every)
+        .map(|row| format!("{} {}", row["question_id"].as_str().expect("an id"), row["sample"]))
+        .collect();
+    let options = JudgeOptions { profile: Profile::Lcb, mode: Mode::Code, ..JudgeOptions::default() };
+    let samples: Vec<Sample<'_>> = keys.iter().map(|key| set.sample(key, options)).collect();
+    let judge = judge();
+    let mut verdicts: BTreeMap<&str, BTreeSet<Verdict>> = BTreeMap::new();
+    let _neighbours = Neighbours::start(8);
+    for repeat in 1..=repeats {
+        let started = Instant::now();
+        let judged = judge_all(&judge, &samples);
+        let reruns: usize = judged.iter().map(|result| judgement(result).reruns).sum();
+        for (key, result) in keys.iter().zip(&judged) {
+            verdicts.entry(key).or_default().insert(judgement(result).verdict);
+        }
+        let flips = verdicts.values().filter(|seen| seen.len() > 1).count();
+        println!(
+            "repeat {repeat}: {:.0?}, {reruns} tests run again alone, {flips} flips so far",
+            started.elapsed()
+        );
+    }
+    let flips: Vec<_> = verdicts.iter().filter(|(_, seen)| seen.len() > 1).collect();
+    println!("{} programs, {repeats} repeats under 8 neighbours: {} flips", keys.len(), flips.len());
+    assert!(flips.is_empty(), "{flips:?}");
+}
