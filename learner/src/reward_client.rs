@@ -337,6 +337,7 @@ fn task(task: &Task) -> Value {
                 let test_type = match test.test_type {
                     TestType::Stdin => "stdin",
                     TestType::Functional => "functional",
+                    TestType::Call => "call",
                     // Not on the wire: what shares the program's process earns no reward, and the server says so.
                     TestType::Script => "script",
                 };

@@ -2,6 +2,7 @@
 
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
+use crate::literal;
 use crate::problem::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestType};
 use serde_json::value::RawValue;
 
@@ -45,6 +46,24 @@ pub(crate) fn script(starter_code: String, code: String) -> Result<CodeTask, Mis
     let input = if code.contains("unittest.TestCase") { with_unittest(&code) } else { code };
     let test = TestCase { input, output: String::new(), test_type: TestType::Script };
     Ok(CodeTask { starter_code, ..of_cases(None, vec![test])? })
+}
+
+/// A task of the calls that assertions make, where all are of one function and nothing but that; it is called `function`,
+/// where the assertions have a name of their own for it.
+pub(crate) fn asserted(starter_code: &str, function: Option<&str>, code: &str) -> Option<CodeTask> {
+    let calls = literal::calls(code)?;
+    let called = calls.first()?.function.clone();
+    if calls.iter().any(|call| call.function != called) || function.is_some() && called != "candidate" {
+        return None;
+    }
+    let test = |call: literal::Call| TestCase {
+        input: call.arguments.join("\n"),
+        output: call.result,
+        test_type: TestType::Call,
+    };
+    let tests = calls.into_iter().map(test).collect();
+    let function = function.map_or(called, str::to_owned);
+    Some(CodeTask { starter_code: starter_code.to_owned(), ..of_cases(Some(function), tests).ok()? })
 }
 
 /// Test classes run when the script comes to its end, and not by `unittest.main`, which would leave the process: that is

@@ -1,18 +1,49 @@
-//! Python literals as JSON: what tests written for Python hold. One pass, nesting capped; tuples become lists.
+//! Python literals: what tests written for Python hold. As JSON, where tuples become lists; or as literals in one
+//! spelling, where they stay tuples. One pass, nesting capped.
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 100;
 
+/// A call that an assertion compares with a value; all of them Python literals with strings as in JSON.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) function: String,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) result: String,
+}
+
+/// The calls of code that is nothing but `assert function(literal, ...) == literal`, maybe with messages and remarks;
+/// `None` for any other code.
+pub(crate) fn calls(code: &str) -> Option<Vec<Call>> {
+    let mut reader = Reader { text: code, at: 0, json: String::new(), python: true };
+    let mut calls = Vec::new();
+    while reader.statement() {
+        if !reader.word_is("assert") {
+            return None;
+        }
+        reader.space();
+        // Some sets begin with one that always holds, to show how a message looks.
+        if !reader.word_is("True") {
+            calls.push(reader.call()?);
+        }
+        reader.message().ok()?;
+        if !reader.statement_ends() {
+            return None;
+        }
+    }
+    Some(calls)
+}
+
 /// The JSON of one literal.
 pub(crate) fn value(text: &str) -> Result<String, String> {
-    let mut reader = Reader { text, at: 0, json: String::new() };
+    let mut reader = Reader { text, at: 0, json: String::new(), python: false };
     reader.value(0)?;
     reader.end()
 }
 
 /// The JSON of `name = literal, name = literal`, one value a line.
 pub(crate) fn keywords(text: &str) -> Result<String, String> {
-    let mut reader = Reader { text, at: 0, json: String::new() };
+    let mut reader = Reader { text, at: 0, json: String::new(), python: false };
     loop {
         reader.space();
         let name = reader.rest().find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(0);
@@ -36,7 +67,10 @@ pub(crate) fn keywords(text: &str) -> Result<String, String> {
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// What was read, as it is handed on.
     json: String,
+    /// Tuples and Python's own words stay.
+    python: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -58,6 +92,82 @@ impl<'a> Reader<'a> {
         Err(format!("expected {expected} at byte {}", self.at))
     }
 
+    /// Steps over blanks, remarks and ends of statements to the next one; false at the end.
+    fn statement(&mut self) -> bool {
+        loop {
+            self.space();
+            if self.rest().starts_with('#') {
+                self.at += self.rest().find('\n').unwrap_or(self.rest().len());
+            } else if !self.take(';') {
+                return !self.rest().is_empty();
+            }
+        }
+    }
+
+    fn statement_ends(&self) -> bool {
+        let behind = self.rest().trim_start_matches([' ', '\t', '\r']);
+        behind.is_empty() || behind.starts_with(['\n', ';', '#'])
+    }
+
+    fn name(&mut self) -> Option<&'a str> {
+        let rest = self.rest();
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        self.at += end;
+        (end > 0).then(|| &rest[..end])
+    }
+
+    /// Takes a word if it is the next one.
+    fn word_is(&mut self, word: &str) -> bool {
+        let before = self.at;
+        let found = self.name() == Some(word);
+        self.at = if found { self.at } else { before };
+        found
+    }
+
+    fn call(&mut self) -> Option<Call> {
+        let function = self.name()?.to_owned();
+        if !self.take('(') {
+            return None;
+        }
+        let mut arguments = Vec::new();
+        loop {
+            self.space();
+            if self.take(')') {
+                break;
+            }
+            arguments.push(self.literal()?);
+            self.space();
+            if !self.take(',') && !self.rest().starts_with(')') {
+                return None;
+            }
+        }
+        self.space();
+        match self.take('=') && self.take('=') {
+            true => Some(Call { function, arguments, result: self.literal()? }),
+            false => None,
+        }
+    }
+
+    fn literal(&mut self) -> Option<String> {
+        self.json.clear();
+        self.value(0).ok()?;
+        Some(std::mem::take(&mut self.json))
+    }
+
+    /// `, "text"` behind an assertion.
+    fn message(&mut self) -> Result<(), String> {
+        let rest = self.rest().trim_start_matches([' ', '\t']);
+        if !rest.starts_with(',') {
+            return Ok(());
+        }
+        self.at = self.text.len() - rest.len() + 1;
+        self.space();
+        match self.rest().starts_with(['\'', '"']) {
+            true => self.string(),
+            false => self.fail("a message"),
+        }
+    }
+
     fn end(mut self) -> Result<String, String> {
         self.space();
         if self.rest().is_empty() { Ok(self.json) } else { self.fail("the end") }
@@ -70,6 +180,7 @@ impl<'a> Reader<'a> {
         self.space();
         match self.rest().chars().next() {
             Some('[') => self.items('[', ']', depth),
+            Some('(') if self.python => self.tuple(depth),
             Some('(') => self.items('(', ')', depth),
             Some('{') => self.entries(depth),
             Some('\'' | '"') => self.string(),
@@ -79,6 +190,15 @@ impl<'a> Reader<'a> {
     }
 
     fn word(&mut self) -> Result<(), String> {
+        if self.python {
+            return match self.name().filter(|word| ["None", "True", "False"].contains(word)) {
+                Some(word) => {
+                    self.json.push_str(word);
+                    Ok(())
+                }
+                None => self.fail("a literal"),
+            };
+        }
         let words = [
             ("None", "null"),
             ("null", "null"),
@@ -117,6 +237,35 @@ impl<'a> Reader<'a> {
                 return self.fail("`,` or the end of the list");
             }
         }
+    }
+
+    /// A tuple, or a value in brackets.
+    fn tuple(&mut self, depth: usize) -> Result<(), String> {
+        let (start, mut count, mut comma) = (self.json.len(), 0, false);
+        self.take('(');
+        self.json.push('(');
+        loop {
+            self.space();
+            if self.take(')') {
+                break;
+            }
+            if count > 0 && !comma {
+                return self.fail("`,` or `)`");
+            }
+            self.value(depth + 1)?;
+            count += 1;
+            self.space();
+            comma = self.take(',');
+            if comma {
+                self.json.push(',');
+            }
+        }
+        if count == 1 && !comma {
+            self.json.remove(start);
+        } else {
+            self.json.push(')');
+        }
+        Ok(())
     }
 
     fn entries(&mut self, depth: usize) -> Result<(), String> {
@@ -246,6 +395,60 @@ mod tests {
         assert!(value(&"[".repeat(100_000)).is_err());
     }
 
+    #[test]
+    fn assertions_become_calls() {
+        let call = |arguments: &[&str], result: &str| Call {
+            function: "f".to_owned(),
+            arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
+            result: result.to_owned(),
+        };
+        let rows = [
+            ("assert f(1) == 2", vec![call(&["1"], "2")]),
+            (
+                "# first\n\nassert f( (1, 'a'), [2.50,] ) == (True, None), 'no'; assert f()==()\n",
+                vec![call(&["(1,\"a\")", "[2.50]"], "(True,None)"), call(&[], "()")],
+            ),
+            ("assert True, \"x\"\nassert f((1),) == (1,)  # one", vec![call(&["1"], "(1,)")]),
+            ("assert f(\n  {'k': [1,\n 2]}) == -0.5\r\n", vec![call(&["{\"k\":[1,2]}"], "-0.5")]),
+            ("assert f('\\n\\x41\"') == ''", vec![call(&["\"\\nA\\\"\""], "\"\"")]),
+            ("", vec![]),
+        ];
+        for (code, expected) in rows {
+            assert_eq!(calls(code), Some(expected), "{code}");
+        }
+        for other in [
+            "f(1) == 2",
+            "assert f(1)",
+            "assert not f(1) == 2",
+            "assert f(1) == 2 or True",
+            "assert f(1) == 2 + 3",
+            "assert f(1) == 2 == 2",
+            "assert f(1) == 2, g()",
+            "assert f(1) == g(2)",
+            "assert f(x) == 2",
+            "assert f(x=1) == 2",
+            "assert f(*[1]) == 2",
+            "assert f(1 2) == 2",
+            "assert f(1) == {1, 2}",
+            "assert f({1: 2}) == 2",
+            "assert f(b'a') == 2",
+            "assert f('a' 'b') == 2",
+            "assert f('''a''') == 2",
+            "assert f(true) == 2",
+            "assert f(1) is True",
+            "assert f(1) != 2",
+            "assert f(1)(2) == 2",
+            "assert a.f(1) == 2",
+            "assertf(1) == 2",
+            "for i in []:\n    assert f(1) == 2",
+            "assert f(1) == (1 2)",
+            "assert f(1) == (",
+        ] {
+            assert_eq!(calls(other), None, "{other}");
+        }
+        assert_eq!(calls(&format!("assert f({}", "(".repeat(100_000))), None);
+    }
+
     proptest! {
         /// Whatever comes out is JSON.
         #[test]
@@ -254,6 +457,7 @@ mod tests {
                 prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{text:?} {json:?}");
             }
             let _ = keywords(&text);
+            let _ = calls(&format!("assert f({text}) == {text}"));
         }
     }
 }

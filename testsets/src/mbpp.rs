@@ -1,7 +1,7 @@
 //! MBPP and MBPP+: `test_list`, assertions, with `test_imports` or `test_setup_code` before them; MBPP+ has all of its
-//! tests as code in `test`.
+//! tests as code in `test`. Assertions of nothing but literals become calls; all others stay a script.
 
-use crate::cases::{About, script};
+use crate::cases::{About, asserted, script};
 use crate::error::Misfit;
 use crate::fields::{Fields, read};
 use crate::problem::Problem;
@@ -22,6 +22,8 @@ pub(crate) fn problem(fields: &Fields<'_>, place: u64) -> Result<Problem, Misfit
         Some(test) => vec![test],
         None => [list("test_list")?, list("challenge_test_list")?].concat(),
     };
+    let alone = setup.iter().all(|line| line.trim().is_empty());
+    let calls = if alone { asserted("", None, &tests.join("\n")) } else { None };
     let code = if tests.is_empty() { String::new() } else { [setup, tests].concat().join("\n") };
     let about = About {
         question_id: fields.id(&["task_id"])?,
@@ -31,5 +33,5 @@ pub(crate) fn problem(fields: &Fields<'_>, place: u64) -> Result<Problem, Misfit
         },
         ..About::default()
     };
-    Ok(about.problem(place, script(String::new(), code)?))
+    Ok(about.problem(place, calls.map_or_else(|| script(String::new(), code), Ok)?))
 }

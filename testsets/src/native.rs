@@ -2,7 +2,8 @@
 //!
 //! `{"question_id", "prompt", "difficulty", "platform", "contest_date", "task"}`, only `task` required. A
 //! task is `{"type": "math", "ground_truth"}` or `{"type": "code", "func_name", "starter_code", "test_cases",
-//! "checker", "limits"}`, where a test is `{"input", "output", "test_type": "stdin", "functional" or "script"}` (by
+//! "checker", "limits"}`, where a test is `{"input", "output", "test_type": "stdin", "functional", "call" or
+//! "script"}` (by
 //! default what `func_name` says), the checker one of `"exact"`, `"lcb"` (the default), `"tokens"`,
 //! `"case_insensitive"`, `"unordered"`, `{"type": "float", "absolute", "relative"}`, `{"type": "kattis", "case_sensitive",
 //! "space_change_sensitive", "absolute", "relative"}` or `{"type": "program" or "interactive", "language", "source",
@@ -138,8 +139,9 @@ fn test_case(raw: &str, named: bool) -> Result<TestCase, Misfit> {
     let test_type = match (fields.optional_string("test_type")?.as_deref(), named) {
         (Some("stdin"), false) | (None, false) => TestType::Stdin,
         (Some("functional"), true) | (None, true) => TestType::Functional,
+        (Some("call"), true) => TestType::Call,
         (Some("script"), false) => TestType::Script,
-        (Some("functional"), false) => {
+        (Some("functional" | "call"), false) => {
             return Err(Misfit::new(
                 "`func_name` for a functional test",
                 "none",
@@ -152,7 +154,7 @@ fn test_case(raw: &str, named: bool) -> Result<TestCase, Misfit> {
         }
         (Some(other), _) => {
             return Err(Misfit::new(
-                "test_type `stdin`, `functional` or `script`",
+                "test_type `stdin`, `functional`, `call` or `script`",
                 clip(other),
                 "correct `test_type`",
             ));
@@ -160,7 +162,7 @@ fn test_case(raw: &str, named: bool) -> Result<TestCase, Misfit> {
     };
     let output = match test_type {
         TestType::Script => fields.optional_string("output")?.unwrap_or_default(),
-        TestType::Stdin | TestType::Functional => fields.string("output")?,
+        TestType::Stdin | TestType::Functional | TestType::Call => fields.string("output")?,
     };
     Ok(TestCase { input: fields.string("input")?, output, test_type })
 }
@@ -292,6 +294,7 @@ fn test_value(test: &TestCase) -> Value {
     let test_type = match test.test_type {
         TestType::Stdin => "stdin",
         TestType::Functional => "functional",
+        TestType::Call => "call",
         TestType::Script => "script",
     };
     json!({ "input": test.input, "output": test.output, "test_type": test_type })

@@ -93,9 +93,10 @@ pub struct MathTask {
 /// One test of a programming problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestCase {
-    /// Stdin text; one JSON value per line in parameter order for functional tests; the code of a script.
+    /// Stdin text; one JSON value (of a call: Python literal) per line in parameter order for functional tests; the code
+    /// of a script.
     pub input: String,
-    /// Expected stdout, or one JSON value; empty for a script.
+    /// Expected stdout, or one JSON value (of a call: Python literal); empty for a script.
     pub output: String,
     /// What `input` and `output` mean.
     pub test_type: TestType,
@@ -108,6 +109,9 @@ pub enum TestType {
     Stdin,
     /// Arguments in, return value out.
     Functional,
+    /// As `Functional`, from an assertion: Python literals instead of JSON, tuples are not lists, and the program may go on
+    /// from the starter code.
+    Call,
     /// Code that is put behind the program and must end well; it shares the program's process, so it proves less.
     Script,
 }

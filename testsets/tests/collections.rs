@@ -115,8 +115,16 @@ fn samples() -> Vec<Sample> {
                 "test": "def check(candidate):\n    assert candidate(1) == 2\n"}),
             Format::HumanEval,
             "H/0",
+            Some("f"),
+            ("1", "2"),
+        ),
+        (
+            json!({"task_id": "H/1", "prompt": "def f(x):\n", "entry_point": "f",
+                "test": "def check(candidate):\n    assert abs(candidate(1) - 2) < 1e-6\n"}),
+            Format::HumanEval,
+            "H/1",
             None,
-            ("def check(candidate):\n    assert candidate(1) == 2\n\ncheck(f)\n", ""),
+            ("def check(candidate):\n    assert abs(candidate(1) - 2) < 1e-6\n\ncheck(f)\n", ""),
         ),
         (
             json!({"task_id": 11, "text": "p", "code": "", "test_setup_code": "import math", "test_list": ["assert f(1) == 2"],
@@ -130,8 +138,8 @@ fn samples() -> Vec<Sample> {
             json!({"task_id": 12, "prompt": "p", "test_imports": [], "test_list": ["assert f(1) == 2"], "test": "assert f(2) == 4"}),
             Format::Mbpp,
             "12",
-            None,
-            ("assert f(2) == 4", ""),
+            Some("f"),
+            ("2", "4"),
         ),
         (
             json!({"task_id": "B/0", "complete_prompt": "def task_func(x):\n", "instruct_prompt": "p", "entry_point": "task_func",
@@ -176,8 +184,13 @@ fn every_form_is_known_and_read() {
         assert_eq!(code.func_name.as_deref(), function, "{row}");
         assert_eq!((code.test_cases[0].input.as_str(), code.test_cases[0].output.as_str()), test, "{row}");
         let scripts = [Format::BigCodeBench, Format::HumanEval, Format::Mbpp, Format::MultiPlE];
-        let script = scripts.contains(&format);
-        assert_eq!(code.test_cases[0].test_type == TestType::Script, script, "{row}");
+        let wanted = match (scripts.contains(&format), function) {
+            (true, Some(_)) => TestType::Call,
+            (true, None) => TestType::Script,
+            (false, Some(_)) => TestType::Functional,
+            (false, None) => TestType::Stdin,
+        };
+        assert_eq!(code.test_cases[0].test_type, wanted, "{row}");
         // Our own form says the same.
         assert_eq!(Problem::from_json(&problem.to_json()).as_ref(), Ok(&problem));
         let named = Format::from_name(format.name()).expect("its own name");

@@ -232,8 +232,17 @@ impl CodeRun<'_> {
 
     /// Compiles and defines the submission; false if it already failed.
     fn start(&self, function: &str, session: &mut Session, tally: &mut Tally) -> Result<bool, SandboxError> {
+        let calls = self.task.test_cases.iter().any(|test| test.test_type == TestType::Call);
+        // An assertion would have stood behind the program as it is, and called what is defined there.
+        let (source, prelude) = match calls {
+            true if self.options.prelude() => {
+                (with_script(self.source, &self.task.starter_code, ""), prelude())
+            }
+            true => (with_script(self.source, &self.task.starter_code, ""), String::new()),
+            false => (self.source.to_owned(), prelude()),
+        };
         let load = serde_json::json!({
-            "source": self.source, "blocks": self.blocks, "function": function, "prelude": prelude(),
+            "source": source, "blocks": self.blocks, "function": function, "prelude": prelude, "literals": calls,
         });
         // Before the first answer no line of the submission has run: how it ends is how compiling it ended.
         match ask(session, load.to_string().as_bytes())? {
@@ -318,8 +327,10 @@ impl CodeRun<'_> {
             Ok(Answer::Returned(value)) => {
                 // The expected text was read once already, by `unreadable`.
                 let close = self.options.profile == Profile::AceReason;
-                let equal =
-                    Json::parse(&test.output).map_err(|_| Malformed).and_then(|e| value.equals(&e, close));
+                let exact = test.test_type == TestType::Call;
+                let equal = read_value(test, &test.output)
+                    .map_err(|_| Malformed)
+                    .and_then(|e| value.equals(&e, close, exact));
                 match equal {
                     Ok(output_right) => {
                         let happened = Happened::Ran { termination: Termination::Exited(0), output_right };
@@ -393,13 +404,19 @@ pub(crate) fn unreadable(task: &CodeTask) -> Option<String> {
     task.test_cases.iter().enumerate().find_map(|(index, test)| {
         if task.func_name.is_none() {
             let why = "test {} is functional, but the problem names no function";
-            return (test.test_type == TestType::Functional).then(|| why.replace("{}", &index.to_string()));
+            return matches!(test.test_type, TestType::Functional | TestType::Call)
+                .then(|| why.replace("{}", &index.to_string()));
         }
         let lines = call_lines(&test.input).split('\n').filter(|line| !line.is_empty());
-        let input = lines.map(Json::parse).find_map(Result::err).map(|why| ("input", why));
-        let unread = input.or_else(|| Json::parse(&test.output).err().map(|why| ("output", why)));
-        unread.map(|(side, why)| format!("the {side} of test {index} is not JSON: {why}"))
+        let input = lines.map(|line| read_value(test, line)).find_map(Result::err).map(|why| ("input", why));
+        let unread = input.or_else(|| read_value(test, &test.output).err().map(|why| ("output", why)));
+        let form = if test.test_type == TestType::Call { "a Python literal" } else { "JSON" };
+        unread.map(|(side, why)| format!("the {side} of test {index} is not {form}: {why}"))
     })
+}
+
+fn read_value(test: &TestCase, text: &str) -> Result<Json, String> {
+    if test.test_type == TestType::Call { Json::literal(text) } else { Json::parse(text) }
 }
 
 /// One JSON value a line, without the line ends some files close the last one with.

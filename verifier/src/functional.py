@@ -8,7 +8,7 @@ per frame received, in CPython's marshal format, version 2:
 
     JSON {source, blocks, ...}        ->  ("done",) | ("refused", message)
     empty                             ->  ("done",) | ("raised", class, text)
-    one JSON value a line             ->  ("plain" or "marked", value) | ("raised", ...) | ("unsendable", why)
+    one JSON value (literal) a line   ->  ("plain" or "marked", value) | ("raised", ...) | ("unsendable", why)
 
 A submission that ends the process (SystemExit, os._exit) ends it without an answer.
 """
@@ -44,6 +44,10 @@ def main():
         return send(token, ("refused", describe(error)))
     send(token, ("done",))
 
+    loads = json.loads
+    if load["literals"]:
+        from ast import literal_eval as loads
+
     token, _ = receive(channel)
     try:
         call = define(code, load)
@@ -52,7 +56,7 @@ def main():
     send(token, ("done",))
 
     while (frame := receive(channel)) is not None:
-        send_answer(call, *frame)
+        send_answer(call, *frame, loads)
 
 
 def definitions(blocks):
@@ -76,11 +80,12 @@ def define(code, load):
     sys.modules["submission"] = module
     exec(load["prelude"], module.__dict__)
     exec(code, module.__dict__)
-    owner = module.Solution() if "class Solution" in load["source"] else module
+    method = "class Solution" in load["source"] and not load["literals"]
+    owner = module.Solution() if method else module
     return getattr(owner, load["function"])
 
 
-def send_answer(call, token, text, loads=json.loads, dumps=marshal.dumps):
+def send_answer(call, token, text, loads, dumps=marshal.dumps):
     try:
         result = call(*[loads(line) for line in text.split("\n") if line])
     except Exception as error:

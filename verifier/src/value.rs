@@ -31,6 +31,8 @@ pub(crate) enum Json {
     Float(f64),
     Str(Vec<u8>),
     List(Vec<Json>),
+    /// Only in Python literals.
+    Tuple(Vec<Json>),
     Dict(HashMap<Vec<u8>, Json>),
 }
 
@@ -40,7 +42,19 @@ impl Json {
     /// # Errors
     /// What was expected, at which byte.
     pub(crate) fn parse(text: &str) -> Result<Json, String> {
-        let mut parser = Parser { text: text.as_bytes(), at: 0 };
+        Json::read(text, false)
+    }
+
+    /// Reads a Python literal as the loaders write it: JSON with tuples, and with `None`, `True` and `False`.
+    ///
+    /// # Errors
+    /// What was expected, at which byte.
+    pub(crate) fn literal(text: &str) -> Result<Json, String> {
+        Json::read(text, true)
+    }
+
+    fn read(text: &str, python: bool) -> Result<Json, String> {
+        let mut parser = Parser { text: text.as_bytes(), at: 0, python };
         parser.skip_space();
         let value = parser.value(0)?;
         parser.skip_space();
@@ -51,6 +65,7 @@ impl Json {
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,
+    python: bool,
 }
 
 impl Parser<'_> {
@@ -59,7 +74,8 @@ impl Parser<'_> {
             return self.fail("less nesting");
         }
         match self.peek() {
-            Some(b'[') => self.list(depth),
+            Some(b'[') => self.items(b']', depth).map(Json::List),
+            Some(b'(') if self.python => self.items(b')', depth).map(Json::Tuple),
             Some(b'{') => self.dict(depth),
             Some(b'"') => Ok(Json::Str(self.string()?)),
             Some(b'-' | b'0'..=b'9') if !self.text[self.at..].starts_with(b"-I") => self.number(),
@@ -68,7 +84,7 @@ impl Parser<'_> {
     }
 
     fn word(&mut self) -> Result<Json, String> {
-        let words = [
+        let json = [
             (&b"null"[..], Json::Null),
             (b"true", Json::Bool(true)),
             (b"false", Json::Bool(false)),
@@ -76,6 +92,8 @@ impl Parser<'_> {
             (b"Infinity", Json::Float(f64::INFINITY)),
             (b"-Infinity", Json::Float(f64::NEG_INFINITY)),
         ];
+        let python = [(&b"None"[..], Json::Null), (b"True", Json::Bool(true)), (b"False", Json::Bool(false))];
+        let words = if self.python { python.to_vec() } else { json.to_vec() };
         for (word, value) in words {
             if self.text[self.at..].starts_with(word) {
                 self.at += word.len();
@@ -85,22 +103,27 @@ impl Parser<'_> {
         self.fail("a JSON value")
     }
 
-    fn list(&mut self, depth: usize) -> Result<Json, String> {
+    /// Items up to the closing bracket; behind the last of a tuple a comma may stand.
+    fn items(&mut self, close: u8, depth: usize) -> Result<Vec<Json>, String> {
         let mut items = Vec::new();
         self.at += 1;
         self.skip_space();
-        if self.take(b']') {
-            return Ok(Json::List(items));
+        if self.take(close) {
+            return Ok(items);
         }
         loop {
             self.skip_space();
             items.push(self.value(depth + 1)?);
             self.skip_space();
-            if self.take(b']') {
-                return Ok(Json::List(items));
+            if self.take(close) {
+                return Ok(items);
             }
             if !self.take(b',') {
-                return self.fail("`,` or `]`");
+                return self.fail(if close == b']' { "`,` or `]`" } else { "`,` or `)`" });
+            }
+            self.skip_space();
+            if close == b')' && self.take(close) {
+                return Ok(items);
             }
         }
     }
@@ -295,7 +318,7 @@ pub(crate) struct Malformed;
 
 impl<'a> Answer<'a> {
     pub(crate) fn read(frame: &'a [u8]) -> Result<Answer<'a>, Malformed> {
-        let mut reader = Reader { bytes: frame, marked: false, close: false };
+        let mut reader = Reader { bytes: frame, marked: false, close: false, exact: false };
         if reader.byte()? != b'(' {
             return Err(Malformed);
         }
@@ -317,10 +340,10 @@ impl<'a> Answer<'a> {
 }
 
 impl Returned<'_> {
-    /// Python's `==` between this value (a top-level tuple taken as a list) and the expected one; with `close`,
-    /// numbers need only be as near as numpy's `allclose` asks.
-    pub(crate) fn equals(&self, expected: &Json, close: bool) -> Result<bool, Malformed> {
-        let mut reader = Reader { close, ..self.frame };
+    /// Python's `==` between this value and the expected one. Unless `exact`, a top-level tuple is taken as a list; with
+    /// `close`, numbers need only be as near as numpy's `allclose` asks.
+    pub(crate) fn equals(&self, expected: &Json, close: bool, exact: bool) -> Result<bool, Malformed> {
+        let mut reader = Reader { close, exact, ..self.frame };
         let equal = reader.equals(expected, 0)?;
         if equal && !reader.bytes.is_empty() { Err(Malformed) } else { Ok(equal) }
     }
@@ -343,6 +366,7 @@ struct Reader<'a> {
     bytes: &'a [u8],
     marked: bool,
     close: bool,
+    exact: bool,
 }
 
 /// A number from a frame.
@@ -368,9 +392,11 @@ impl<'a> Reader<'a> {
             Json::Str(text) => Ok(tag == b'u' && self.sized()? == text.as_slice()),
             Json::List(items) => match tag {
                 b'[' => self.items_equal(items, depth),
-                b'(' if depth == 0 => self.items_equal(items, depth),
+                b'(' if depth == 0 && !self.exact => self.items_equal(items, depth),
                 _ => Ok(false),
             },
+            Json::Tuple(items) if tag == b'(' => self.items_equal(items, depth),
+            Json::Tuple(_) => Ok(false),
             Json::Dict(entries) => {
                 if tag == b'{' {
                     self.entries_equal(entries, depth)
@@ -678,6 +704,25 @@ mod tests {
 
     /// What lcb_runner's `==` says of each value, through the real driver.
     #[test]
+    fn literals_keep_their_tuples() {
+        let one = || Json::Int(IBig::ONE);
+        let rows = [
+            ("(1,)", Some(Json::Tuple(vec![one()]))),
+            ("(1,[1])", Some(Json::Tuple(vec![one(), Json::List(vec![one()])]))),
+            ("()", Some(Json::Tuple(vec![]))),
+            ("[None,True]", Some(Json::List(vec![Json::Null, Json::Bool(true)]))),
+            ("null", None),
+            ("(1", None),
+            ("[1,]", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(Json::literal(text).ok(), expected, "{text}");
+        }
+        assert!(Json::parse("(1,)").is_err() && Json::parse("None").is_err());
+        assert!(Json::literal(&"(".repeat(100_000)).is_err());
+    }
+
+    #[test]
     fn equality_is_pythons() {
         let rows = [
             ("3.0", "3", true),
@@ -751,7 +796,7 @@ mod tests {
         for ((value, expected, equal), frame) in rows.iter().zip(&frames[2..]) {
             let expected = Json::parse(expected).expect("JSON");
             let Ok(Answer::Returned(returned)) = Answer::read(frame) else { panic!("{value}: {frame:?}") };
-            assert_eq!(returned.equals(&expected, false), Ok(*equal), "{value} == {expected:?}");
+            assert_eq!(returned.equals(&expected, false, false), Ok(*equal), "{value} == {expected:?}");
             assert!(!returned.show(100).is_empty());
         }
     }
@@ -795,7 +840,7 @@ mod tests {
         let value = |bytes: &[u8]| [b"(\x02\0\0\0u\x05\0\0\0plain", bytes].concat();
         let expected = Json::parse("{\"a\": 1, \"b\": 2}").expect("JSON");
         let equals = |frame: &[u8]| match Answer::read(frame) {
-            Ok(Answer::Returned(returned)) => returned.equals(&expected, false),
+            Ok(Answer::Returned(returned)) => returned.equals(&expected, false, false),
             _ => Err(Malformed),
         };
         let entry = |key: u8, number: u8| [b"u\x01\0\0\0", &[key][..], b"i", &[number, 0, 0, 0]].concat();
@@ -814,7 +859,7 @@ mod tests {
             nested = Json::List(vec![nested]);
         }
         let Ok(Answer::Returned(returned)) = Answer::read(&deep) else { panic!("a value") };
-        assert_eq!(returned.equals(&nested, false), Ok(false));
+        assert_eq!(returned.equals(&nested, false, false), Ok(false));
         assert!(returned.show(300).len() < 1000);
     }
 

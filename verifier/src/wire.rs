@@ -111,6 +111,8 @@ pub enum TestTypeForm {
     Stdin,
     /// Arguments in, return value out.
     Functional,
+    /// The same in Python literals, from an assertion.
+    Call,
 }
 
 /// How output is compared: a name, or an object for what needs more than a name.
@@ -509,13 +511,14 @@ fn code_task(
 
 fn test_case(index: usize, form: TestCaseForm, func_name: Option<&str>) -> Result<TestCase, String> {
     let test_type = match (form.test_type, func_name) {
-        (Some(TestTypeForm::Functional), None) => {
+        (Some(TestTypeForm::Functional | TestTypeForm::Call), None) => {
             return Err(format!(
                 "`problem.task.test_cases[{index}]` is functional, but `problem.task.func_name` is missing"
             ));
         }
         (Some(TestTypeForm::Stdin), _) | (None, None) => TestType::Stdin,
         (Some(TestTypeForm::Functional), Some(_)) | (None, Some(_)) => TestType::Functional,
+        (Some(TestTypeForm::Call), Some(_)) => TestType::Call,
     };
     Ok(TestCase { input: form.input, output: form.output, test_type })
 }

@@ -281,3 +281,36 @@ fn tests_behind_the_program() {
     let judged = judge.judge(&problem, &submission, &options());
     assert!(matches!(judged, Err(JudgeError::Caller(_))), "refused unless allowed: {judged:?}");
 }
+
+/// Assertions over literals are calls, compared outside as Python compares: nobody has to believe the program's process.
+#[test]
+fn assertions_are_calls() {
+    use Verdict::*;
+    let row = serde_json::json!({"task_id": "h", "entry_point": "f", "prompt": "import math\ndef f(x, *more):\n    \"\"\"Pairs.\"\"\"\n",
+        "test": "METADATA = {}\n\ndef check(candidate):\n    assert candidate((1, 2)) == [(1,), (2,)], 'two'\n    \
+                 assert candidate([]) == []\n    assert candidate((None, True), 'a') == [(None,), (True,)]\n"});
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    std::io::Write::write_all(&mut file, row.to_string().as_bytes()).expect("room");
+    let problem =
+        assay_testsets::load(file.path(), None).expect("a file").next().expect("a row").expect("a problem");
+    check(
+        &problem,
+        options(),
+        &[
+            ("def f(x, *more): return [(y,) for y in x]", Accepted, ""),
+            // Only the body, as a base model writes it, with what the beginning imports.
+            ("    math.pi\n    return [(y,) for y in x]", Accepted, ""),
+            ("def f(x, *more): return [[y] for y in x]", WrongAnswer, "[[1], [2]]"),
+            ("def f(x, *more): return tuple((y,) for y in x)", WrongAnswer, ""),
+            ("class Solution: pass\ndef f(x, *more): return [(y,) for y in x]", Accepted, ""),
+            ("def f(x, *more): raise SystemExit", NoAnswer, ""),
+            (
+                "class A(list):\n def __eq__(self, o): return True\ndef f(x, *more): return A()",
+                WrongAnswer,
+                "",
+            ),
+            // Then `f` is the prompt's, which does nothing.
+            ("def g(): pass", WrongAnswer, "None"),
+        ],
+    );
+}
