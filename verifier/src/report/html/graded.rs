@@ -326,33 +326,36 @@ fn quantiles(what: &str, values: &Histogram, show: impl Fn(f64) -> String) -> St
     format!("{what}: half up to {}, 99 % up to {}, at most {}.", at(0.5), at(0.99), show(values.largest()))
 }
 
+/// Problems by how many of their samples are right: exactly where those are few, else in tenths.
 fn solve_rates(page: &mut Page, summary: &Summary) {
-    if summary.samples_per_problem().is_none_or(|(_, most)| most < 2) {
-        return;
-    }
-    let rates = summary.solve_rates();
+    let Some((fewest, most)) = summary.samples_per_problem().filter(|(_, most)| *most > 1) else { return };
+    let solved = |n: usize| summary.tried().filter(|row| row.tried.accepted == n).count() as u64;
+    let rows: Vec<(String, u64)> = if fewest == most && most <= 16 {
+        (0..=most).map(|n| (format!("{n} of {most} samples"), solved(n))).collect()
+    } else {
+        let name = |bin: usize| match bin {
+            0 => "no sample".to_owned(),
+            1 => "up to 10 %".to_owned(),
+            10 => "90 % and more, not all".to_owned(),
+            11 => "every sample".to_owned(),
+            bin => format!("{} to {} %", 10 * (bin - 1), 10 * bin),
+        };
+        summary.solve_rates().counts().iter().enumerate().map(|(bin, count)| (name(bin), *count)).collect()
+    };
+    let all = rows.iter().map(|(_, count)| count).sum::<u64>().max(1);
     page.section("solve-rates", "Solve rates", |page| {
-        page.inside("div", &[("class", "pair".into())], |page| {
-            page.table(&["solved in", "problems", "share", ""], |page| {
-                for (bin, count) in rates.counts().iter().enumerate() {
-                    let name = match bin {
-                        0 => "no sample".to_owned(),
-                        11 => "every sample".to_owned(),
-                        10 => "90 % and more, not all".to_owned(),
-                        1 => "up to 10 %".to_owned(),
-                        bin => format!("{} to {} %", 10 * (bin - 1), 10 * bin),
-                    };
-                    let share = *count as f64 / rates.total().max(1) as f64;
-                    page.inside("tr", &[], |page| {
-                        page.say("td", "", &name);
-                        page.say("td", "n", &count.to_string());
-                        page.say("td", "n", &format!("{:.1} %", 100.0 * share));
-                        page.inside("td", &[("class", "n".into())], |page| {
-                            charts::bar(page, share, charts::PLAIN)
-                        });
+        page.table(&["solved in", "problems", "share", ""], |page| {
+            for (name, count) in rows {
+                let share = count as f64 / all as f64;
+                page.inside("tr", &[], |page| {
+                    page.say("td", "", &name);
+                    page.say("td", "n", &count.to_string());
+                    page.say("td", "n", &format!("{:.1} %", 100.0 * share));
+                    page.inside("td", &[("class", "n".into())], |page| {
+                        charts::bar(page, share, charts::PLAIN)
                     });
-                }
-            });
+                });
+            }
         });
     });
 }
