@@ -4,13 +4,14 @@ use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
 use crate::problem::{MathTask, Problem, Task};
 
-const IDS: [&str; 7] = ["question_id", "problem_id", "unique_id", "id", "idx", "index", "task_id"];
-const PROMPTS: [&str; 3] = ["problem", "question", "prompt"];
+const IDS: [&str; 9] =
+    ["question_id", "problem_id", "unique_id", "id", "ID", "idx", "problem_idx", "index", "task_id"];
+const PROMPTS: [&str; 4] = ["problem", "question", "prompt", "Problem"];
 /// Where veRL's rows keep the gold: `{"reward_model": {"ground_truth": ".."}}`.
 const REWARD_MODEL: &str = "reward_model";
 /// MATH's rows have no answer of their own: it stands in the last box of the solution.
-const SOLUTION: &str = "solution";
-const GOLDS: [&str; 5] = ["ground_truth", "expected_answer", "final_answer", "gold", "answer"];
+const SOLUTIONS: [&str; 2] = ["solution", "Solution"];
+const GOLDS: [&str; 6] = ["ground_truth", "expected_answer", "final_answer", "gold", "answer", "Answer"];
 
 /// Whether a record looks like a math row.
 pub(crate) fn fits(fields: &Fields<'_>) -> bool {
@@ -59,8 +60,8 @@ fn ground_truth(fields: &Fields<'_>) -> Result<String, Misfit> {
 
 /// What stands in the last complete `\boxed{..}` of a solution.
 fn boxed_solution(fields: &Fields<'_>) -> Result<Option<String>, Misfit> {
-    let Some(raw) = fields.raw(SOLUTION) else { return Ok(None) };
-    let solution: String = read(raw, SOLUTION, "a string")?;
+    let Some((name, raw)) = fields.first(&SOLUTIONS) else { return Ok(None) };
+    let solution: String = read(raw, name, "a string")?;
     let Some((_, inside)) = solution.rsplit_once("\\boxed{") else { return Ok(None) };
     let (mut depth, mut escaped) = (0_usize, false);
     for (at, c) in inside.char_indices() {
@@ -126,17 +127,77 @@ mod tests {
 
     #[test]
     fn golds_are_found_where_the_common_sets_keep_them() {
+        // The shapes of the published files, with made-up problems.
         for (row, prompt, gold) in [
-            (r#"{"problem": "p", "answer": 27.0, "id": 3}"#, "p", "27.0"),
-            (r#"{"problem_idx": 1, "problem": "p", "answer": "204"}"#, "p", "204"),
-            (r#"{"question": "p", "answer": "so 5\n#### 5"}"#, "p", "5"),
-            (r#"{"question": "p", "final_answer": ["$\\frac{1}{2}$"]}"#, "p", "$\\frac{1}{2}$"),
+            // AIME, in the spellings of four publishers.
+            (r#"{"ID": "2024-I-1", "Problem": "p", "Solution": "s", "Answer": 33}"#, "p", "33"),
             (
-                r#"{"problem": "p", "solution": "so \\boxed{1} and \\boxed{\\frac{1}{2}}.", "level": "Level 1"}"#,
+                r#"{"id": 60, "problem": "p", "solution": "s", "answer": "204", "url": "u", "year": "2024"}"#,
+                "p",
+                "204",
+            ),
+            (r#"{"question": "p", "answer": "70"}"#, "p", "70"),
+            (r#"{"problem_idx": 1, "problem": "p", "answer": "204"}"#, "p", "204"),
+            // HMMT and BRUMO.
+            (
+                r#"{"problem_idx": 2, "answer": "\frac{1}{576}", "problem": "p", "problem_type": ["Geometry"]}"#,
+                "p",
+                "\\frac{1}{576}",
+            ),
+            // AMC.
+            (r#"{"id": 3, "problem": "p", "answer": 27.0, "url": "u"}"#, "p", "27.0"),
+            // MATH and MATH-500.
+            (
+                r#"{"problem": "p", "solution": "so \boxed{1} and \boxed{\frac{1}{2}}.", "level": "Level 1", "type": "Algebra"}"#,
                 "p",
                 "\\frac{1}{2}",
             ),
-            (r#"{"problem": "p", "solution": "so \\boxed{\\{1\\}}."}"#, "p", "\\{1\\}"),
+            (r#"{"problem": "p", "solution": "so \boxed{\{1\}}."}"#, "p", "\\{1\\}"),
+            (
+                r#"{"problem": "p", "solution": "so \boxed{3}", "answer": "3", "subject": "Algebra", "level": 2,
+                    "unique_id": "test/a/1.json"}"#,
+                "p",
+                "3",
+            ),
+            // GSM8K.
+            (r#"{"question": "p", "answer": "so 5\n#### 5"}"#, "p", "5"),
+            (r#"{"question": "p", "answer": "<<1000+2=1002>>so\n#### 1,002"}"#, "p", "1,002"),
+            // OlympiadBench.
+            (
+                r#"{"id": 1606, "subfield": "Algebra", "context": null, "question": "p", "images": null,
+                    "final_answer": ["$\frac{1}{2}$"], "is_multiple_answer": false, "unit": null,
+                    "answer_type": "Numerical", "error": null}"#,
+                "p",
+                "$\\frac{1}{2}$",
+            ),
+            // Minerva.
+            (
+                r#"{"problem": "p", "type": "Astronomy", "solution": "so \boxed{4.5e33} erg.", "idx": 0}"#,
+                "p",
+                "4.5e33",
+            ),
+            // AceReason-Math, DeepScaleR, Big-Math.
+            (r#"{"problem": "p", "answer": "0.1"}"#, "p", "0.1"),
+            (r#"{"problem": "p", "answer": "-\frac{2}{3}", "solution": "s"}"#, "p", "-\\frac{2}{3}"),
+            (
+                r#"{"problem": "p", "answer": "12\pi", "source": "orca_math", "domain": ["Algebra"], "llama8b_solve_rate": 0.5}"#,
+                "p",
+                "12\\pi",
+            ),
+            // NuminaMath-CoT and -1.5.
+            (
+                r#"{"source": "cn_k12", "problem": "p", "solution": "so \boxed{x \geq 2}",
+                    "messages": [{"content": "p", "role": "user"}]}"#,
+                "p",
+                "x \\geq 2",
+            ),
+            (
+                r#"{"problem": "p", "solution": "s", "answer": "proof", "problem_type": "Algebra", "question_type": "proof",
+                    "source": "olympiads", "synthetic": false}"#,
+                "p",
+                "proof",
+            ),
+            // veRL.
             (
                 r#"{"prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "p"}], "data_source": "d",
                     "reward_model": {"style": "rule", "ground_truth": "34"}, "extra_info": {"index": 0}}"#,
