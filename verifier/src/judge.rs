@@ -11,7 +11,8 @@
 //! What broke a slot is repeated on others until it is settled whose fault that was ([`Sandbox::settle`]): ours, and
 //! there is no verdict; or the submission's, and that is a security violation.
 
-use std::sync::Mutex;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use assay_sandbox::{Executable, Language, Limits, Sandbox, SandboxError, Termination, Usage};
@@ -20,7 +21,7 @@ use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits, TestType};
 use crate::checker;
 use crate::code::{self, CodeRun};
 use crate::extract::Extraction;
-use crate::math::{self, Gold, MathProfile, MathVerdict, Prediction};
+use crate::math::{self, Gold, MathProfile, MathRules, MathVerdict, Prediction, ToleranceRule, Unreadable};
 use crate::verdict::{Happened, Judgement};
 
 /// A model's answer to one problem.
@@ -142,6 +143,10 @@ pub struct JudgeOptions {
     /// Run the tests after a failed one too, for rewards that count them. Functional tests still stop at the
     /// first failure: the next input is only sent when the answer before was right.
     pub all_tests: bool,
+    /// Whose rules decide over math answers.
+    pub math: MathRules,
+    /// A rule that takes real numbers that are not equal, before the one of `math`.
+    pub tolerance: Option<&'static ToleranceRule>,
     /// Accept tests that run in the program's own process ([`TestType::Script`]). What they say can be forged, so
     /// reports mark it and rewards do without.
     pub in_process: bool,
@@ -207,12 +212,13 @@ pub struct Judge {
     sandbox: Option<Sandbox>,
     /// The functional driver, compiled at its first use.
     driver: Mutex<Option<Executable>>,
+    golds: Golds,
 }
 
 impl Judge {
     /// A judge; without a sandbox it judges only math.
     pub fn new(sandbox: Option<Sandbox>) -> Judge {
-        Judge { sandbox, driver: Mutex::new(None) }
+        Judge { sandbox, driver: Mutex::new(None), golds: Golds::default() }
     }
 
     /// Judges one submission.
@@ -228,7 +234,7 @@ impl Judge {
     ) -> Result<Judged, JudgeError> {
         match &problem.task {
             Task::Code(task) => self.judge_code(task, &submission.completion, options),
-            Task::Math(task) => judge_math(task, &submission.completion, options),
+            Task::Math(task) => judge_math(&self.golds, task, &submission.completion, options),
         }
     }
 
@@ -342,7 +348,51 @@ fn broke_three_slots(total: usize) -> Judgement {
     }
 }
 
-fn judge_math(task: &MathTask, completion: &str, options: &JudgeOptions) -> Result<Judged, JudgeError> {
+/// Golds that were read lately, so that a problem's gold is parsed and brought to canonical form once and not for
+/// each of its samples. Only the caller's golds and rules are keys, and what is kept never changes, so no submission
+/// can put anything in or alter it.
+#[derive(Debug, Default)]
+struct Golds(Mutex<HashMap<GoldKey, Read>>);
+
+/// A gold as written, and the rules and the tolerance it is read by.
+type GoldKey = (String, MathRules, Option<&'static str>);
+
+/// A gold with the rules it was read by, or why it cannot be read.
+type Read = Arc<Result<(Gold, MathProfile), Unreadable>>;
+
+/// Golds kept at once; then all are forgotten, which costs no more than reading them again.
+const GOLDS: usize = 4096;
+
+/// Longer golds are not kept.
+const LONGEST_GOLD: usize = 4096;
+
+impl Golds {
+    fn read(&self, gold: &str, options: &JudgeOptions) -> Read {
+        let key = (gold.to_owned(), options.math, options.tolerance.map(ToleranceRule::text));
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = kept().get(&key) {
+            return read.clone();
+        }
+        let mut profile = options.math.profile();
+        profile.tolerance = options.tolerance.cloned().or(profile.tolerance);
+        let read = Arc::new(Gold::parse(gold, &profile).map(|gold| (gold, profile)));
+        if gold.len() <= LONGEST_GOLD {
+            let mut kept = kept();
+            if kept.len() >= GOLDS {
+                kept.clear();
+            }
+            kept.insert(key, read.clone());
+        }
+        read
+    }
+}
+
+fn judge_math(
+    golds: &Golds,
+    task: &MathTask,
+    completion: &str,
+    options: &JudgeOptions,
+) -> Result<Judged, JudgeError> {
     let prediction = match options.mode {
         Mode::Completion => Prediction::Completion(completion),
         Mode::Answer => Prediction::Answer(completion),
@@ -352,13 +402,13 @@ fn judge_math(task: &MathTask, completion: &str, options: &JudgeOptions) -> Resu
             ));
         }
     };
-    let profile = MathProfile::STRICT;
-    let gold = match Gold::parse(&task.ground_truth, &profile) {
-        Ok(gold) => gold,
+    let read = golds.read(&task.ground_truth, options);
+    let (gold, profile) = match &*read {
+        Ok(read) => read,
         Err(unreadable) => return Ok(Judged::Unsupported { reason: unreadable.to_string() }),
     };
     let started = Instant::now();
-    let result = math::grade(&gold, prediction, &profile);
+    let result = math::grade(gold, prediction, profile);
     let elapsed = started.elapsed();
     // A prediction that can't be read or afforded is graded wrong, and the reason keeps the difference.
     let (happened, prefix) = match result.verdict {

@@ -6,6 +6,7 @@ pub mod compare;
 pub mod elo;
 mod embedded;
 pub mod extract;
+mod formula;
 pub mod http;
 pub mod judge;
 pub mod math;
@@ -21,7 +22,7 @@ pub mod wire;
 pub use embedded::{VerifierConfig, VerifierProcess, spawn_verifier};
 pub use extract::Extraction;
 pub use judge::{Judge, JudgeError, JudgeOptions, Judged, LimitOverrides, Mode, Profile, Submission};
-pub use reward::{RewardPolicy, reward};
+pub use reward::{InvalidFormula, RewardFormula, RewardPolicy, reward};
 pub use verdict::{Failure, Happened, Judgement, Verdict, verdict};
 
 /// First statement of every `main` that links this crate: a process started to play a hidden role (the sandbox

@@ -1,7 +1,81 @@
-//! Is this answer the same as that one? The symbolic checker: sound, total, without a computer algebra
-//! system.
+//! Is this answer the same as that one? A symbolic checker for final answers in mathematics: sound, total, without a
+//! computer algebra system and without state.
 //!
-//! An answer goes through tiers, cheapest first, and stops at the first that decides:
+//! ```
+//! use assay_verifier::math::{Gold, MathProfile, MathVerdict, Prediction, Proof, grade};
+//!
+//! let profile = MathProfile::STRICT;
+//! let gold = Gold::parse(r"\frac{1}{1+\sqrt{2}}", &profile)?;
+//! let result = grade(&gold, Prediction::Completion(r"... so it is $\boxed{\sqrt2 - 1}$."), &profile);
+//! assert_eq!((result.verdict, result.proof), (MathVerdict::Equal, Some(Proof::Exact)));
+//!
+//! let result = grade(&gold, Prediction::Answer("0.41421356"), &profile);
+//! assert_eq!(result.verdict, MathVerdict::Different);
+//! # Ok::<(), assay_verifier::math::Unreadable>(())
+//! ```
+//!
+//! A [`Gold`] is parsed once, with its canonical form where it is one value, and used for any number of predictions from
+//! any thread. [`grade`] is a function of gold, prediction and [`MathProfile`]: it never panics, never waits, and does no
+//! more than its [`Budget`] allows, whatever it is given.
+//!
+//! # Verdicts
+//!
+//! | [`MathVerdict`] | says |
+//! |---|---|
+//! | `Equal` | the same answer; the [`Proof`] says how that is known |
+//! | `Different` | proven to be another answer, or another by a policy the reason names |
+//! | `Unsupported` | the prediction, or the comparison it asks for, is not understood; the reason says what |
+//! | `Limit` | deciding would cost more than the budget |
+//! | `NoAnswer` | there is nothing to grade |
+//!
+//! A *gold* that is not understood is no verdict but an [`Unreadable`] error: the problem is set aside for every
+//! prediction. A prediction that is not understood, or costs too much, is its author's fault and is graded wrong.
+//!
+//! # What each proof means
+//!
+//! `Different` is always proven: by type (a list is no number), by exact arithmetic, by the linear independence of the
+//! atoms of a canonical form, by a point modulo a prime, or by an interval without zero at a point where both sides are
+//! defined.
+//!
+//! | [`Proof`] of `Equal` | means | may be wrong |
+//! |---|---|---|
+//! | `Exact` | equal canonical forms, every divisor met on the way proven non-zero somewhere; or equal words | no |
+//! | `Identity { bits }` | two rational functions agree at two points each modulo 2^61 - 1 and 2^61 - 31 | with probability at most 2^-bits, by Schwartz and Zippel: (2d/p)^4 for degree d, which is below 2^-72 for any degree that is let through |
+//! | `Numeric { bits }` | nothing distinguishes the two at 512 bits, at three points where there are variables, and all parts lie within 2^-64 .. 2^64 | no bound is proven; two such values that differ agree to 400 bits |
+//! | `Rounded { places }`, `Tolerance` | a policy the profile or the user asked for, never of `strict` by itself | it is no equality |
+//!
+//! Two things are trusted: the standard library's elementary functions to 64 units in the last place, and dashu's big
+//! floats to round as they are asked. The points are fixed, so that a verdict can be repeated. Values are equal where
+//! both sides are defined; where one side has a logarithm or an inverse function that is not defined at a point at which
+//! the other side is, the verdict is `Unsupported`.
+//!
+//! # Grammar
+//!
+//! LaTeX and plain text, with or without `$` or a box around it; Unicode signs are read as their LaTeX. What is
+//! ambiguous is refused by name, never guessed.
+//!
+//! ```text
+//! answer    = [name "="] (list | value | relation | interval | union | set | words)
+//! list      = item {("," | ";" | "or" | "and") item}          1, 2    x = 1 or x = 2    \pm 3
+//! tuple     = "(" item {"," item} ")" | "\langle" .. "\rangle"
+//! set       = "\{" [item {"," item}] "\}" | "\{" name "\mid" relation "\}" | "\emptyset"
+//! interval  = ("(" | "[") value "," value (")" | "]");  union = interval {"\cup" interval}
+//! relation  = value {("=" | "<" | "\le" | "\ne" | "\in" | "\approx") value}
+//! system    = "\begin{cases}" relation {"\\\\" relation} "\end{cases}";  also definitions by cases
+//! matrix    = "\begin{pmatrix}" value {"&" value} {"\\\\" ..} "\end{pmatrix}"    sums, products and small powers of them
+//! value     = sum ["\%" | unit | "^\circ" | "\pmod" value];  ratio = sum {":" sum};  times and dates as words
+//! sum       = product {("+" | "-" | "\pm") product}
+//! product   = factor {["\cdot" | "*" | "/"] factor}              side by side multiplies: 2x, 3\sqrt2
+//! factor    = atom ["!"] ["^" exponent]
+//! atom      = number | letter | constant | "\frac" .. | "\sqrt" .. | "\binom" .. | function atom | "(" sum ")" | "|" sum "|"
+//! number    = 12 | 1,234 | 1{,}234 | 1\,234 | 0.5 | .5 | 2\frac13 | 0.\overline{3} | 0.(3) | 1e-7 | 1.5\times10^3 | 1101_2
+//! constant  = "\pi" | "e" | "i" | "\infty"
+//! function  = sin, cos, .., arctan, sinh, .., exp, ln, log, log_b, floor, ceil, binom, C(n,k); gcd, lcm, max, min, det in golds
+//! ```
+//!
+//! # Tiers
+//!
+//! An answer goes through tiers, cheapest first, and stops at the first that decides ([`Tier`]):
 //!
 //! 1. `scan` finds the answer in a completion (the last box after the last thought), one pass over the bytes.
 //! 2. `fast` compares plain integers, decimals and fractions as reduced i128 fractions.
@@ -13,12 +87,21 @@
 //! 6. `identity` tests rational functions too long to multiply out modulo two primes.
 //! 7. `numeric` encloses the difference in intervals of rising precision.
 //!
-//! The statement: `Different` is always proven, by type, by exact arithmetic or by an interval without zero.
-//! `Equal` carries its [`Proof`]. What is not understood is `Unsupported`, what is too much work is `Limit`:
-//! [`Budget`] caps all work in steps and sizes, so a verdict never depends on time. `math/DESIGN.md` has the
-//! policies and the gaps.
+//! # Policies
 //!
-//! Nothing here keeps state: grading is a function of gold, prediction and profile.
+//! What mathematics alone does not decide (order in a list, a decimal for a fraction, percent signs, where the answer
+//! stands) is a [`MathProfile`]: `strict` for rewards, four that follow a peer's policies, and one for each of some data
+//! sets ([`MathRules`]). A [`ToleranceRule`] is a condition written by the user. `math/DESIGN.md` has the table, the
+//! conventions and the gaps.
+//!
+//! # Sources
+//!
+//! - J. Schwartz, Fast probabilistic algorithms for verification of polynomial identities, J. ACM 27 (1980); R. Zippel,
+//!   Probabilistic algorithms for sparse polynomials (1979).
+//! - A. Besicovitch, On the linear independence of fractional powers of integers, J. London Math. Soc. 15 (1940).
+//! - V. Pratt, Top down operator precedence (1973), for the parser of arithmetic.
+//! - A. Ziv, Fast evaluation of elementary mathematical functions with correctly rounded last bit (1991), as dashu does.
+//! - The policies of Math-Verify, PRM800K, Qwen2.5-Math and OlympiadBench, from their published graders.
 
 mod ast;
 mod budget;
@@ -37,16 +120,17 @@ mod tolerance;
 mod units;
 
 pub use budget::Budget;
-pub use profile::MathProfile;
+pub use profile::{MathProfile, MathRules};
 pub use tolerance::{InvalidRule, ToleranceRule};
 
 use ast::Ast;
-use budget::Stop;
-use compare::Found;
+use budget::{Stop, Work};
+use compare::{Found, Prepared};
 use fast::Fraction;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// What the checker says about one prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -199,6 +283,8 @@ pub struct MathResult {
     pub extraction: Extraction,
     /// The tier that decided.
     pub tier: Tier,
+    /// What the comparison cost, in steps of its [`Budget`]; finding and reading the answer are linear and not counted.
+    pub steps: u64,
 }
 
 /// A gold answer that cannot be graded against: `unsupported` for every prediction, never a zero reward.
@@ -226,18 +312,35 @@ struct Spelling {
     text: Box<str>,
     fast: Option<Fraction>,
     /// Parsed at once, except for plain numbers, which hardly ever need it.
-    ast: Option<Ast>,
+    prepared: OnceLock<Prepared>,
 }
 
 impl Spelling {
     fn of(text: &str, profile: &MathProfile) -> Result<Spelling, Stop> {
         let inner = parse::unwrap(parse::without_heading(parse::unwrap(text)));
-        if let Some(fast) = fast::read(inner) {
-            return Ok(Spelling { text: inner.into(), fast: Some(fast), ast: None });
+        let fast = fast::read(inner);
+        if let Some((least, most)) = profile.whole_golds {
+            let whole = fast.filter(|value| value.denominator == 1).map(|value| value.numerator);
+            if !whole.is_some_and(|value| (i128::from(least)..=i128::from(most)).contains(&value)) {
+                return Err(Stop::Unsupported(
+                    "a gold that is no whole number in the range of this data set",
+                ));
+            }
         }
-        let ast = parse::answer(inner, &profile.budget)?;
-        compare::check_gold(&ast, profile)?;
-        Ok(Spelling { text: inner.into(), fast: None, ast: Some(ast) })
+        let spelling = Spelling { text: inner.into(), fast, prepared: OnceLock::new() };
+        if fast.is_none() {
+            spelling.prepared(&profile.budget)?;
+        }
+        Ok(spelling)
+    }
+
+    /// The parsed gold with its canonical form, made at the first need and kept.
+    fn prepared(&self, budget: &Budget) -> Result<&Prepared, Stop> {
+        if let Some(prepared) = self.prepared.get() {
+            return Ok(prepared);
+        }
+        let prepared = Prepared::of(parse::answer(&self.text, budget)?, budget)?;
+        Ok(self.prepared.get_or_init(|| prepared))
     }
 }
 
@@ -271,7 +374,8 @@ impl Gold {
     /// One word for its type: `number`, `expression`, `list`, `tuple`, `set`, `interval`, `union`, `matrix`,
     /// `equation`, `inequality`, `ratio`, `quantity`, `numeral`, `class`, `cases`, `text`.
     pub fn kind(&self) -> &'static str {
-        self.readings[0].ast.as_ref().map_or("number", compare::kind)
+        let prepared = self.readings[0].prepared.get();
+        prepared.map_or("number", |prepared| compare::kind(&prepared.ast))
     }
 }
 
@@ -288,7 +392,8 @@ pub fn grade(gold: &Gold, prediction: Prediction<'_>, profile: &MathProfile) -> 
     if answer.is_empty() {
         return no_answer("the answer is empty");
     }
-    let (found, tier) = decide_any(gold, answer, profile);
+    let mut work = Work::new(&profile.budget);
+    let (found, tier) = decide_any(gold, answer, profile, &mut work);
     let (verdict, reason, proof) = match found {
         Found::Equal(proof) => (MathVerdict::Equal, Cow::Borrowed("same value"), Some(proof)),
         Found::Different(reason) => (MathVerdict::Different, Cow::Borrowed(reason), None),
@@ -297,7 +402,7 @@ pub fn grade(gold: &Gold, prediction: Prediction<'_>, profile: &MathProfile) -> 
             (MathVerdict::Limit, Cow::Owned(format!("answer: too much work ({what})")), None)
         }
     };
-    MathResult { verdict, reason, proof, extraction, tier }
+    MathResult { verdict, reason, proof, extraction, tier, steps: work.spent() }
 }
 
 /// How an answer was read, for people.
@@ -323,13 +428,13 @@ pub fn reading(text: &str, profile: &MathProfile) -> Result<Reading, Unreadable>
 }
 
 /// Equal to one of the accepted spellings, or proven different from all of them.
-fn decide_any(gold: &Gold, answer: &str, profile: &MathProfile) -> (Found, Tier) {
-    let mut decided = decide(&gold.readings[0], answer, profile);
+fn decide_any(gold: &Gold, answer: &str, profile: &MathProfile, work: &mut Work) -> (Found, Tier) {
+    let mut decided = decide(&gold.readings[0], answer, profile, work);
     for reading in &gold.readings[1..] {
         if matches!(decided.0, Found::Equal(_)) {
             return decided;
         }
-        let next = decide(reading, answer, profile);
+        let next = decide(reading, answer, profile, work);
         if matches!(next.0, Found::Equal(_)) || matches!(decided.0, Found::Different(_)) {
             decided = next;
         }
@@ -349,10 +454,11 @@ fn no_answer(reason: &'static str) -> MathResult {
         proof: None,
         extraction: Extraction::None,
         tier: Tier::Scan,
+        steps: 0,
     }
 }
 
-fn decide(gold: &Spelling, answer: &str, profile: &MathProfile) -> (Found, Tier) {
+fn decide(gold: &Spelling, answer: &str, profile: &MathProfile, work: &mut Work) -> (Found, Tier) {
     let exact_only =
         profile.decimal_places.is_none() && profile.relative_digits.is_none() && profile.tolerance.is_none();
     if let (Some(gold), Some(answer)) = (gold.fast, fast::read(answer))
@@ -370,23 +476,15 @@ fn decide(gold: &Spelling, answer: &str, profile: &MathProfile) -> (Found, Tier)
         Ok(ast) => ast,
         Err(stop) => return (Found::from(stop), Tier::Parse),
     };
-    let parsed;
-    let gold = match &gold.ast {
-        Some(ast) => ast,
-        // A plain number, seen by the fast path: it parses.
-        None => match parse::answer(&gold.text, &profile.budget) {
-            Ok(ast) => {
-                parsed = ast;
-                &parsed
-            }
-            Err(stop) => return (Found::from(stop), Tier::Parse),
-        },
+    let gold = match gold.prepared(&profile.budget) {
+        Ok(prepared) => prepared,
+        Err(stop) => return (Found::from(stop), Tier::Parse),
     };
     let sets_tasks = |ast: &Ast| ast.any(&|part| matches!(part, Ast::Call(f, _) if f.is_task()));
-    if !profile.tasks_in_answers && sets_tasks(&answer) && !sets_tasks(gold) {
+    if !profile.tasks_in_answers && sets_tasks(&answer) && !sets_tasks(&gold.ast) {
         return (Found::Unsupported("a function that is not evaluated"), Tier::Parse);
     }
-    (compare::answers(gold, &answer, profile), Tier::Compare)
+    (compare::answers(gold, &answer, profile, work), Tier::Compare)
 }
 
 /// What stands after the last `=` of a chain whose other members were not understood.

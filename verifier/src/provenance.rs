@@ -9,6 +9,7 @@ use assay_testsets::{Format, LoadError, file_sha256};
 use serde_json::{Map, Value, json};
 
 use crate::judge::JudgeOptions;
+use crate::math::ToleranceRule;
 
 /// The record that stands in every report: assay's version, the sandbox's tier, interpreter and compiler with
 /// their versions, the rules and limits, and the hashes of what was read. `doctor` is `None` where no sandbox
@@ -26,6 +27,8 @@ pub fn record(
         "assay": env!("CARGO_PKG_VERSION"),
         "profile": options.profile.name(),
         "extraction": options.extraction().name(),
+        "math_profile": options.math.name(),
+        "math_tolerance": options.tolerance.map(ToleranceRule::text),
         "prelude": options.prelude(),
         "limits": limits(&options.limits_for(&assay_testsets::TaskLimits::default())),
         "limits_forced": forced(options),

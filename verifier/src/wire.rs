@@ -19,7 +19,8 @@ use serde_json::Value;
 
 use crate::Judgement;
 use crate::judge::{JudgeOptions, LimitOverrides, Mode, Profile, Submission};
-use crate::reward::RewardPolicy;
+use crate::math::MathRules;
+use crate::reward::{RewardFormula, RewardPolicy};
 
 /// The body of `POST /v1/grade`, and one item of a batch.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +33,8 @@ pub struct GradeRequest {
     /// Whose rules decide; `judge` when absent.
     #[serde(default)]
     pub profile: ProfileForm,
+    /// Whose rules decide over a math answer, or of which data set it is; `strict` when absent.
+    pub math_profile: Option<String>,
     /// The language of the code; when absent the fence says it, and Python 3 where that does not.
     pub language: Option<String>,
     /// What `completion` is; `completion` when absent.
@@ -239,7 +242,7 @@ pub enum ModeForm {
 }
 
 /// How a judgement becomes a number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardForm {
     /// 1 when accepted, else 0.
@@ -247,6 +250,8 @@ pub enum RewardForm {
     All,
     /// Passed tests over all tests.
     Fraction,
+    /// `{"formula": ".."}`: a [`RewardFormula`].
+    Formula(String),
 }
 
 /// The answer to one item. Every field is always there; `null` where it does not apply.
@@ -395,6 +400,7 @@ impl GradeRequest {
             problem,
             completion,
             profile: ProfileForm::default(),
+            math_profile: None,
             language: None,
             mode: ModeForm::default(),
             reward: RewardForm::default(),
@@ -409,6 +415,15 @@ impl GradeRequest {
         let reward = match self.reward {
             RewardForm::All => RewardPolicy::AllTests,
             RewardForm::Fraction => RewardPolicy::Fraction,
+            RewardForm::Formula(text) => RewardPolicy::Formula(
+                RewardFormula::new(&text).map_err(|wrong| format!("`reward`: {wrong}"))?,
+            ),
+        };
+        let math = match self.math_profile {
+            None => MathRules::default(),
+            Some(name) => MathRules::from_name(&name).ok_or_else(|| {
+                format!("`math_profile` is {name:?}; the profiles are {}", MathRules::names())
+            })?,
         };
         let options = JudgeOptions {
             profile: match self.profile {
@@ -423,6 +438,7 @@ impl GradeRequest {
                 ModeForm::Code => Mode::Code,
             },
             all_tests: reward.needs_all_tests(),
+            math,
             ..JudgeOptions::default()
         };
         Ok(Item { problem, submission, options, reward })

@@ -248,6 +248,18 @@ fn math_rows_are_graded_too() {
     assert_eq!(report["samples_per_problem"], json!(2));
     assert_eq!(report["verdicts"]["no_answer"], json!(1));
     assert_eq!(rows(&folder.path().join("out/graded.jsonl")).len(), 4);
+    assert!(stderr(&output).contains("golds: 2 number; 0 cannot be read"), "{}", stderr(&output));
+    // The rules of a data set, here one whose golds are whole numbers, and a tolerance.
+    let rules = ["--math-profile", "aime", "--math-tolerance", "math::abs(pred - gold) <= 1.0"];
+    let output = grade(
+        folder.path(),
+        &[&["problems.jsonl", "completions.jsonl", "--out", "aime", "--json"], &rules[..]].concat(),
+    );
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("golds: 1 number; 1 cannot be read") && said.contains("  half: "), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON value on stdout");
+    assert_eq!(report["verdicts"]["accepted"], json!(2), "{report}");
 }
 
 fn assay(folder: &Path, arguments: &[&str]) -> Output {

@@ -115,9 +115,22 @@ fn math_is_graded_and_an_unreadable_gold_is_nobodys_zero() {
         "__import__('os').system('true')".to_owned(),
         "7 or 8 or all of them".to_owned(),
         "0/0".to_owned(),
+        "7\u{430}".repeat(30_000),
+        "(\\sqrt{2}+\\sqrt{3}+\\sqrt{5}+\\sqrt{7}+\\pi)^{200}".to_owned(),
+        format!("{}x", "\\sin(x)+".repeat(250)),
+        format!("{}7{}", "\\boxed{".repeat(14_000), "}".repeat(14_000)),
     ]
     .map(|answer| ("7", format!("\\boxed{{{answer}}}"), "wrong_answer", 0.0));
-    for (gold, completion, verdict, reward) in rows.into_iter().chain(hostile) {
+    // Unreadable and over the budget beside golds that are no plain numbers, too.
+    let costly = [
+        ("(x+1)^{10}", "(x+y+z+1)^{300}-\\sqrt{x+y}^{301}".to_owned()),
+        ("\\sin x", format!("\\sin({}x)", "1+".repeat(300))),
+        ("1, 2, 3", "1,".repeat(50_000)),
+        ("(1, 2)", format!("({})", "9!!!,".repeat(100))),
+    ]
+    .map(|(gold, answer)| (gold, format!("\\boxed{{{answer}}}"), "wrong_answer", 0.0));
+    let boxes = [("7", "\\boxed{".repeat(100_000), "no_answer", 0.0)];
+    for (gold, completion, verdict, reward) in rows.into_iter().chain(hostile).chain(costly).chain(boxes) {
         let graded = server.post("/v1/grade", &math(gold, &completion)).json();
         assert_eq!(graded["outcome"], "graded", "{graded}");
         assert_eq!((&graded["verdict"], &graded["reward"]), (&json!(verdict), &json!(reward)), "{graded}");
@@ -126,6 +139,42 @@ fn math_is_graded_and_an_unreadable_gold_is_nobodys_zero() {
     assert_eq!(unsupported["outcome"], "unsupported", "{unsupported}");
     assert_eq!((&unsupported["verdict"], &unsupported["reward"]), (&Value::Null, &Value::Null));
     assert!(!unsupported["reason"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn a_request_chooses_the_math_rules_and_a_reward_formula() {
+    let server = Server::start(&["--math-only"]);
+    let body = |gold: &str, completion: &str, settings: Value| {
+        let mut body = math(gold, completion);
+        body.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        body
+    };
+    let shaped = json!({ "reward": { "formula": "if(accepted, 1.0, if(has_answer, -0.5, -1.0))" } });
+    for (gold, completion, settings, outcome, reward) in [
+        ("1, 2", "\\boxed{2, 1}", json!({}), "graded", json!(0.0)),
+        ("1, 2", "\\boxed{2, 1}", json!({ "math_profile": "math_verify" }), "graded", json!(1.0)),
+        ("2.50", "\\boxed{2.54}", json!({ "math_profile": "minerva" }), "graded", json!(1.0)),
+        ("1/2", "\\boxed{1/2}", json!({ "math_profile": "aime" }), "unsupported", Value::Null),
+        ("7", "\\boxed{7}", shaped.clone(), "graded", json!(1.0)),
+        ("7", "\\boxed{8}", shaped.clone(), "graded", json!(-0.5)),
+        ("7", "no box", shaped, "graded", json!(-1.0)),
+    ] {
+        let graded = server.post("/v1/grade", &body(gold, completion, settings.clone())).json();
+        assert_eq!(
+            (&graded["outcome"], &graded["reward"]),
+            (&json!(outcome), &reward),
+            "{settings}: {graded}"
+        );
+    }
+    for (settings, part) in [
+        (json!({ "math_profile": "lenient" }), "minerva"),
+        (json!({ "reward": { "formula": "accepted" } }), "reward formula"),
+        (json!({ "reward": { "formula": "speed" } }), "unknown variable speed"),
+    ] {
+        let reply = server.post("/v1/grade", &body("7", "\\boxed{7}", settings.clone()));
+        assert_eq!(reply.status, 422, "{settings}");
+        assert!(reply.body.contains(part), "{settings}: {}", reply.body);
+    }
 }
 
 #[test]

@@ -11,6 +11,9 @@ const ROWS: &str = include_str!("answers.txt");
 /// A row may take this long on a machine that does much else; the budget bounds the work, not the clock.
 const GUARD: Duration = Duration::from_secs(20);
 
+/// How many rows are named with what they cost.
+const DEAREST: usize = 60;
+
 struct Row {
     line: usize,
     answer: String,
@@ -88,6 +91,8 @@ fn verdict(gold: &str, prediction: Prediction<'_>, profile: &MathProfile) -> (&'
         Ok(gold) => grade(&gold, prediction, profile),
         Err(unreadable) => return ("unsupported", format!("gold: {}", unreadable.reason)),
     };
+    let budget = &profile.budget;
+    assert!(result.steps <= budget.fuel + 2 * budget.reserve, "{gold:?}: {} steps", result.steps);
     assert_eq!(result.proof.is_some(), result.verdict == MathVerdict::Equal, "a proof exactly with equal");
     let name = match result.verdict {
         MathVerdict::Equal => "same",
@@ -100,6 +105,7 @@ fn verdict(gold: &str, prediction: Prediction<'_>, profile: &MathProfile) -> (&'
 fn every_row_gets_its_verdict() {
     let mut wrong = Vec::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut dearest = Vec::new();
     let rows = rows();
     for row in &rows {
         let prediction = if row.is_completion {
@@ -111,6 +117,7 @@ fn every_row_gets_its_verdict() {
         let (got, how) = verdict(&row.truth, prediction, &row.profile);
         let took = start.elapsed();
         assert!(took < GUARD, "line {}: took {took:?}", row.line);
+        dearest.push((took, row.line));
         *counts.entry(row.want.clone()).or_default() += 1;
         if got != row.want {
             let shown: String = row.answer.chars().take(80).collect();
@@ -122,8 +129,34 @@ fn every_row_gets_its_verdict() {
         }
     }
     println!("{} rows: {counts:?}", rows.len());
+    dearest.sort();
+    dearest.reverse();
+    println!("dearest (reading both sides and comparing):");
+    for (_, line) in dearest.iter().take(DEAREST) {
+        let row = rows.iter().find(|row| row.line == *line).expect("a row");
+        println!("  line {line}: {}", cost(row));
+    }
     assert!(rows.len() >= 1500, "the table has shrunk to {} rows", rows.len());
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
+
+/// The time of reading and of comparing, the best of a few, and the steps that paid for it.
+fn cost(row: &Row) -> String {
+    let prediction = match row.is_completion {
+        true => Prediction::Completion(&row.answer),
+        false => Prediction::Answer(&row.answer),
+    };
+    let (mut read, mut compared, mut steps) = (Duration::MAX, Duration::MAX, 0);
+    for _ in 0..7 {
+        let start = Instant::now();
+        let gold = Gold::parse(&row.truth, &row.profile);
+        read = read.min(start.elapsed());
+        let Ok(gold) = gold else { continue };
+        let start = Instant::now();
+        steps = grade(&gold, prediction, &row.profile).steps;
+        compared = compared.min(start.elapsed());
+    }
+    format!("gold {read:?}, comparison {compared:?} for {steps} steps ({})", row.why)
 }
 
 /// Equality does not depend on which side is which, policies that look at the gold aside.

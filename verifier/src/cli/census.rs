@@ -5,24 +5,25 @@ use std::collections::BTreeMap;
 
 use super::output;
 use assay_testsets::{Problem, Task};
-use assay_verifier::math::{Gold, MathProfile};
+use assay_verifier::math::{Gold, MathRules};
 
 /// Unreadable golds named one by one; the others are only counted.
 const NAMED: usize = 20;
 
 /// Says on stderr what kinds of golds there are; nothing where there is no math.
-pub(crate) fn report(problems: &[Problem]) {
-    for line in lines(problems) {
+pub(crate) fn report(problems: &[Problem], rules: MathRules) {
+    for line in lines(problems, rules) {
         output::log(&line);
     }
 }
 
-fn lines(problems: &[Problem]) -> Vec<String> {
+fn lines(problems: &[Problem], rules: MathRules) -> Vec<String> {
+    let profile = rules.profile();
     let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut unreadable = Vec::new();
     for problem in problems {
         let Task::Math(task) = &problem.task else { continue };
-        match Gold::parse(&task.ground_truth, &MathProfile::STRICT) {
+        match Gold::parse(&task.ground_truth, &profile) {
             Ok(gold) => *kinds.entry(gold.kind()).or_default() += 1,
             Err(reason) => unreadable.push(format!("  {}: {reason}", problem.question_id)),
         }
@@ -44,7 +45,7 @@ fn lines(problems: &[Problem]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{MathRules, lines};
     use assay_testsets::Problem;
 
     #[test]
@@ -59,9 +60,11 @@ mod tests {
             problem("c", "(1,2)"),
             problem("d", "all primes that fit there"),
         ];
-        let lines = lines(&problems);
+        let lines = lines(&problems, MathRules::Strict);
         assert_eq!(lines[0], "golds: 2 number, 1 tuple; 1 cannot be read");
         assert!(lines[1].starts_with("  d: ") && lines.len() == 2, "{lines:?}");
-        assert!(super::lines(&[]).is_empty());
+        assert!(super::lines(&[], MathRules::Strict).is_empty());
+        let aime = super::lines(&problems, MathRules::Aime);
+        assert_eq!(aime[0], "golds: 2 number; 2 cannot be read");
     }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use assay_sandbox::{Language, Sandbox};
 use assay_testsets::{Completions, Format, LoadError, Problem, Task, load, load_completions};
 use assay_verifier::judge::JudgeError;
+use assay_verifier::math::{MathRules, ToleranceRule};
 use assay_verifier::report::{self, About, Conditions, Detail, Graded, LcbSample, Outcome, Run, Summary};
 use assay_verifier::window::Window;
 use assay_verifier::{
@@ -46,6 +47,14 @@ pub(crate) struct Args {
     /// runner's known bugs) or acereason (the paper's toolkit)
     #[arg(long, value_name = "PROFILE", default_value = "judge", value_parser = profile)]
     profile: Profile,
+    /// Whose rules decide over math answers: strict, math_verify, prm800k, qwen or acereason; or what a data set asks for: aime,
+    /// math, gsm8k, olympiadbench or minerva
+    #[arg(long, value_name = "PROFILE", default_value = "strict", value_parser = math_profile)]
+    math_profile: MathRules,
+    /// Take an unequal real number too where this condition holds, on the numbers gold and pred, gold_is_decimal,
+    /// pred_is_decimal and gold_places
+    #[arg(long, value_name = "RULE", value_parser = math_tolerance)]
+    math_tolerance: Option<ToleranceRule>,
     /// What the problem file holds, when its first record does not say it: livecodebench, apps, taco, verl, deepcoder,
     /// open_r1, codecontests, humaneval, mbpp, multipl_e, leetcode, sandboxfusion, math or native
     #[arg(long, value_name = "FORMAT", value_parser = format)]
@@ -121,7 +130,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     provenance["shard"] =
         args.shard.map_or(Value::Null, |shard| format!("{}/{}", shard.part, shard.of).into());
     let mut ledger = Ledger::open(&args, &provenance, &plan)?;
-    super::census::report(&plan.problems);
+    super::census::report(&plan.problems, plan.options.math);
     let started = Instant::now();
     judge_all(&plan, &Judge::new(sandbox), jobs, &mut ledger)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -171,6 +180,9 @@ impl Plan {
             language: lang,
             extraction,
             limits,
+            math: args.math_profile,
+            // One rule a process, and options are copied to every judge.
+            tolerance: args.math_tolerance.clone().map(|rule| &*Box::leak(Box::new(rule))),
             in_process: true,
             ..JudgeOptions::default()
         };
@@ -639,6 +651,14 @@ fn cores() -> usize {
 
 fn profile(name: &str) -> Result<Profile, String> {
     Profile::from_name(name).ok_or_else(|| "the profiles are judge, lcb, lcb-bugs and acereason".to_owned())
+}
+
+pub(super) fn math_profile(name: &str) -> Result<MathRules, String> {
+    MathRules::from_name(name).ok_or_else(|| format!("the profiles are {}", MathRules::names()))
+}
+
+pub(super) fn math_tolerance(rule: &str) -> Result<ToleranceRule, String> {
+    ToleranceRule::new(rule).map_err(|error| error.to_string())
 }
 
 fn format(name: &str) -> Result<Format, String> {

@@ -8,9 +8,10 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::grade::{math_profile, math_tolerance};
 use super::{CliError, Status, output};
 use assay_verifier::math::{
-    self, Extraction, Gold, MathProfile, MathResult, MathVerdict, Prediction, Proof, ToleranceRule,
+    self, Extraction, Gold, MathProfile, MathResult, MathRules, MathVerdict, Prediction, Proof, ToleranceRule,
 };
 
 /// Compare math answers exactly
@@ -26,11 +27,13 @@ pub(crate) struct Args {
     /// Grade a file of pairs, a JSON object {id, gold, pred, mode?} a line; `-` for standard input
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
-    /// Whose policies decide where mathematics alone does not: strict, math_verify, prm800k, qwen or acereason
-    #[arg(long, value_name = "PROFILE", default_value = "strict", value_parser = profile)]
-    profile: MathProfile,
-    /// Take an unequal real number too where this condition on the numbers gold and pred holds
-    #[arg(long, value_name = "RULE", value_parser = tolerance)]
+    /// Whose policies decide where mathematics alone does not: strict, math_verify, prm800k, qwen or acereason; or what a data
+    /// set asks for: aime, math, gsm8k, olympiadbench or minerva
+    #[arg(long, value_name = "PROFILE", default_value = "strict", value_parser = math_profile)]
+    profile: MathRules,
+    /// Take an unequal real number too where this condition holds, on the numbers gold and pred, gold_is_decimal,
+    /// pred_is_decimal and gold_places
+    #[arg(long, value_name = "RULE", value_parser = math_tolerance)]
     tolerance: Option<ToleranceRule>,
     /// Say how both answers were read, their canonical forms, and which tier decided
     #[arg(long, conflicts_with = "pairs")]
@@ -50,12 +53,13 @@ Examples:
 Verdicts: equal, different, unsupported (the reason says of what: gold or answer), limit, no_answer.
 In a file of pairs, pred is a completion whose last \\boxed{} is graded; with
 \"mode\": \"answer\" it is the answer itself.
-Each line of output holds {id, outcome, verdict, reason, proof, extraction, micros}; pairs per
-second go to stderr.
+Each line of output holds {id, outcome, verdict, reason, proof, extraction, micros, steps}; pairs
+per second go to stderr.
 Exit code 0 if the two are equal or the whole file was graded, 1 if they are not equal, 2 for bad input.";
 
 pub(crate) fn run(args: Args) -> Result<Status, CliError> {
-    let profile = MathProfile { tolerance: args.tolerance, ..args.profile };
+    let mut profile = args.profile.profile();
+    profile.tolerance = args.tolerance.or(profile.tolerance);
     match (args.pairs, args.gold, args.answer) {
         (Some(file), _, _) => grade_file(&file, &profile),
         (None, Some(gold), Some(answer)) => {
@@ -99,7 +103,9 @@ struct Record {
     reason: String,
     proof: Option<Proof>,
     extraction: Extraction,
-    micros: u64,
+    /// Microseconds, to the nanosecond.
+    micros: f64,
+    steps: u64,
     #[serde(skip)]
     result: Option<MathResult>,
 }
@@ -108,7 +114,7 @@ impl Record {
     fn of(id: Value, gold: &str, prediction: Prediction<'_>, profile: &MathProfile) -> Record {
         let start = Instant::now();
         let graded = Gold::parse(gold, profile).map(|gold| math::grade(&gold, prediction, profile));
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let micros = start.elapsed().as_nanos() as f64 / 1e3;
         match graded {
             Ok(result) => Record {
                 id,
@@ -118,6 +124,7 @@ impl Record {
                 proof: result.proof,
                 extraction: result.extraction,
                 micros,
+                steps: result.steps,
                 result: Some(result),
             },
             Err(unreadable) => Record {
@@ -128,6 +135,7 @@ impl Record {
                 proof: None,
                 extraction: Extraction::None,
                 micros,
+                steps: 0,
                 result: None,
             },
         }
@@ -150,7 +158,7 @@ impl Record {
                 }
             }
             text.push_str(&format!("decided by: {tier}\nprofile: {}\n", profile.name));
-            text.push_str(&format!("time: {} us\n", self.micros));
+            text.push_str(&format!("time: {:.1} us, {} steps\n", self.micros, self.steps));
         }
         text
     }
@@ -164,7 +172,7 @@ fn grade_file(path: &Path, profile: &MathProfile) -> Result<Status, CliError> {
     };
     let mut reader = BufReader::with_capacity(1 << 16, source);
     let mut lines = Lines { out: BufWriter::with_capacity(1 << 16, io::stdout().lock()), gone: false };
-    let (mut line, mut number, mut graded, mut micros) = (Vec::new(), 0_u64, 0_u64, 0_u64);
+    let (mut line, mut number, mut graded, mut micros) = (Vec::new(), 0_u64, 0_u64, 0.0);
     let mut finish = Ok(());
     loop {
         line.clear();
@@ -200,7 +208,7 @@ fn grade_file(path: &Path, profile: &MathProfile) -> Result<Status, CliError> {
             path.display()
         )));
     }
-    let seconds = micros.max(1) as f64 / 1e6;
+    let seconds = f64::max(micros, 1.0) / 1e6;
     output::log(&format!(
         "{graded} pairs graded, {:.0} pairs per second of grading",
         graded as f64 / seconds
@@ -247,13 +255,4 @@ impl<W: Write> Lines<W> {
             Err(error) => Err(output::stdout_failed(&error)),
         }
     }
-}
-
-fn profile(name: &str) -> Result<MathProfile, String> {
-    MathProfile::named(name)
-        .ok_or_else(|| format!("unknown profile; the profiles are {}", MathProfile::NAMES.join(", ")))
-}
-
-fn tolerance(rule: &str) -> Result<ToleranceRule, String> {
-    ToleranceRule::new(rule).map_err(|error| error.to_string())
 }

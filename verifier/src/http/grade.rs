@@ -161,7 +161,8 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
     let mut response = match judged {
         Ok(Judged::Graded(judgement)) => {
             compile = judgement.compile_time;
-            let reward = reward(&judgement, item.reward);
+            let reward =
+                reward(&judgement, &item.reward).map_err(|wrong| HttpError::Invalid(wrong.to_string()))?;
             GradeResponse::graded(question_id, judgement, reward)
         }
         Ok(Judged::Unsupported { reason }) => {

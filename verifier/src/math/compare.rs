@@ -13,12 +13,13 @@ mod value;
 mod words;
 
 use super::Proof;
-use super::ast::{Ast, Relation};
-use super::budget::Stop;
-use super::formal::{Formal, expression};
+use super::ast::{Ast, Function, Relation};
+use super::budget::{Budget, Fuel, Stop, Work};
+use super::formal::{Formal, Frac, Poly, expression};
 use super::parse::is_infinite;
 use super::profile::MathProfile;
 use collection::{is_condition, open_interval};
+use dashu_ratio::RBig;
 use shape::{Shape, shape};
 use value::without_unit;
 use words::{compare_words, normal_words, text, words_of};
@@ -61,44 +62,69 @@ impl Found {
     }
 }
 
-/// Compares two parsed answers.
-pub(crate) fn answers(gold: &Ast, answer: &Ast, profile: &MathProfile) -> Found {
-    if gold == answer {
+/// A gold, parsed and brought into shape once for all predictions.
+#[derive(Debug, Clone)]
+pub(crate) struct Prepared {
+    pub(crate) ast: Ast,
+    shape: Shape,
+    /// Where the whole gold is one value: its canonical form, or that it costs too much.
+    form: Option<Result<Form, Stop>>,
+}
+
+/// A value in canonical form, and the divisors on which that depends.
+#[derive(Debug, Clone)]
+struct Form {
+    value: Frac,
+    divisors: Vec<Poly>,
+}
+
+impl Prepared {
+    /// Checks that a gold can be graded against at all, and keeps what every comparison needs of it.
+    pub(crate) fn of(ast: Ast, budget: &Budget) -> Result<Prepared, Stop> {
+        let mut formal = Formal::new(budget, Fuel::of(budget.reading));
+        let shape = shape(&ast, &mut formal)?;
+        let form = check_part(&shape.body, &mut formal)?;
+        Ok(Prepared { ast, shape, form })
+    }
+}
+
+/// Compares a gold with a parsed answer.
+pub(crate) fn answers(gold: &Prepared, answer: &Ast, profile: &MathProfile, work: &mut Work) -> Found {
+    if gold.ast == *answer {
         return SAME;
     }
-    let (gold, answer) = match (shape(gold), shape(answer)) {
-        (Ok(gold), Ok(answer)) => (gold, answer),
-        (Err(stop), _) | (_, Err(stop)) => return stop.into(),
+    let formal = Formal::new(&profile.budget, std::mem::take(&mut work.main));
+    let known = gold.form.as_ref().map(|form| (without_unit(&gold.shape.body).0, form));
+    let mut comparison = Comparison { profile, formal, work, known };
+    let found = match shape(answer, &mut comparison.formal) {
+        Ok(answer) => comparison.whole(&gold.shape, &answer),
+        Err(stop) => stop.into(),
     };
-    let mut comparison = Comparison { profile, formal: Formal::new(&profile.budget) };
-    let found = comparison.shapes(&gold, &answer);
-    if profile.literal && matches!(found, Found::Equal(_)) && !is_literal(&gold.body, &answer.body) {
-        return Found::Different("not written as the gold is (policy of this profile)");
-    }
-    match &profile.tolerance {
-        Some(rule) if !matches!(found, Found::Equal(_)) => {
-            match (comparison.real(&gold.body), comparison.real(&answer.body)) {
-                (Some(x), Some(y)) if rule.accepts(x, y) => Found::Equal(Proof::Tolerance),
-                _ => found,
-            }
-        }
-        _ => found,
-    }
+    comparison.work.main = comparison.formal.fuel;
+    found
 }
 
 /// The canonical form of an answer that is one value, as an expression.
 pub(crate) fn canonical(ast: &Ast, profile: &MathProfile) -> Option<Ast> {
-    let body = shape(ast).ok()?.body;
+    let budget = &profile.budget;
+    let mut formal = Formal::new(budget, Fuel::of(budget.fuel));
+    let body = shape(ast, &mut formal).ok()?.body;
     let value = without_unit(&body).0;
     if !value.is_value() || is_infinite(value) {
         return None;
     }
-    Formal::new(&profile.budget).value(value).ok().map(|form| expression(&form))
+    formal.value(value).ok().map(|form| expression(&form))
 }
 
 /// Whether all members of a list are equations for their letters: `x = 2, y = 3`.
 fn are_named(items: &[Ast]) -> bool {
     items.iter().all(|item| matches!(item, Ast::Relation(_, relations) if *relations == [Relation::Equal]))
+}
+
+/// Whether a time written as a ratio has hours that only a clock of 24 has.
+fn is_past_noon(parts: &[Ast]) -> bool {
+    let hours = |number: &RBig| *number > RBig::from(12) || *number == RBig::ZERO;
+    matches!(parts.first(), Some(Ast::Number(number)) if hours(&number.value))
 }
 
 /// Whether an equal answer is written like the gold: integers as integers, fractions of integers with the same parts.
@@ -120,21 +146,20 @@ fn is_literal(gold: &Ast, answer: &Ast) -> bool {
     }
 }
 
-/// Whether a gold can be graded against at all.
-pub(crate) fn check_gold(gold: &Ast, profile: &MathProfile) -> Result<(), Stop> {
-    let shape = shape(gold)?;
-    let mut formal = Formal::new(&profile.budget);
-    check_part(&shape.body, &mut formal)
-}
+/// What data sets write where there is no answer: nothing, a proof to be given, an answer that was not found.
+const NO_GOLDS: [&str; 3] = ["none", "proof", "notfound"];
 
-fn check_part(ast: &Ast, formal: &mut Formal<'_>) -> Result<(), Stop> {
+/// Whether a part of a gold can be graded against; the canonical form of a value.
+fn check_part(ast: &Ast, formal: &mut Formal<'_>) -> Result<Option<Result<Form, Stop>>, Stop> {
     match ast {
         Ast::Text(words) => {
             let letters = words.split([',', ' ']).all(|word| word.len() <= 1);
-            if (words.split_whitespace().count() > 4 && !letters) || words.eq_ignore_ascii_case("none") {
+            if (words.split_whitespace().count() > 4 && !letters)
+                || NO_GOLDS.iter().any(|no_gold| words.eq_ignore_ascii_case(no_gold))
+            {
                 return Err(Stop::Unsupported("prose"));
             }
-            Ok(())
+            Ok(None)
         }
         Ast::Matrix(_)
         | Ast::Tuple(_)
@@ -145,22 +170,26 @@ fn check_part(ast: &Ast, formal: &mut Formal<'_>) -> Result<(), Stop> {
         | Ast::Class(..)
         | Ast::Cases(_)
         | Ast::Interval(_) => {
-            ast.parts().into_iter().try_for_each(|part| check_part(&shape(part)?.body, formal))
+            for part in ast.parts() {
+                check_part(&shape(part, formal)?.body, formal)?;
+            }
+            Ok(None)
         }
         Ast::Relation(terms, relations) => {
             if relations.iter().any(|r| matches!(r, Relation::Approximately | Relation::Member)) {
                 return Err(Stop::Unsupported("this relation"));
             }
-            terms.iter().try_for_each(|term| check_part(term, formal))
-        }
-        _ if is_infinite(ast) => Ok(()),
-        _ => {
-            let (value, _) = without_unit(ast);
-            match formal.value(value) {
-                Ok(_) | Err(Stop::Limit(_)) => Ok(()),
-                Err(stop) => Err(stop),
+            for term in terms {
+                check_part(term, formal)?;
             }
+            Ok(None)
         }
+        _ if is_infinite(ast) => Ok(None),
+        _ => match formal.value(without_unit(ast).0) {
+            Ok(value) => Ok(Some(Ok(Form { value, divisors: std::mem::take(&mut formal.divisors) }))),
+            Err(stop @ Stop::Limit(_)) => Ok(Some(Err(stop))),
+            Err(stop) => Err(stop),
+        },
     }
 }
 
@@ -190,6 +219,10 @@ pub(crate) fn kind(ast: &Ast) -> &'static str {
 struct Comparison<'p> {
     profile: &'p MathProfile,
     formal: Formal<'p>,
+    /// What the last resorts may still cost; the rest is with `formal`.
+    work: &'p mut Work,
+    /// The gold's value, by its place, and its canonical form.
+    known: Option<(&'p Ast, &'p Result<Form, Stop>)>,
 }
 
 impl Found {
@@ -199,6 +232,23 @@ impl Found {
 }
 
 impl Comparison<'_> {
+    /// The whole answers, and the policies that look at them once more.
+    fn whole(&mut self, gold: &Shape, answer: &Shape) -> Found {
+        let found = self.shapes(gold, answer);
+        if self.profile.literal && matches!(found, Found::Equal(_)) && !is_literal(&gold.body, &answer.body) {
+            return Found::Different("not written as the gold is (policy of this profile)");
+        }
+        match &self.profile.tolerance {
+            Some(rule) if !matches!(found, Found::Equal(_)) => {
+                match (self.written(&gold.body), self.written(&answer.body)) {
+                    (Some(x), Some(y)) if rule.accepts(x, y) => Found::Equal(Proof::Tolerance),
+                    _ => found,
+                }
+            }
+            _ => found,
+        }
+    }
+
     fn shapes(&mut self, gold: &Shape, answer: &Shape) -> Found {
         if let (Some(left), Some(right)) = (&gold.equation, &answer.equation) {
             // `f(x) = x` and `f(t) = t`
@@ -212,9 +262,14 @@ impl Comparison<'_> {
             }
             if gold.name.is_some() && gold.name == answer.name {
                 let found = self.bodies(&gold.body, &answer.body);
-                if matches!(found, Found::Equal(_)) || !gold.body.is_value() {
+                let units = without_unit(&gold.body).1.is_some() || without_unit(&answer.body).1.is_some();
+                if matches!(found, Found::Equal(_)) || !gold.body.is_value() || units {
                     return found;
                 }
+            }
+            let named = gold.name.is_some() && answer.name.is_some() && gold.name != answer.name;
+            if named && !(gold.body.is_value() && answer.body.is_value()) {
+                return Found::Different("another variable");
             }
             return self.equations(left, right);
         }
@@ -231,7 +286,10 @@ impl Comparison<'_> {
         if gold == answer {
             return SAME;
         }
-        match (shape(gold), shape(answer)) {
+        if let Err(stop) = self.formal.fuel.take(1) {
+            return stop.into();
+        }
+        match (shape(gold, &mut self.formal), shape(answer, &mut self.formal)) {
             (Ok(gold), Ok(answer)) => self.shapes(&gold, &answer),
             (Err(stop), _) | (_, Err(stop)) => stop.into(),
         }
@@ -251,6 +309,19 @@ impl Comparison<'_> {
                 if !matches!(other, Ast::Interval(_)) && self.may_be_one_point(ends) =>
             {
                 Found::Unsupported("an interval of one point or none")
+            }
+            // `15:05` and `3:05 PM`
+            (Ast::Ratio(..), Ast::Text(words)) if words.ends_with("am") || words.ends_with("pm") => {
+                Found::Unsupported("a time on another clock")
+            }
+            (Ast::Text(words), Ast::Ratio(parts, _))
+                if (words.ends_with("am") || words.ends_with("pm")) && is_past_noon(parts) =>
+            {
+                Found::Unsupported("a time on another clock")
+            }
+            (Ast::Call(Function::Binomial, _), Ast::Tuple(_))
+            | (Ast::Tuple(_), Ast::Call(Function::Binomial, _)) => {
+                Found::Unsupported("a binomial coefficient or a point")
             }
             (Ast::Text(words), _) => text(words, answer),
             (_, Ast::Text(words)) => match words_of(gold) {

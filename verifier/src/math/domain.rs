@@ -13,10 +13,15 @@ use dashu_ratio::RBig;
 use std::cmp::Ordering;
 
 /// Whether one side is proven to be defined at a point where the other is proven not to be.
-pub(crate) fn differ(gold: &[&Ast], answer: &[&Ast], budget: &Budget) -> Step<bool> {
-    // Work of its own: what a comparison has left depends on the way it took.
-    let mut formal = Formal::new(budget);
-    let (gold, answer) = (bounds(&mut formal, gold)?, bounds(&mut formal, answer)?);
+pub(crate) fn differ(gold: &[&Ast], answer: &[&Ast], budget: &Budget, fuel: &mut Fuel) -> Step<bool> {
+    let mut formal = Formal::new(budget, std::mem::take(fuel));
+    let differ = differ_with(&mut formal, gold, answer);
+    *fuel = formal.fuel;
+    differ
+}
+
+fn differ_with(formal: &mut Formal<'_>, gold: &[&Ast], answer: &[&Ast]) -> Step<bool> {
+    let (gold, answer) = (bounds(formal, gold)?, bounds(formal, answer)?);
     let only = |these: &[Frac], others: &[Frac]| -> Vec<Frac> {
         these.iter().filter(|bound| !others.contains(bound)).cloned().collect()
     };

@@ -34,11 +34,11 @@ use dashu_ratio::RBig;
 use form::atom;
 pub(crate) use form::{BINOMIAL, Base, Exponent, FACTORIAL, Factor, Frac, Mono, Poly};
 pub(crate) use show::expression;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A product in canonical form: its rational part, its atoms, and whole powers of groups still to multiply
 /// out.
-type Settled = (RBig, Mono, Vec<(Rc<Poly>, u64)>);
+type Settled = (RBig, Mono, Vec<(Arc<Poly>, u64)>);
 
 /// Builds canonical forms, with the fuel of one comparison.
 #[derive(Debug)]
@@ -52,8 +52,8 @@ pub(crate) struct Formal<'b> {
 }
 
 impl<'b> Formal<'b> {
-    pub(crate) fn new(budget: &'b Budget) -> Formal<'b> {
-        Formal { budget, fuel: Fuel::new(budget), divisors: Vec::new(), in_angle: false }
+    pub(crate) fn new(budget: &'b Budget, fuel: Fuel) -> Formal<'b> {
+        Formal { budget, fuel, divisors: Vec::new(), in_angle: false }
     }
 
     /// The canonical form of a value.

@@ -7,12 +7,14 @@
 //! as variables, which can only make the test miss an equality, not invent one.
 
 use super::ast::Ast;
-use super::budget::Fuel;
+use super::budget::{Fuel, words};
 use dashu_int::ops::UnsignedAbs;
 use dashu_int::{IBig, Sign};
 use dashu_ratio::RBig;
 
-const PRIMES: [u64; 2] = [(1 << 61) - 1, (1 << 61) - 31];
+const PRIMES: [u64; 2] = [WORD - 1, WORD - 31];
+/// Both primes lie a little below this power of two, which makes remainders cheap.
+const WORD: u64 = 1 << 61;
 const POINTS: u64 = 2;
 
 /// What the test found.
@@ -117,16 +119,28 @@ impl Field<'_> {
         }
     }
 
-    fn rational(&self, value: &RBig) -> Option<u64> {
+    fn rational(&mut self, value: &RBig) -> Option<u64> {
+        self.fuel.take(words(value) as u64 / 32).ok()?;
         let reduce = |x: &IBig| x.clone().unsigned_abs() % self.prime;
         let above = reduce(value.numerator());
-        let below = value.denominator() % self.prime;
-        let size = self.times(above, self.inverse(below)?);
+        let size = if value.is_int() {
+            above
+        } else {
+            let below = value.denominator() % self.prime;
+            self.times(above, self.inverse(below)?)
+        };
         Some(if value.sign() == Sign::Negative { (self.prime - size) % self.prime } else { size })
     }
 
     fn times(&self, a: u64, b: u64) -> u64 {
-        (u128::from(a) * u128::from(b) % u128::from(self.prime)) as u64
+        let excess = u128::from(WORD - self.prime);
+        let mut product = u128::from(a) * u128::from(b);
+        // x = high * 2^61 + low is high * excess + low modulo the prime; below 2^122, then 2^67, then 2^62.
+        for _ in 0..2 {
+            product = (product >> 61) * excess + (product & u128::from(WORD - 1));
+        }
+        let product = product as u64;
+        if product >= self.prime { product - self.prime } else { product }
     }
 
     fn power(&self, base: u64, mut exponent: u64) -> u64 {
@@ -155,5 +169,25 @@ impl Field<'_> {
         hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (hash ^ (hash >> 31)) % self.prime
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Field, PRIMES};
+    use crate::math::budget::Fuel;
+
+    #[test]
+    fn products_are_remainders() {
+        let fuel = &mut Fuel::of(0);
+        for prime in PRIMES {
+            let field = Field { prime, point: 0, fuel };
+            for a in [0, 1, 2, 31, 1 << 30, (1 << 60) + 12_345, prime - 2, prime - 1] {
+                for b in [0, 1, 3, 1 << 31, (1 << 60) + 678, prime - 31, prime - 1] {
+                    let right = (u128::from(a) * u128::from(b) % u128::from(prime)) as u64;
+                    assert_eq!(field.times(a, b), right, "{a} times {b} modulo {prime}");
+                }
+            }
+        }
     }
 }

@@ -236,7 +236,8 @@ impl<'a> Parser<'a, '_> {
             }
         }
         // `1 < {1 < x}` relates a statement.
-        if !relations.is_empty() && terms.iter().any(|term| matches!(term, Ast::Relation(..))) {
+        if !relations.is_empty() && terms.iter().any(|term| matches!(term, Ast::Relation(..) | Ast::List(..)))
+        {
             return Err(Stop::Unsupported("a statement inside a statement"));
         }
         Ok(if relations.is_empty() { terms.swap_remove(0) } else { Ast::Relation(terms, relations) })
@@ -267,6 +268,10 @@ impl<'a> Parser<'a, '_> {
             if parts.len() > self.budget.items {
                 return Err(Stop::Limit("parts of a union"));
             }
+        }
+        // `x < 1 \cup x > 2` unites statements, which its parts do not show.
+        if parts.iter().any(|part| matches!(part, Ast::Number(_))) {
+            return Err(Stop::Unsupported("a union of what is no set"));
         }
         Ok(Ast::Union(parts))
     }

@@ -1,25 +1,25 @@
-//! Tolerance rules the user writes, such as `math::abs(pred - gold) <= 0.01 * math::abs(gold)`.
-//!
-//! This is the one place where evalexpr runs: on a rule from the command line or a configuration, never on
-//! what a model wrote. The rule sees two floats, `gold` and `pred`, and is asked only where both answers are
-//! real numbers that were not found equal. evalexpr recurses over brackets and is slow on long runs of
-//! signs, so length and nesting are capped before it sees a rule.
+//! Tolerance rules the user writes, such as `math::abs(pred - gold) <= 0.01 * math::abs(gold)`, as formulas
+//! (`crate::formula`). A rule is asked only where both answers are real numbers that were not found equal.
 
-use evalexpr::{
-    ContextWithMutableVariables, EvalexprError, HashMapContext, Node, Value, build_operator_tree,
-};
-use std::fmt;
-use std::sync::Arc;
+use evalexpr::Value;
 
-const LONGEST: usize = 400;
-const DEEPEST: usize = 16;
+use crate::formula::Formula;
 
-/// A compiled rule.
-#[derive(Clone)]
-pub struct ToleranceRule {
-    text: Arc<str>,
-    tree: Arc<Node>,
-}
+/// The variables of a rule.
+const VARIABLES: [&str; 5] = ["gold", "pred", "gold_is_decimal", "pred_is_decimal", "gold_places"];
+
+/// A compiled rule: a condition on these variables.
+///
+/// | variable | type | is |
+/// |---|---|---|
+/// | `gold`, `pred` | float | the two values, to about nine digits |
+/// | `gold_is_decimal`, `pred_is_decimal` | boolean | whether it is written with a decimal point or a power of ten |
+/// | `gold_places` | integer | the digits behind the gold's decimal point, 0 without one |
+///
+/// Functions are those of evalexpr 11 (`math::abs`, `min`, `max`, `if`, ...). A rule has at most 400 bytes and 16 levels
+/// of brackets and signs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToleranceRule(Formula);
 
 /// A rule that cannot be used, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,72 +34,47 @@ pub struct InvalidRule {
     pub what: String,
 }
 
+/// A real number as a rule sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    pub(crate) value: f64,
+    /// Written with a decimal point or a power of ten.
+    pub(crate) is_decimal: bool,
+    /// Digits behind the decimal point.
+    pub(crate) places: u32,
+}
+
 impl ToleranceRule {
     /// Compiles a rule and tries it once.
     ///
     /// # Errors
-    /// [`InvalidRule`] where it is too long, too deep, not an expression of `gold` and `pred`, or not a
-    /// condition.
+    /// [`InvalidRule`] where it is too long, too deep, not an expression of the variables, or not a condition.
     pub fn new(rule: &str) -> Result<ToleranceRule, InvalidRule> {
-        let refuse = |what: String| InvalidRule { rule: rule.chars().take(LONGEST).collect(), what };
-        if rule.len() > LONGEST {
-            return Err(refuse(format!("longer than {LONGEST} bytes")));
-        }
-        if nesting(rule) > DEEPEST {
-            return Err(refuse(format!("nested deeper than {DEEPEST}")));
-        }
-        let tree = build_operator_tree(rule).map_err(|error| refuse(error.to_string()))?;
-        let compiled = ToleranceRule { text: rule.into(), tree: Arc::new(tree) };
-        for variable in compiled.tree.iter_variable_identifiers() {
-            if variable != "gold" && variable != "pred" {
-                return Err(refuse(format!("unknown variable {variable}")));
-            }
-        }
-        match compiled.evaluate(1.5, 2.5) {
-            Ok(_) => Ok(compiled),
-            Err(error) => Err(refuse(error.to_string())),
-        }
+        let refuse = |what: String| InvalidRule { rule: rule.chars().take(400).collect(), what };
+        let compiled = ToleranceRule(Formula::new(rule, &VARIABLES).map_err(refuse)?);
+        let one = |value| Written { value, is_decimal: true, places: 1 };
+        compiled.evaluate(one(1.5), one(2.5)).map_err(refuse)?;
+        Ok(compiled)
+    }
+
+    /// The rule as it was written.
+    pub fn text(&self) -> &str {
+        self.0.text()
     }
 
     /// Whether the rule takes `pred` for `gold`; a rule that fails on these numbers does not.
-    pub fn accepts(&self, gold: f64, pred: f64) -> bool {
+    pub(crate) fn accepts(&self, gold: Written, pred: Written) -> bool {
         self.evaluate(gold, pred).unwrap_or(false)
     }
 
-    fn evaluate(&self, gold: f64, pred: f64) -> Result<bool, EvalexprError> {
-        let mut context = HashMapContext::new();
-        context.set_value("gold".to_owned(), Value::Float(gold))?;
-        context.set_value("pred".to_owned(), Value::Float(pred))?;
-        self.tree.eval_boolean_with_context(&context)
-    }
-}
-
-/// The deepest nesting a recursive reader can meet: open brackets and runs of prefix signs.
-fn nesting(rule: &str) -> usize {
-    let (mut depth, mut signs, mut deepest) = (0_usize, 0_usize, 0_usize);
-    for c in rule.bytes() {
-        match c {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            b'-' | b'!' | b'^' => signs += 1,
-            b' ' => {}
-            _ => signs = 0,
-        }
-        deepest = deepest.max(depth + signs);
-    }
-    deepest
-}
-
-impl PartialEq for ToleranceRule {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for ToleranceRule {}
-
-impl fmt::Debug for ToleranceRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ToleranceRule").field(&self.text).finish()
+    fn evaluate(&self, gold: Written, pred: Written) -> Result<bool, String> {
+        let value = self.0.value(vec![
+            ("gold", Value::Float(gold.value)),
+            ("pred", Value::Float(pred.value)),
+            ("gold_is_decimal", Value::Boolean(gold.is_decimal)),
+            ("pred_is_decimal", Value::Boolean(pred.is_decimal)),
+            ("gold_places", Value::Int(i64::from(gold.places))),
+        ])?;
+        value.as_boolean().map_err(|error| error.to_string())
     }
 }

@@ -14,11 +14,11 @@ pub(crate) enum Unit {
     Label(String),
 }
 
-/// Exponents of length, mass, time, dollars, angle, temperature, current, amount, euros, pounds sterling, yen.
-/// Currencies have an axis each: no rate between them is exact.
+/// Exponents of length, mass, time, dollars, angle, temperature, current, amount, euros, pounds sterling, yen, radians.
+/// Currencies have an axis each: no rate between them is exact. So have radians: their factor to degrees is no fraction.
 pub(crate) type Dimension = [i8; AXES];
 
-const AXES: usize = 11;
+const AXES: usize = 12;
 
 const LENGTH: usize = 0;
 const MASS: usize = 1;
@@ -31,6 +31,7 @@ const AMOUNT: usize = 7;
 const EURO: usize = 8;
 const STERLING: usize = 9;
 const YEN: usize = 10;
+const RADIAN: usize = 11;
 
 /// `(names, dimension, numerator, denominator)` of the factor to the base unit (m, kg, s, dollar, degree, K,
 /// A, mol).
@@ -72,6 +73,7 @@ const TABLE: &[Row] = &[
     (&["GBP"], &[(STERLING, 1)], 1, 1),
     (&["yen", "JPY"], &[(YEN, 1)], 1, 1),
     (&["degree", "degrees", "deg"], &[(ANGLE, 1)], 1, 1),
+    (&["rad", "radian", "radians"], &[(RADIAN, 1)], 1, 1),
     (&["K", "kelvin"], &[(TEMPERATURE, 1)], 1, 1),
     (&["A", "ampere", "amperes"], &[(CURRENT, 1)], 1, 1),
     (&["mol", "moles"], &[(AMOUNT, 1)], 1, 1),
@@ -300,6 +302,13 @@ impl Unit {
         Unit::Known { dimension, factor: RBig::ONE }
     }
 
+    /// Whether this is a plain angle in degrees (`Some(true)`) or in radians.
+    pub(crate) fn is_degrees(dimension: &Dimension) -> Option<bool> {
+        let Unit::Known { dimension: degrees, .. } = Unit::degrees() else { return None };
+        let Unit::Known { dimension: radians, .. } = Unit::base(RADIAN) else { return None };
+        (*dimension == degrees).then_some(true).or((*dimension == radians).then_some(false))
+    }
+
     /// Whether two dimensions may name the same: a pound is a mass or money.
     pub(crate) fn may_be_one_name(a: &Dimension, b: &Dimension) -> bool {
         let pound = |x: &Dimension| x.iter().map(|power| i32::from(*power).abs()).sum::<i32>() == 1;
@@ -317,10 +326,17 @@ impl Unit {
     /// The factor to the base units, and these in words that are read back: `m s^-1`.
     pub(crate) fn in_base_units(&self) -> (RBig, String) {
         const NAMES: [&str; AXES] =
-            ["m", "kg", "s", "dollars", "degrees", "K", "A", "mol", "euros", "GBP", "yen"];
+            ["m", "kg", "s", "dollars", "degrees", "K", "A", "mol", "euros", "GBP", "yen", "radians"];
         match self {
             // Joined, so that a label of unit-like words is not read as a unit.
-            Unit::Label(words) => (RBig::ONE, words.replace(' ', "-")),
+            // A lone letter is a label only as a capital.
+            Unit::Label(words) => {
+                let shown = |word: &str| match word.len() {
+                    1 => word.to_ascii_uppercase(),
+                    _ => word.to_owned(),
+                };
+                (RBig::ONE, words.split(' ').map(shown).collect::<Vec<String>>().join("-"))
+            }
             Unit::Known { dimension, factor } => {
                 let named = NAMES.iter().zip(dimension).filter(|(_, power)| **power != 0);
                 let words = named.map(|(name, power)| match power {
@@ -388,7 +404,8 @@ fn known(parts: &[UnitPart<'_>]) -> Option<Unit> {
         }
         at += 1;
     }
-    any.then_some(Unit::Known { dimension, factor })
+    // Milliseconds per second are no unit.
+    (any && dimension != [0; AXES]).then_some(Unit::Known { dimension, factor })
 }
 
 fn split_words<'a>(words: &'a str, pieces: &mut Vec<UnitPart<'a>>) -> Option<()> {

@@ -42,7 +42,7 @@ impl Comparison<'_> {
         const OPEN: Found = Found::Unsupported("names of values beside places of a point");
         let mut named = Vec::with_capacity(equations.len());
         for equation in equations {
-            match shape(equation) {
+            match shape(equation, &mut self.formal) {
                 Ok(Shape { name: Some(name), body, equation: Some(_) }) if name.len() == 1 => {
                     named.push((name, body))
                 }
@@ -151,6 +151,10 @@ impl Comparison<'_> {
         let moduli = self.parts(gold.1, answer.1);
         if !matches!(moduli, Found::Equal(_)) {
             return moduli;
+        }
+        let same = self.values(gold.0, answer.0);
+        if matches!(same, Found::Equal(_)) {
+            return same;
         }
         let residue = |value: &Ast| Ast::Call(Function::Remainder, vec![value.clone(), gold.1.clone()]);
         let (a, b) = (residue(gold.0), residue(answer.0));

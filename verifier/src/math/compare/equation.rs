@@ -34,6 +34,10 @@ impl Comparison<'_> {
                 return found;
             }
         }
+        let chains = with.iter().chain(other).all(|relation| *relation == Relation::Equal);
+        if chains && a[0] == b[0] && self.has_other_member(&a[1..], &b[1..]) {
+            return Found::Different("another value for the same");
+        }
         let turned: Vec<Relation> = other.iter().rev().map(|r| turned(*r)).collect();
         if *with == turned {
             let backwards: Vec<Ast> = b.iter().rev().cloned().collect();
@@ -50,21 +54,53 @@ impl Comparison<'_> {
         let both_values = |pair: &(Ast, Ast)| pair.0.is_value() && pair.1.is_value();
         if !both_values(gold) || !both_values(answer) {
             let found = self.parts(&gold.0, &answer.0).and(|| self.parts(&gold.1, &answer.1));
+            let one_side = self.differ_on_one_side(gold, answer);
             return match found {
+                Found::Different(_) if one_side => Found::Different("another equation"),
                 Found::Different(_) => Found::Unsupported("an equation between structures"),
                 found => found,
             };
         }
-        match self.proportional(gold, answer) {
+        let found = match self.proportional(gold, answer) {
             Ok(found) => self.with_domain([&gold.0, &gold.1], [&answer.0, &answer.1], found),
             Err(stop) => stop.into(),
+        };
+        match found {
+            Found::Equal(_) | Found::Different(_) => found,
+            // What is always true (\cos\pi = -1), or has no variable outside of functions, is the same side by side.
+            open => {
+                let constant = |ast: &Ast| !ast.any(&|part| matches!(part, Ast::Symbol(_)));
+                if [&gold.0, &gold.1, &answer.0, &answer.1].into_iter().all(constant)
+                    && self.differ_on_one_side(gold, answer)
+                {
+                    return Found::Different("another equation");
+                }
+                self.values(&gold.0, &answer.0).and(|| self.values(&gold.1, &answer.1)).or(open)
+            }
         }
+    }
+
+    /// Whether the left sides are the same and the right ones are not, or the other way. Equations without variables, or
+    /// between what is not a value (a matrix, an interval), are not both true then.
+    fn differ_on_one_side(&mut self, gold: &(Ast, Ast), answer: &(Ast, Ast)) -> bool {
+        let (left, right) = (self.parts(&gold.0, &answer.0), self.parts(&gold.1, &answer.1));
+        matches!(
+            (left, right),
+            (Found::Equal(_), Found::Different(_)) | (Found::Different(_), Found::Equal(_))
+        )
+    }
+
+    /// Whether a chain of equations `x = c = d` for `x = a = b` has a member that is none of the gold's.
+    fn has_other_member(&mut self, gold: &[Ast], answer: &[Ast]) -> bool {
+        answer
+            .iter()
+            .any(|member| gold.iter().all(|value| matches!(self.parts(value, member), Found::Different(_))))
     }
 
     /// Takes an equality back where one side is defined at a point and the other is not. They agree where both
     /// are, which is the same answer for some domains and not for others, and none is stated.
     pub(super) fn with_domain<const N: usize>(
-        &self,
+        &mut self,
         gold: [&Ast; N],
         answer: [&Ast; N],
         found: Found,
@@ -72,7 +108,7 @@ impl Comparison<'_> {
         if !matches!(found, Found::Equal(_)) {
             return found;
         }
-        match domain::differ(&gold, &answer, &self.profile.budget) {
+        match domain::differ(&gold, &answer, &self.profile.budget, &mut self.work.domains) {
             Ok(false) => found,
             Ok(true) => {
                 Found::Unsupported("equal only for some values of the variables, and no domain is stated")

@@ -4,7 +4,7 @@
 use super::matrix;
 use super::value::without_unit;
 use crate::math::ast::{Ast, Interval, ListKind, Relation};
-use crate::math::budget::{Budget, Stop};
+use crate::math::budget::Stop;
 use crate::math::formal::Formal;
 use crate::math::lex::sign;
 use crate::math::numeric;
@@ -25,10 +25,10 @@ fn unnamed(body: Ast) -> Shape {
 }
 
 /// Normalises the outermost structure: definitions, plus-minus, inequalities in one variable, sums of matrices.
-pub(super) fn shape(ast: &Ast) -> Result<Shape, Stop> {
+pub(super) fn shape(ast: &Ast, formal: &mut Formal<'_>) -> Result<Shape, Stop> {
     Ok(match ast {
-        Ast::Relation(terms, relations) => relation_shape(terms, relations)?,
-        Ast::List(items, kind) => list_shape(items, *kind)?,
+        Ast::Relation(terms, relations) => relation_shape(terms, relations, formal)?,
+        Ast::List(items, kind) => list_shape(items, *kind, formal)?,
         Ast::Set(items) => {
             let values = items.iter().map(plus_minus_values).collect::<Result<Vec<_>, Stop>>()?;
             unnamed(Ast::Set(values.into_iter().flatten().collect()))
@@ -57,21 +57,24 @@ fn is_everything(words: &str) -> bool {
     matches!(words.to_ascii_lowercase().as_str(), "all real numbers" | "all reals" | "any real number")
 }
 
-fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> {
+fn relation_shape(terms: &[Ast], relations: &[Relation], formal: &mut Formal<'_>) -> Result<Shape, Stop> {
     if let [Relation::Member] = relations
         && let Some(name) = defined_name(&terms[0])
     {
-        let inner = shape(&terms[1])?;
+        let inner = shape(&terms[1], formal)?;
         return Ok(Shape { name: Some(name), ..inner });
     }
     if let Some(at) = relations.iter().position(|r| *r == Relation::Approximately) {
         if at == 0 && relations.len() == 1 && defined_name(&terms[0]).is_some() {
-            return relation_shape(terms, &[Relation::Equal]);
+            return relation_shape(terms, &[Relation::Equal], formal);
         }
-        if at + 1 != relations.len() || !approximates(&terms[at + 1], &terms[at]) {
+        if at + 1 != relations.len() || !approximates(&terms[at + 1], &terms[at], formal) {
             return Err(Stop::Unsupported("an approximation"));
         }
-        return if at == 0 { shape(&terms[0]) } else { relation_shape(&terms[..=at], &relations[..at]) };
+        return match at {
+            0 => shape(&terms[0], formal),
+            _ => relation_shape(&terms[..=at], &relations[..at], formal),
+        };
     }
     if relations.iter().all(|r| *r == Relation::Equal) {
         if let [left, right] = terms {
@@ -79,14 +82,14 @@ fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> 
             if let Some(name) = defined_name(left)
                 && !right.any(&|part| matches!(part, Ast::Symbol(other) if *other == name))
             {
-                let inner = shape(right)?;
+                let inner = shape(right, formal)?;
                 return Ok(Shape { name: Some(name), body: inner.body, equation });
             }
             // `5 = x`
             if let Ast::Symbol(name) = right
                 && !left.any(&|part| matches!(part, Ast::Symbol(_)))
             {
-                let inner = shape(left)?;
+                let inner = shape(left, formal)?;
                 return Ok(Shape { name: Some(name.clone()), body: inner.body, equation });
             }
             // `(x, y) = (2, 3)`
@@ -97,7 +100,8 @@ fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> 
                 let one = |(name, value): (&Ast, &Ast)| {
                     Ast::Relation(vec![name.clone(), value.clone()], vec![Relation::Equal])
                 };
-                return list_shape(&names.iter().zip(values).map(one).collect::<Vec<Ast>>(), ListKind::Words);
+                let equations: Vec<Ast> = names.iter().zip(values).map(one).collect();
+                return list_shape(&equations, ListKind::Words, formal);
             }
             let body = Ast::Relation(terms.to_vec(), relations.to_vec());
             return Ok(Shape { name: None, body, equation });
@@ -109,7 +113,7 @@ fn relation_shape(terms: &[Ast], relations: &[Relation]) -> Result<Shape, Stop> 
 }
 
 /// Whether a decimal stands for a value to its last digit: `5 \approx 7.5` gives two answers and not one.
-fn approximates(decimal: &Ast, value: &Ast) -> bool {
+fn approximates(decimal: &Ast, value: &Ast, formal: &mut Formal<'_>) -> bool {
     let places = |ast: &Ast| match ast {
         Ast::Number(number) if number.places > 0 => Some(number.places),
         _ => None,
@@ -119,7 +123,6 @@ fn approximates(decimal: &Ast, value: &Ast) -> bool {
         Ast::Negative(inner) => places(inner),
         _ => places(bare),
     };
-    let mut formal = Formal::new(&Budget::DEFAULT);
     let mut real = |ast: &Ast| numeric::approximate(&formal.value(ast).ok()?, &mut formal.fuel);
     match (written, real(bare), real(value)) {
         (Some(places), Some(x), Some(y)) => {
@@ -192,8 +195,8 @@ pub(super) fn turned(relation: Relation) -> Relation {
 }
 
 /// `x = 2, x = 3` and `x = 2, 3` are the list 2, 3 named x; `x < 1 or x > 2` is a union.
-fn list_shape(items: &[Ast], kind: ListKind) -> Result<Shape, Stop> {
-    let shapes = items.iter().map(shape).collect::<Result<Vec<Shape>, Stop>>()?;
+fn list_shape(items: &[Ast], kind: ListKind, formal: &mut Formal<'_>) -> Result<Shape, Stop> {
+    let shapes = items.iter().map(|item| shape(item, formal)).collect::<Result<Vec<Shape>, Stop>>()?;
     let name = shapes[0].name.clone();
     let one_name = name.is_some()
         && shapes
@@ -234,7 +237,14 @@ fn plus_minus_values(ast: &Ast) -> Result<Vec<Ast>, Stop> {
         (0, 0) => Ok(vec![ast.clone()]),
         // Two signs alike may be taken alike or each for itself.
         (2.., 0) | (0, 2..) => Err(Stop::Unsupported("several plus-minus signs")),
-        _ => Ok(vec![with_sign(ast, true), with_sign(ast, false)]),
+        _ => {
+            let values = vec![with_sign(ast, true), with_sign(ast, false)];
+            // A value with the sign still in it would be taken apart for ever.
+            match values.iter().all(|value| plus_minus_signs(value) == (0, 0)) {
+                true => Ok(values),
+                false => Err(Stop::Unsupported("a plus-minus sign in this place")),
+            }
+        }
     }
 }
 

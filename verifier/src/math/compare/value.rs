@@ -2,11 +2,12 @@
 
 use super::{Comparison, Found, SAME};
 use crate::math::ast::Ast;
-use crate::math::budget::{Fuel, Stop};
-use crate::math::formal::Poly;
+use crate::math::budget::Stop;
+use crate::math::formal::{Frac, Poly};
 use crate::math::identity::Identity;
 use crate::math::numeric::Finding;
 use crate::math::parse::is_infinite;
+use crate::math::tolerance::Written;
 use crate::math::units::Unit;
 use crate::math::{Proof, identity, numeric};
 use dashu_ratio::RBig;
@@ -23,6 +24,11 @@ pub(super) fn without_unit(ast: &Ast) -> (&Ast, Option<Unit>) {
 pub(super) fn scaled(value: &Ast, factor: &RBig) -> Ast {
     let number = crate::math::ast::Number { value: factor.clone(), places: 0 };
     Ast::Product(vec![value.clone(), Ast::Number(number)])
+}
+
+/// Degrees in radians.
+fn in_radians(value: &Ast) -> Ast {
+    Ast::Product(vec![scaled(value, &RBig::from_parts(1.into(), 180_u8.into())), Ast::Pi])
 }
 
 fn negative_infinity(ast: &Ast) -> bool {
@@ -43,6 +49,19 @@ fn numerals(gold: &Ast, answer: &Ast) -> Option<Found> {
             Some(if same { SAME } else { Found::Different("another numeral or another base") })
         }
         _ => Some(Found::Different("a numeral with a base beside a number without")),
+    }
+}
+
+/// Whether a number is written with a decimal point or a power of ten, and the digits behind the point.
+fn decimal(ast: &Ast) -> (bool, u32) {
+    match ast {
+        Ast::Number(number) => (number.places > 0, number.places),
+        Ast::Negative(inner) | Ast::Percent(inner) => decimal(inner),
+        Ast::Power(base, _) => (**base == Ast::integer(10), 0),
+        Ast::Product(factors) => {
+            factors.iter().map(decimal).fold((false, 0), |all, one| (all.0 || one.0, all.1.max(one.1)))
+        }
+        _ => (false, 0),
     }
 }
 
@@ -69,6 +88,11 @@ impl Comparison<'_> {
                 ) => {
                     if Unit::may_be_one_name(dimension, other_dimension) {
                         return Found::Unsupported("pounds of two kinds");
+                    }
+                    match (Unit::is_degrees(dimension), Unit::is_degrees(other_dimension)) {
+                        (Some(true), Some(false)) => return self.values(&in_radians(value), other),
+                        (Some(false), Some(true)) => return self.values(value, &in_radians(other)),
+                        _ => {}
                     }
                     if dimension != other_dimension {
                         return Found::Different("a unit of another kind");
@@ -122,14 +146,11 @@ impl Comparison<'_> {
         }
         let found = match self.exact(gold, answer) {
             Ok(found) => found,
-            Err(Stop::Limit(what)) => {
-                let mut fuel = Fuel::new(&self.profile.budget);
-                match identity::test(gold, answer, &mut fuel) {
-                    Identity::Equal { bits } => Found::Equal(Proof::Identity { bits }),
-                    Identity::Different => Found::Different("another expression"),
-                    Identity::Unknown => Found::Limit(what),
-                }
-            }
+            Err(Stop::Limit(what)) => match identity::test(gold, answer, &mut self.work.identity) {
+                Identity::Equal { bits } => Found::Equal(Proof::Identity { bits }),
+                Identity::Different => Found::Different("another expression"),
+                Identity::Unknown => Found::Limit(what),
+            },
             Err(stop) => stop.into(),
         };
         match found {
@@ -139,7 +160,7 @@ impl Comparison<'_> {
     }
 
     fn exact(&mut self, gold: &Ast, answer: &Ast) -> Result<Found, Stop> {
-        let a = self.formal.value(gold)?;
+        let a = self.form(gold)?;
         let b = self.formal.value(answer)?;
         if let (Some(a), Some(b)) = (a.as_rational(), b.as_rational())
             && a != b
@@ -151,6 +172,18 @@ impl Comparison<'_> {
         }
         let difference = self.formal.difference(&a, &b)?;
         self.is_zero(&difference, "another value")
+    }
+
+    /// The canonical form of a value of the gold, worked out before where it is the whole gold.
+    fn form(&mut self, gold: &Ast) -> Result<Frac, Stop> {
+        match self.known {
+            Some((value, form)) if std::ptr::eq(value, gold) => {
+                let form = form.as_ref().map_err(Clone::clone)?;
+                self.formal.divisors.extend(form.divisors.iter().cloned());
+                Ok(form.value.clone())
+            }
+            _ => self.formal.value(gold),
+        }
     }
 
     pub(super) fn is_zero(&mut self, difference: &Poly, reason: &'static str) -> Result<Found, Stop> {
@@ -205,6 +238,13 @@ impl Comparison<'_> {
         let scale = 10_f64.powi(places as i32);
         let same = (x * scale).round() == (y * scale).round() && apart <= 2.0 / scale * x.abs().max(y.abs());
         same.then_some(Found::Equal(Proof::Rounded { places }))
+    }
+
+    /// A real number as a tolerance rule sees it.
+    pub(super) fn written(&mut self, ast: &Ast) -> Option<Written> {
+        let value = self.real(ast)?;
+        let (is_decimal, places) = decimal(without_unit(ast).0);
+        Some(Written { value, is_decimal, places })
     }
 
     /// The real value as a float, for policies that ask for one.

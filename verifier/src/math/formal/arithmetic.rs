@@ -4,7 +4,7 @@
 use super::form::{Base, Exponent, Factor, Frac, Mono, Poly, is_i_pi, is_negative, reduced};
 use super::primes::prime_factors;
 use super::{Formal, Settled};
-use crate::math::budget::{Step, Stop};
+use crate::math::budget::{Step, Stop, size_cost, words};
 use dashu_int::UBig;
 use dashu_int::ops::BitTest;
 use dashu_ratio::RBig;
@@ -28,6 +28,7 @@ impl<'b> Formal<'b> {
                 }
             }
             Entry::Occupied(mut entry) => {
+                self.fuel.take(size_cost(words(entry.get()), words(&value)))?;
                 *entry.get_mut() += value;
                 self.sized(entry.get())?;
                 if entry.get().is_zero() {
@@ -74,30 +75,59 @@ impl<'b> Formal<'b> {
     fn times_optional(&mut self, a: &Poly, b: Option<&Poly>) -> Step<Poly> {
         match b {
             Some(b) => self.times_poly(a, b),
-            None => Ok(a.clone()),
+            None => {
+                self.fuel.take(a.0.len() as u64 / 4)?;
+                Ok(a.clone())
+            }
         }
     }
 
     pub(crate) fn times_poly(&mut self, a: &Poly, b: &Poly) -> Step<Poly> {
-        self.fuel.take(a.0.len() as u64 * b.0.len() as u64)?;
         let mut product = Poly::default();
         for (left, x) in &a.0 {
+            self.fuel.take(b.0.len() as u64)?;
             for (right, y) in &b.0 {
-                let (value, mono, groups) = self.times_mono(left, right, x * y)?;
-                self.sized(&value)?;
-                if groups.is_empty() {
-                    self.add_term(&mut product, mono, value)?;
-                } else {
-                    let mut extra = Poly::term(value, mono);
-                    for (group, power) in groups {
-                        let group = self.integer_power(&group, power)?;
-                        extra = self.times_poly(&extra, &group)?;
-                    }
-                    product = self.add_poly(product, extra)?;
-                }
+                self.add_product(&mut product, (left, x), (right, y), false)?;
             }
         }
         Ok(product)
+    }
+
+    /// The square of a sum, each pair of terms multiplied once.
+    pub(super) fn square(&mut self, a: &Poly) -> Step<Poly> {
+        let mut product = Poly::default();
+        for (at, (left, x)) in a.0.iter().enumerate() {
+            self.fuel.take((a.0.len() - at) as u64)?;
+            self.add_product(&mut product, (left, x), (left, x), false)?;
+            for (right, y) in a.0.iter().skip(at + 1) {
+                self.add_product(&mut product, (left, x), (right, y), true)?;
+            }
+        }
+        Ok(product)
+    }
+
+    /// Adds the product of two terms, or twice that.
+    fn add_product(
+        &mut self,
+        sum: &mut Poly,
+        (left, x): (&Mono, &RBig),
+        (right, y): (&Mono, &RBig),
+        twice: bool,
+    ) -> Step<()> {
+        self.fuel.take(size_cost(words(x), words(y)))?;
+        let value = if twice { x * y * RBig::from(2) } else { x * y };
+        let (value, mono, groups) = self.times_mono(left, right, value)?;
+        self.sized(&value)?;
+        if groups.is_empty() {
+            return self.add_term(sum, mono, value);
+        }
+        let mut extra = Poly::term(value, mono);
+        for (group, power) in groups {
+            let group = self.integer_power(&group, power)?;
+            extra = self.times_poly(&extra, &group)?;
+        }
+        *sum = self.add_poly(std::mem::take(sum), extra)?;
+        Ok(())
     }
 
     /// The product of two products: its rational part, its atoms, and whole powers of groups to multiply out.
@@ -108,6 +138,7 @@ impl<'b> Formal<'b> {
         if a.is_one() {
             return Ok((value, b.clone(), Vec::new()));
         }
+        self.fuel.take((a.0.len() + b.0.len()) as u64 / 8)?;
         let mut factors: Vec<Factor> = Vec::with_capacity(a.0.len() + b.0.len());
         let (mut left, mut right) = (a.0.iter().peekable(), b.0.iter().peekable());
         loop {
@@ -187,14 +218,14 @@ impl<'b> Formal<'b> {
                     };
                     let whole = factor.power.floor();
                     let power = RBig::from(number.pow(whole.unsigned_abs() as usize));
+                    self.fuel.take(size_cost(words(&value), words(&power)))?;
                     value = if whole >= 0 { value * power } else { value / power };
                     factor.power = factor.power.fraction();
                 }
                 factors.retain(|factor| !factor.power.is_zero());
             } else if value != RBig::ONE && value != -RBig::ONE {
-                self.fuel.take(200)?;
                 let sign = if is_negative(&value) { -RBig::ONE } else { RBig::ONE };
-                let extra = prime_factors(&value, Exponent::ONE)?;
+                let extra = prime_factors(&value, Exponent::ONE, &mut self.fuel)?;
                 return self.times_mono(&Mono(factors), &Mono(extra), sign);
             }
         }
@@ -261,7 +292,7 @@ impl<'b> Formal<'b> {
         if b.above.is_zero() {
             return Err(Stop::Undefined("division by zero"));
         }
-        self.note_divisor(&b.above);
+        self.note_divisor(&b.above)?;
         let above = self.times_optional(&a.above, b.below.as_ref())?;
         let below = match &a.below {
             Some(below) => self.times_poly(below, &b.above)?,
@@ -270,10 +301,12 @@ impl<'b> Formal<'b> {
         self.ratio(above, Some(below))
     }
 
-    pub(super) fn note_divisor(&mut self, divisor: &Poly) {
+    pub(super) fn note_divisor(&mut self, divisor: &Poly) -> Step<()> {
+        self.fuel.take((self.divisors.len() + divisor.0.len()) as u64 / 8)?;
         if !divisor.is_independent() && !self.divisors.contains(divisor) {
             self.divisors.push(divisor.clone());
         }
+        Ok(())
     }
 
     /// `a - b`, zero exactly where the canonical forms agree (dividends over a common divisor).

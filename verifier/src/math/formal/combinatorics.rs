@@ -6,7 +6,7 @@ use crate::math::ast::Function;
 use crate::math::budget::{Step, Stop};
 use dashu_ratio::RBig;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 impl<'b> Formal<'b> {
     pub(super) fn factorial(&mut self, x: Frac) -> Step<Frac> {
@@ -26,7 +26,7 @@ impl<'b> Formal<'b> {
         let whole =
             |x: &Frac| x.as_rational().filter(RBig::is_int).and_then(|v| u64::try_from(v.numerator()).ok());
         let (Some(n), Some(k)) = (whole(above), whole(below)) else {
-            let pair = Rc::new(vec![above.clone(), below.clone()]);
+            let pair = Arc::new(vec![above.clone(), below.clone()]);
             return Ok(atom(Base::Call(Function::Named(BINOMIAL.into()), pair)));
         };
         if k > n {

@@ -5,7 +5,6 @@ use crate::math::budget::{Step, Stop};
 use dashu_int::{Sign, UBig};
 use dashu_ratio::RBig;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// What a term is made of.
@@ -23,15 +22,15 @@ pub(crate) enum Base {
     LnPrime(u64),
     Symbol(Arc<str>),
     /// A sum under a root or a symbolic power.
-    Group(Rc<Poly>),
-    Call(Function, Rc<Vec<Frac>>),
+    Group(Arc<Poly>),
+    Call(Function, Arc<Vec<Frac>>),
 }
 
 /// `base ^ (power * over)`; without `over` the exponent is the rational `power` alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Factor {
     pub(crate) base: Base,
-    pub(crate) over: Option<Rc<Mono>>,
+    pub(crate) over: Option<Arc<Mono>>,
     pub(crate) power: Exponent,
 }
 
@@ -212,6 +211,12 @@ impl Poly {
         !self.all_factors(&mut |factor| !named(&factor.base))
     }
 
+    /// Whether a floor or a ceiling occurs.
+    pub(crate) fn has_steps(&self) -> bool {
+        let step = |base: &Base| matches!(base, Base::Call(Function::Floor | Function::Ceiling, _));
+        !self.all_factors(&mut |factor| !step(&factor.base))
+    }
+
     /// Whether -1 has a symbolic exponent somewhere.
     pub(crate) fn alternates(&self) -> bool {
         !self.all_factors(&mut |factor| factor.base != Base::MinusOne || factor.over.is_none())
@@ -312,7 +317,7 @@ pub(super) fn atom(base: Base) -> Frac {
 }
 
 pub(super) fn opaque(function: Function, x: &Frac) -> Frac {
-    atom(Base::Call(function, Rc::new(vec![x.clone()])))
+    atom(Base::Call(function, Arc::new(vec![x.clone()])))
 }
 
 pub(super) fn reduced(above: Poly, below: Option<Poly>) -> Frac {

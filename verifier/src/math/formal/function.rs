@@ -10,7 +10,7 @@ use dashu_int::IBig;
 use dashu_int::ops::Abs;
 use dashu_ratio::RBig;
 use std::cmp::Ordering;
-use std::rc::Rc;
+use std::sync::Arc;
 
 impl<'b> Formal<'b> {
     pub(super) fn call(&mut self, function: &Function, arguments: &[Ast]) -> Step<Frac> {
@@ -73,7 +73,7 @@ impl<'b> Formal<'b> {
             Determinant | GreatestDivisor | LeastMultiple | Largest | Smallest | Remainder => {
                 self.task(function, arguments)
             }
-            Named(_) => Ok(atom(Base::Call(function.clone(), Rc::new(values)))),
+            Named(_) => Ok(atom(Base::Call(function.clone(), Arc::new(values)))),
         }
     }
 
@@ -227,13 +227,12 @@ impl<'b> Formal<'b> {
     fn logarithm_of_number(&mut self, value: &RBig, power: Exponent) -> Step<Frac> {
         let mut sum = Poly::default();
         if *value != RBig::ONE {
-            self.fuel.take(20)?;
-            for factor in prime_factors(value, power)? {
+            for factor in prime_factors(value, power, &mut self.fuel)? {
                 let mono = match &factor.base {
                     Base::Prime(prime) => Mono::of(Base::LnPrime(*prime), Exponent::ONE),
                     Base::Cofactor(number) => {
                         let argument = Frac::rational(RBig::from(number.clone()));
-                        Mono::of(Base::Call(Function::Ln, Rc::new(vec![argument])), Exponent::ONE)
+                        Mono::of(Base::Call(Function::Ln, Arc::new(vec![argument])), Exponent::ONE)
                     }
                     _ => continue,
                 };

@@ -3,12 +3,12 @@
 use super::Formal;
 use super::form::{Base, EXPONENT, Exponent, Factor, Frac, Mono, Poly, is_i_pi, is_negative};
 use super::primes::prime_factors;
-use crate::math::budget::{Step, Stop};
+use crate::math::budget::{Step, Stop, size_cost, words};
 use crate::math::numeric;
 use dashu_int::ops::{Abs, BitTest};
 use dashu_ratio::RBig;
 use std::cmp::Ordering;
-use std::rc::Rc;
+use std::sync::Arc;
 
 impl<'b> Formal<'b> {
     pub(super) fn integer_power(&mut self, base: &Poly, power: u64) -> Step<Poly> {
@@ -28,7 +28,7 @@ impl<'b> Formal<'b> {
             }
             left >>= 1;
             if left > 0 {
-                square = self.times_poly(&square, &square)?;
+                square = self.square(&square)?;
             }
         }
         Ok(result)
@@ -46,13 +46,13 @@ impl<'b> Formal<'b> {
         let (value, mono, groups) =
             if unit || bits.saturating_mul(power.unsigned_abs()) <= self.budget.bits as u64 {
                 let size = (if unit { power.rem_euclid(2) } else { power }).unsigned_abs() as usize;
+                self.fuel.take(size_cost(words(value) * size, words(value) * size))?;
                 let raised = value.pow(size as isize);
                 let raised = if power < 0 { RBig::ONE / raised } else { raised };
                 self.settle(raised, factors)?
             } else {
                 let sign = if is_negative(value) && power % 2 != 0 { -RBig::ONE } else { RBig::ONE };
-                self.fuel.take(200)?;
-                let primes = prime_factors(value, exponent)?;
+                let primes = prime_factors(value, exponent, &mut self.fuel)?;
                 self.times_mono(&Mono(factors), &Mono(primes), sign)?
             };
         // One factor alone is taken as it is by `times_mono`; settle it here.
@@ -74,7 +74,7 @@ impl<'b> Formal<'b> {
             };
         }
         if power == 0 {
-            self.note_divisor(&base.above);
+            self.note_divisor(&base.above)?;
             return Ok(Frac::rational(RBig::ONE));
         }
         let above = self.integer_power(&base.above, power.unsigned_abs())?;
@@ -85,7 +85,7 @@ impl<'b> Formal<'b> {
         if power > 0 {
             return self.ratio(above, below);
         }
-        self.note_divisor(&base.above);
+        self.note_divisor(&base.above)?;
         self.ratio(below.unwrap_or_else(|| Poly::rational(RBig::ONE)), Some(above))
     }
 
@@ -150,10 +150,10 @@ impl<'b> Formal<'b> {
 
     /// `base ^ (power * over)`.
     fn symbolic_power(&mut self, base: &Poly, over: &Mono, power: Exponent) -> Step<Frac> {
-        self.note_divisor(base);
-        let over = Rc::new(over.clone());
+        self.note_divisor(base)?;
+        let over = Arc::new(over.clone());
         let Some((mono, value)) = base.single() else {
-            let group = Base::Group(Rc::new(base.clone()));
+            let group = Base::Group(Arc::new(base.clone()));
             let factor = Factor { base: group, over: Some(over), power };
             return Ok(Frac::poly(Poly::term(RBig::ONE, Mono(vec![factor]))));
         };
@@ -169,8 +169,7 @@ impl<'b> Formal<'b> {
         }
         let number = value.clone().abs();
         if number != RBig::ONE {
-            self.fuel.take(20)?;
-            for factor in prime_factors(&number, power)? {
+            for factor in prime_factors(&number, power, &mut self.fuel)? {
                 factors.push(Factor { over: Some(over.clone()), ..factor });
             }
         }
@@ -185,7 +184,7 @@ impl<'b> Formal<'b> {
                         return Err(Stop::Unsupported("a power of a power"));
                     }
                     let power = power.times(Exponent::from_rational(&scale)?)?;
-                    let over = if product.is_one() { None } else { Some(Rc::new(product)) };
+                    let over = if product.is_one() { None } else { Some(Arc::new(product)) };
                     factors.push(Factor { base: factor.base.clone(), over, power });
                 }
                 _ => return Err(Stop::Unsupported("a power of a power")),

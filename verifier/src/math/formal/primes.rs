@@ -1,8 +1,8 @@
 //! Prime factors and exact roots of the rational numbers inside a form, by trial division up to a fixed bound.
 
 use super::form::{Base, Exponent, Factor, Poly};
-use crate::math::budget::Step;
-use dashu_int::ops::{Gcd, UnsignedAbs};
+use crate::math::budget::{Fuel, Step};
+use dashu_int::ops::{BitTest, Gcd, UnsignedAbs};
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 
@@ -24,29 +24,56 @@ pub(super) fn exact_root(value: &UBig, n: usize) -> Option<UBig> {
     if root.pow(n) == *value { Some(root) } else { None }
 }
 
+/// Divisors are tried up to here.
 const SMALL_PRIME_LIMIT: u64 = 1021;
 
+/// How many primes there are up to [`SMALL_PRIME_LIMIT`].
+const SMALL_PRIMES: usize = 172;
+
+const PRIMES: [u16; SMALL_PRIMES] = small_primes();
+
+const fn small_primes() -> [u16; SMALL_PRIMES] {
+    let mut primes = [2; SMALL_PRIMES];
+    let (mut found, mut candidate) = (1, 3);
+    while found < SMALL_PRIMES {
+        let mut at = 0;
+        while at < found && candidate % primes[at] != 0 {
+            at += 1;
+        }
+        if at == found {
+            primes[found] = candidate;
+            found += 1;
+        }
+        candidate += 2;
+    }
+    primes
+}
+
 /// The prime factors of |value|, each to its multiplicity times `power`, sorted.
-pub(super) fn prime_factors(value: &RBig, power: Exponent) -> Step<Vec<Factor>> {
+pub(super) fn prime_factors(value: &RBig, power: Exponent, fuel: &mut Fuel) -> Step<Vec<Factor>> {
     let mut factors = Vec::new();
-    add_factors(value.numerator().clone().unsigned_abs(), power, &mut factors)?;
-    add_factors(value.denominator().clone(), power.negated(), &mut factors)?;
+    add_factors(value.numerator().clone().unsigned_abs(), power, fuel, &mut factors)?;
+    add_factors(value.denominator().clone(), power.negated(), fuel, &mut factors)?;
     factors.sort();
     Ok(factors)
 }
 
-fn add_factors(mut number: UBig, power: Exponent, factors: &mut Vec<Factor>) -> Step<()> {
+fn add_factors(mut number: UBig, power: Exponent, fuel: &mut Fuel, factors: &mut Vec<Factor>) -> Step<()> {
+    // A division by each prime, and the roots at the end, go over all the words of a long number.
+    let words = number.bit_len() as u64 / 64;
+    fuel.take(2 + 2 * words + words * words / 64)?;
     let mut push = |base: Base, count: i64| -> Step<()> {
         factors.push(Factor { base, over: None, power: power.times(Exponent::new(count, 1)?)? });
         Ok(())
     };
     let mut small = u64::try_from(&number).ok();
-    let mut candidate = 2_u64;
-    while candidate <= SMALL_PRIME_LIMIT {
+    let mut all_tried = true;
+    for candidate in PRIMES.map(u64::from) {
         let mut count = 0;
         match &mut small {
             Some(rest) => {
                 if candidate * candidate > *rest {
+                    all_tried = false;
                     break;
                 }
                 while *rest % candidate == 0 {
@@ -67,14 +94,14 @@ fn add_factors(mut number: UBig, power: Exponent, factors: &mut Vec<Factor>) -> 
         if count > 0 {
             push(Base::Prime(candidate), count)?;
         }
-        candidate += if candidate == 2 { 1 } else { 2 };
     }
     if let Some(rest) = small {
         number = UBig::from(rest);
         if rest == 1 {
             return Ok(());
         }
-        if rest < SMALL_PRIME_LIMIT * SMALL_PRIME_LIMIT || candidate * candidate > rest {
+        // What has no divisor up to its root, or up to the limit and lies below the limit's square, is prime.
+        if rest < SMALL_PRIME_LIMIT * SMALL_PRIME_LIMIT || !all_tried {
             return push(Base::Prime(rest), 1);
         }
     }
@@ -86,4 +113,16 @@ fn add_factors(mut number: UBig, power: Exponent, factors: &mut Vec<Factor>) -> 
         }
     }
     push(Base::Cofactor(number), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PRIMES, SMALL_PRIME_LIMIT};
+
+    #[test]
+    fn the_table_holds_the_primes_up_to_the_limit() {
+        let is_prime = |n: &u64| (2..*n).all(|divisor| !n.is_multiple_of(divisor));
+        let primes: Vec<u64> = (2..=SMALL_PRIME_LIMIT).filter(is_prime).collect();
+        assert_eq!(PRIMES.map(u64::from).to_vec(), primes);
+    }
 }

@@ -8,7 +8,7 @@ use dashu_int::ops::{Abs, UnsignedAbs};
 use dashu_int::{IBig, UBig};
 use dashu_ratio::RBig;
 use std::cmp::Ordering;
-use std::rc::Rc;
+use std::sync::Arc;
 
 impl<'b> Formal<'b> {
     /// `base ^ power` for a power that is not whole.
@@ -93,7 +93,7 @@ impl<'b> Formal<'b> {
     pub(super) fn group(&mut self, radicand: Poly, power: Exponent) -> Step<Frac> {
         let whole = power.floor();
         let outside = self.whole_power(&Frac::poly(radicand.clone()), whole)?;
-        let group = Mono::of(Base::Group(Rc::new(radicand)), power.fraction());
+        let group = Mono::of(Base::Group(Arc::new(radicand)), power.fraction());
         self.times(&outside, &Frac::poly(Poly::term(RBig::ONE, group)))
     }
 
@@ -128,8 +128,7 @@ impl<'b> Formal<'b> {
         if *value == RBig::ONE {
             return Ok(Frac::rational(RBig::ONE));
         }
-        self.fuel.take(20)?;
-        let factors = prime_factors(value, power)?;
+        let factors = prime_factors(value, power, &mut self.fuel)?;
         let (value, mono, _) = self.settle(RBig::ONE, factors)?;
         Ok(Frac::poly(Poly::term(value, mono)))
     }
@@ -145,7 +144,7 @@ impl<'b> Formal<'b> {
 
     fn term_root(&mut self, mono: &Mono, value: &RBig, power: Exponent) -> Step<Frac> {
         if power.above < 0 {
-            self.note_divisor(&Poly::term(value.clone(), mono.clone()));
+            self.note_divisor(&Poly::term(value.clone(), mono.clone()))?;
         }
         let even = power.below % 2 == 0;
         let mut known = Vec::new();
@@ -201,7 +200,7 @@ impl<'b> Formal<'b> {
                 Factor { base: Base::Imaginary, over: None, power: Exponent::ONE },
                 Factor { base: Base::Pi, over: None, power: Exponent::ONE },
             ]);
-            let factor = Factor { base: Base::Euler, over: Some(Rc::new(over)), power: rest };
+            let factor = Factor { base: Base::Euler, over: Some(Arc::new(over)), power: rest };
             Poly::term(RBig::ONE, Mono(vec![factor]))
         } else {
             let twelfth = rest.above * scale;

@@ -3,8 +3,9 @@
 use super::TAME;
 use super::real::{Complex, Real};
 use crate::math::ast::Function;
-use crate::math::budget::{Fuel, Step};
+use crate::math::budget::{Fuel, Step, words};
 use crate::math::formal::{BINOMIAL, Base, Exponent, FACTORIAL, Factor, Frac, Mono, Poly};
+use dashu_float::ConstCache;
 use dashu_int::IBig;
 use dashu_ratio::RBig;
 use std::cmp::Ordering;
@@ -14,6 +15,8 @@ pub(super) struct Evaluator<'f, R> {
     pub(super) bits: usize,
     pub(super) point: u64,
     pub(super) fuel: &'f mut Fuel,
+    /// Pi and logarithms as far as they have been needed.
+    constants: &'f mut ConstCache,
     /// Some part was too large or too small to compare at this precision.
     pub(super) wild: bool,
     /// Variables have whole values.
@@ -22,8 +25,8 @@ pub(super) struct Evaluator<'f, R> {
 }
 
 impl<'f, R: Real> Evaluator<'f, R> {
-    pub(super) fn new(bits: usize, point: u64, fuel: &'f mut Fuel) -> Self {
-        Evaluator { bits, point, fuel, wild: false, whole: false, _real: std::marker::PhantomData }
+    pub(super) fn new(bits: usize, point: u64, fuel: &'f mut Fuel, constants: &'f mut ConstCache) -> Self {
+        Evaluator { bits, point, fuel, constants, wild: false, whole: false, _real: std::marker::PhantomData }
     }
 
     pub(super) fn rational(&self, value: &RBig) -> Option<R> {
@@ -37,6 +40,7 @@ impl<'f, R: Real> Evaluator<'f, R> {
     pub(super) fn poly(&mut self, poly: &Poly) -> Step<Option<Complex<R>>> {
         let Some(mut sum) = self.rational(&RBig::ZERO).map(Complex::real) else { return Ok(None) };
         for (mono, value) in &poly.0 {
+            self.fuel.take(R::light(self.bits) + words(value) as u64 / 16)?;
             let Some(term) = self.mono(mono)? else { return Ok(None) };
             let Some(scale) = self.rational(value) else { return Ok(None) };
             let Some(term) = term.times(&Complex::real(scale)) else { return Ok(None) };
@@ -75,7 +79,7 @@ impl<'f, R: Real> Evaluator<'f, R> {
     }
 
     fn factor(&mut self, factor: &Factor) -> Step<Option<Complex<R>>> {
-        self.fuel.take(1)?;
+        self.fuel.take(1 + R::light(self.bits))?;
         let Some(over) = &factor.over else {
             if factor.base == Base::Imaginary {
                 return Ok(self.imaginary(factor.power));
@@ -99,12 +103,12 @@ impl<'f, R: Real> Evaluator<'f, R> {
                 if base.im.is_some() {
                     return Ok(None);
                 }
-                let logarithm = base.re.ln().and_then(|ln| exponent.times(&Complex::real(ln)));
+                let logarithm = base.re.ln(self.constants).and_then(|ln| exponent.times(&Complex::real(ln)));
                 let Some(product) = logarithm else { return Ok(None) };
                 exponent = product;
             }
         }
-        Ok(exponent.exp())
+        Ok(exponent.exp(self.constants))
     }
 
     /// -1 to a power that is whole, known to less than one half.
@@ -123,7 +127,7 @@ impl<'f, R: Real> Evaluator<'f, R> {
 
     fn rational_power(&mut self, base: Complex<R>, power: Exponent) -> Step<Option<Complex<R>>> {
         let whole = power.above.unsigned_abs();
-        self.fuel.take(u64::from(whole.ilog2()) + 1)?;
+        self.fuel.take(R::light(self.bits) * (u64::from(whole.ilog2()) + 1) / 2)?;
         let mut value = base;
         if power.below != 1 {
             if value.im.is_some() {
@@ -134,6 +138,7 @@ impl<'f, R: Real> Evaluator<'f, R> {
                 return Ok(None); // not a real number at this point
             }
             let size = if negative { value.re.negated() } else { value.re };
+            self.fuel.take(R::light(self.bits) * 8)?;
             let Some(root) = size.root(power.below as usize) else { return Ok(None) };
             value = Complex::real(if negative { root.negated() } else { root });
         }
@@ -147,14 +152,17 @@ impl<'f, R: Real> Evaluator<'f, R> {
         match base {
             Base::Prime(prime) => real(self.rational(&RBig::from(*prime))),
             Base::Cofactor(number) => real(self.rational(&RBig::from(number.clone()))),
-            Base::Pi => real(R::pi(self.bits)),
+            Base::Pi => {
+                self.fuel.take(2 * R::light(self.bits))?;
+                real(R::pi(self.bits, self.constants))
+            }
             Base::Euler => {
                 self.fuel.take(R::cost(self.bits))?;
-                real(self.one().and_then(|one| one.exp()))
+                real(self.one().and_then(|one| one.exp(self.constants)))
             }
             Base::LnPrime(prime) => {
                 self.fuel.take(R::cost(self.bits))?;
-                real(self.rational(&RBig::from(*prime)).and_then(|value| value.ln()))
+                real(self.rational(&RBig::from(*prime)).and_then(|value| value.ln(self.constants)))
             }
             Base::LogUnit => real(self.rational(&sample("log", self.point % 3))),
             Base::Symbol(name) if self.whole => real(self.rational(&whole_sample(name, self.point))),
@@ -170,11 +178,26 @@ impl<'f, R: Real> Evaluator<'f, R> {
                 if value.im.is_some() {
                     return Ok(None);
                 }
-                self.fuel.take(2 * R::cost(self.bits))?;
+                let cost = match function {
+                    // Both ends are worked out.
+                    Function::ArcSin | Function::ArcCos if self.is_inside(&value.re) => 3,
+                    Function::ArcSin | Function::ArcCos => return Ok(None),
+                    Function::Ln if value.re.sign() == Some(Ordering::Less) => return Ok(None),
+                    Function::ArcTan => 3,
+                    _ => 2,
+                };
+                self.fuel.take(cost * R::cost(self.bits))?;
                 real(self.function(function, value.re))
             }
             Base::Imaginary | Base::MinusOne => Ok(None),
         }
+    }
+
+    /// Whether a value may lie between -1 and 1.
+    fn is_inside(&self, value: &R) -> bool {
+        let below = |x: Option<R>| x.is_none_or(|x| x.sign() == Some(Ordering::Less));
+        let Some(one) = self.one() else { return false };
+        !below(one.add(value)) && !below(one.add(&value.negated()))
     }
 
     /// A factorial or a binomial coefficient of small whole numbers.
@@ -199,11 +222,11 @@ impl<'f, R: Real> Evaluator<'f, R> {
         })
     }
 
-    pub(super) fn function(&self, function: &Function, x: R) -> Option<R> {
+    pub(super) fn function(&mut self, function: &Function, x: R) -> Option<R> {
         match function {
-            Function::Ln => x.ln(),
-            Function::Sin => Some(x.sin_cos()?.0),
-            Function::Cos => Some(x.sin_cos()?.1),
+            Function::Ln => x.ln(self.constants),
+            Function::Sin => Some(x.sin_cos(self.constants)?.0),
+            Function::Cos => Some(x.sin_cos(self.constants)?.1),
             Function::Abs => match x.sign()? {
                 Ordering::Less => Some(x.negated()),
                 _ => Some(x),
@@ -214,7 +237,9 @@ impl<'f, R: Real> Evaluator<'f, R> {
                 let value = if up { -low } else { low };
                 if low == high { self.rational(&RBig::from(value)) } else { None }
             }
-            Function::ArcSin | Function::ArcCos | Function::ArcTan => x.inverse_function(function),
+            Function::ArcSin | Function::ArcCos | Function::ArcTan => {
+                x.inverse_function(function, self.constants)
+            }
             _ => None,
         }
     }

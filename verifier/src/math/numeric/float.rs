@@ -2,6 +2,7 @@
 
 use super::real::Real;
 use crate::math::ast::Function;
+use dashu_float::ConstCache;
 use dashu_ratio::RBig;
 use std::cmp::Ordering;
 
@@ -37,7 +38,7 @@ impl Real for Float {
         Float::new(near.next_down(), near.next_up())
     }
 
-    fn pi(_: usize) -> Option<Float> {
+    fn pi(_: usize, _: &mut ConstCache) -> Option<Float> {
         Float::new(std::f64::consts::PI, std::f64::consts::PI)
     }
 
@@ -85,18 +86,18 @@ impl Real for Float {
         Float::trusted(self.low.powf(power), self.high.powf(power))
     }
 
-    fn exp(&self) -> Option<Float> {
+    fn exp(&self, _: &mut ConstCache) -> Option<Float> {
         Float::trusted(self.low.exp(), self.high.exp())
     }
 
-    fn ln(&self) -> Option<Float> {
+    fn ln(&self, _: &mut ConstCache) -> Option<Float> {
         if self.low <= 0.0 {
             return None;
         }
         Float::trusted(self.low.ln(), self.high.ln())
     }
 
-    fn sin_cos(&self) -> Option<(Float, Float)> {
+    fn sin_cos(&self, _: &mut ConstCache) -> Option<(Float, Float)> {
         if self.low.abs().max(self.high.abs()) > 1e6 {
             return None;
         }
@@ -105,7 +106,7 @@ impl Real for Float {
         Some((Float::new(sine - width, sine + width)?, Float::new(cosine - width, cosine + width)?))
     }
 
-    fn inverse_function(&self, function: &Function) -> Option<Float> {
+    fn inverse_function(&self, function: &Function, _: &mut ConstCache) -> Option<Float> {
         let inside = self.low >= -1.0 && self.high <= 1.0;
         match function {
             Function::ArcSin if inside => Float::trusted(self.low.asin(), self.high.asin()),
@@ -139,5 +140,9 @@ impl Real for Float {
 
     fn cost(_: usize) -> u64 {
         1
+    }
+
+    fn light(_: usize) -> u64 {
+        0
     }
 }

@@ -1,23 +1,24 @@
 //! What an interval can do, and complex numbers made of two.
 
 use crate::math::ast::Function;
+use dashu_float::ConstCache;
 use dashu_ratio::RBig;
 use std::cmp::Ordering;
 
 /// A real interval of some precision. `None` from an operation: not defined, or not representable.
 pub(super) trait Real: Clone {
     fn rational(value: &RBig, bits: usize) -> Option<Self>;
-    fn pi(bits: usize) -> Option<Self>;
+    fn pi(bits: usize, constants: &mut ConstCache) -> Option<Self>;
     fn add(&self, other: &Self) -> Option<Self>;
     fn negated(&self) -> Self;
     fn times(&self, other: &Self) -> Option<Self>;
     fn inverse(&self) -> Option<Self>;
     /// The n-th root of an interval above zero.
     fn root(&self, n: usize) -> Option<Self>;
-    fn exp(&self) -> Option<Self>;
-    fn ln(&self) -> Option<Self>;
-    fn sin_cos(&self) -> Option<(Self, Self)>;
-    fn inverse_function(&self, function: &Function) -> Option<Self>;
+    fn exp(&self, constants: &mut ConstCache) -> Option<Self>;
+    fn ln(&self, constants: &mut ConstCache) -> Option<Self>;
+    fn sin_cos(&self, constants: &mut ConstCache) -> Option<(Self, Self)>;
+    fn inverse_function(&self, function: &Function, constants: &mut ConstCache) -> Option<Self>;
     /// The sign, where the whole interval has one.
     fn sign(&self) -> Option<Ordering>;
     /// Floors of both ends.
@@ -26,6 +27,8 @@ pub(super) trait Real: Clone {
     fn log2_size(&self) -> i64;
     /// What an elementary function costs in fuel.
     fn cost(bits: usize) -> u64;
+    /// What a complex product costs, over the step of any operation.
+    fn light(bits: usize) -> u64;
 }
 
 /// A complex number; no imaginary part means exactly real.
@@ -76,10 +79,10 @@ impl<R: Real> Complex<R> {
         Some(Complex { re: self.re.times(&size)?, im: Some(im.negated().times(&size)?) })
     }
 
-    pub(super) fn exp(&self) -> Option<Self> {
-        let size = self.re.exp()?;
+    pub(super) fn exp(&self, constants: &mut ConstCache) -> Option<Self> {
+        let size = self.re.exp(constants)?;
         let Some(im) = &self.im else { return Some(Complex::real(size)) };
-        let (sine, cosine) = im.sin_cos()?;
+        let (sine, cosine) = im.sin_cos(constants)?;
         Some(Complex { re: size.times(&cosine)?, im: Some(size.times(&sine)?) })
     }
 

@@ -155,7 +155,16 @@ impl<'a> Parser<'a, '_> {
             Some(Token::Word(word)) => self.is_math_word(word),
             Some(Token::Command(name)) => !matches!(
                 name,
-                "pmod" | "bmod" | "mod" | "equiv" | "to" | "Rightarrow" | "implies" | "rfloor" | "rceil"
+                "pmod"
+                    | "bmod"
+                    | "mod"
+                    | "equiv"
+                    | "to"
+                    | "Rightarrow"
+                    | "implies"
+                    | "rfloor"
+                    | "rceil"
+                    | "choose"
             ),
             Some(Token::Sign(sign)) => {
                 matches!(sign, '(' | '[' | '{' | sign::INFINITY | sign::RADICAL | sign::ANGLE_OPEN)
@@ -284,7 +293,10 @@ impl<'a> Parser<'a, '_> {
     pub(super) fn primary(&mut self) -> Step<Ast> {
         let token = self.peek().ok_or(END)?;
         match token {
-            Token::Number(text) => self.number(text),
+            Token::Number(text) => match self.combination_in_line(text) {
+                Some(combination) => Ok(combination),
+                None => self.number(text),
+            },
             Token::Letter(letter) => {
                 self.at += 1;
                 self.letter(letter)
@@ -297,6 +309,8 @@ impl<'a> Parser<'a, '_> {
             Token::Text(text) => self.text(text),
             Token::SetOpen => self.deeper(Self::set),
             Token::Begin(name) => self.deeper(|parser| parser.matrix(name)),
+            Token::Sign('_' | '^') => self.combination(),
+            Token::Sign('{') if self.peek_after() == Some(Token::Sign('}')) => self.combination(),
             Token::Sign(sign) => self.deeper(|parser| parser.bracketed(sign)),
             Token::SetClose | Token::Row | Token::End(_) => Err(STRAY),
         }

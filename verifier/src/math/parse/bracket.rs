@@ -25,11 +25,11 @@ impl<'a> Parser<'a, '_> {
             return Ok(system);
         }
         // `{x | x > 3}` is what the condition says.
-        if let (Some(Token::Letter(_)), Some(Token::Sign('|' | ':'))) = (self.peek(), self.peek_after()) {
-            self.at += 2;
-            let condition = self.relation()?;
-            let whole = matches!(condition, Ast::Relation(..)) && self.next() == Some(Token::SetClose);
-            return if whole {
+        if let Some(length) = self.set_builder() {
+            self.at += length;
+            let condition = self.list()?;
+            let kind = matches!(condition, Ast::Relation(..) | Ast::List(_, ListKind::Or));
+            return if kind && self.next() == Some(Token::SetClose) {
                 Ok(condition)
             } else {
                 Err(Stop::Unsupported("a set that is not a plain list"))
@@ -45,6 +45,19 @@ impl<'a> Parser<'a, '_> {
         }))
     }
 
+    /// How many tokens stand before the condition in `x | ..`, `x : ..`, `x \in \mathbb{R} | ..`.
+    fn set_builder(&self) -> Option<usize> {
+        let token = |after: usize| self.tokens.get(self.at + after).copied();
+        let bar = |after: usize| matches!(token(after), Some(Token::Sign('|' | ':')));
+        match (self.peek(), self.peek_after(), token(2)) {
+            (Some(Token::Letter(_)), Some(Token::Sign('|' | ':')), _) => Some(2),
+            (Some(Token::Letter(_)), Some(Token::Sign(sign::MEMBER)), Some(Token::Letter(sign::REALS))) => {
+                bar(3).then_some(4)
+            }
+            _ => None,
+        }
+    }
+
     /// What starts with a bracket or another sign.
     pub(super) fn bracketed(&mut self, open: char) -> Step<Ast> {
         self.at += 1;
@@ -58,8 +71,14 @@ impl<'a> Parser<'a, '_> {
             }
             '{' => {
                 let bars = std::mem::take(&mut self.bars);
-                let inner = self.list()?;
+                let mut inner = self.list()?;
                 self.bars = bars;
+                // `{n \choose k}`
+                if self.peek() == Some(Token::Command("choose")) && inner.is_value() {
+                    self.at += 1;
+                    let below = self.sum()?;
+                    inner = Ast::Call(Function::Binomial, vec![inner, below]);
+                }
                 self.expect('}')?;
                 Ok(match inner {
                     Ast::List(items, ListKind::Comma) => Ast::Set(items),

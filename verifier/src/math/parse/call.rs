@@ -67,6 +67,67 @@ impl<'a> Parser<'a, '_> {
         }
     }
 
+    /// `{}_5C_2`, `^5C_2`, `_{5}P_{2}`: combinations and permutations with their numbers around the letter.
+    pub(super) fn combination(&mut self) -> Step<Ast> {
+        if self.eat('{') {
+            self.expect('}')?;
+        }
+        if !self.eat('_') && !self.eat('^') {
+            return Err(STRAY);
+        }
+        let above = self.argument_number()?;
+        let Some(Token::Letter(letter @ ('C' | 'P'))) = self.next() else { return Err(STRAY) };
+        self.expect('_').map_err(|_| STRAY)?;
+        let below = self.argument_number()?;
+        Ok(chosen(letter, above, below))
+    }
+
+    /// `5C2`, `5P2`, with nothing between.
+    pub(super) fn combination_in_line(&mut self, above: &'a str) -> Option<Ast> {
+        let digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit()) && text.len() < 6;
+        let (Some(Token::Letter(letter @ ('C' | 'P'))), Some(Token::Number(below))) =
+            (self.peek_after(), self.tokens.get(self.at + 2).copied())
+        else {
+            return None;
+        };
+        let (above, below) = (digits(above).then_some(above)?, digits(below).then_some(below)?);
+        let number = |text: &str| text.parse().ok().map(Ast::integer);
+        let found = chosen(letter, number(above)?, number(below)?);
+        self.at += 3;
+        Some(found)
+    }
+
+    /// A whole number in braces or without.
+    fn argument_number(&mut self) -> Step<Ast> {
+        let braced = self.eat('{');
+        let Some(Token::Number(text)) = self.next() else { return Err(STRAY) };
+        let number = match text.parse::<u16>() {
+            Ok(number) => Ast::integer(i64::from(number)),
+            Err(_) => return Err(STRAY),
+        };
+        if braced {
+            self.expect('}')?;
+        }
+        Ok(number)
+    }
+
+    /// `C(5, 2)`; `None`, with nothing used up, where the bracket is no pair of whole numbers or letters.
+    pub(super) fn combination_of_pair(&mut self) -> Option<Ast> {
+        let token = |after: usize| self.tokens.get(self.at + after).copied();
+        let part = |token: Option<Token<'a>>| match token? {
+            Token::Number(text) => text.parse::<u16>().ok().map(|number| Ast::integer(i64::from(number))),
+            Token::Letter(letter @ ('n' | 'k' | 'r' | 'm')) => Some(Ast::Symbol(letter.to_string().into())),
+            _ => None,
+        };
+        let [open, above, comma, below, close] = [0, 1, 2, 3, 4].map(token);
+        let pair = [open, comma, close] == ['(', ',', ')'].map(|sign| Some(Token::Sign(sign)));
+        let call = Ast::Call(Function::Binomial, vec![part(above)?, part(below)?]);
+        if pair {
+            self.at += 5;
+        }
+        pair.then_some(call)
+    }
+
     /// Functions of a bracket with several numbers, and the determinant of a matrix.
     fn task(&mut self, name: &str) -> Step<Ast> {
         let inner = match self.peek().ok_or(END)? {
@@ -252,6 +313,16 @@ impl<'a> Parser<'a, '_> {
             None => call,
         })
     }
+}
+
+/// Combinations, or permutations n!/(n-k)!.
+fn chosen(letter: char, above: Ast, below: Ast) -> Ast {
+    if letter == 'C' {
+        return Ast::Call(Function::Binomial, vec![above, below]);
+    }
+    let rest = Ast::Sum(vec![above.clone(), Ast::Negative(Box::new(below))]);
+    let factorial = |x: Ast| Box::new(Ast::Factorial(Box::new(x)));
+    Ast::Quotient(factorial(above), factorial(rest))
 }
 
 /// `\frac{dy}{dx}` is a derivative and no quotient; the same letters make the same name.

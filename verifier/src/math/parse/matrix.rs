@@ -81,6 +81,7 @@ impl<'a> Parser<'a, '_> {
             }
         }
         match (equations.is_empty(), cases.is_empty()) {
+            (false, true) if equations.len() == 1 => Ok(equations.swap_remove(0)),
             (false, true) => Ok(Ast::List(equations, ListKind::Words)),
             (true, false) => Ok(Ast::Cases(cases)),
             _ => Err(Stop::Unsupported("a definition by cases")),

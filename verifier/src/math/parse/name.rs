@@ -13,6 +13,11 @@ impl<'a> Parser<'a, '_> {
         if self.peek() == Some(Token::Sign('(')) && matches!(letter, 'f' | 'g' | 'h' | 'F' | 'G' | 'H') {
             return self.application(letter);
         }
+        if letter == 'C'
+            && let Some(combination) = self.combination_of_pair()
+        {
+            return Ok(combination);
+        }
         // `I(0)` is the value of I at 0 and not I times 0; `x(2)` may be either.
         if let [Some(Token::Sign('(')), Some(Token::Number(_)), Some(Token::Sign(')'))] =
             [self.peek(), self.peek_after(), self.tokens.get(self.at + 2).copied()]

@@ -1,8 +1,9 @@
 //! Values with what stands around them: signs of money, units, the parts of a ratio.
 
+use super::arithmetic::times;
 use super::number::superscript_value;
 use super::{Parser, STRAY};
-use crate::math::ast::Ast;
+use crate::math::ast::{Ast, Number};
 use crate::math::budget::{Step, Stop};
 use crate::math::lex::Token;
 use crate::math::units::{Unit, UnitPart};
@@ -50,6 +51,9 @@ impl<'a> Parser<'a, '_> {
             value = Ast::Percent(Box::new(value));
         }
         let unit = self.unit()?;
+        if let (None, Some(Unit::Known { .. })) = (&currency, &unit) {
+            value = self.smaller_units(value, unit.as_ref())?;
+        }
         match (currency, unit) {
             (Some(unit), None | Some(Unit::Label(_))) | (None, Some(unit)) => {
                 Ok(Ast::Quantity(Box::new(value), unit))
@@ -58,6 +62,30 @@ impl<'a> Parser<'a, '_> {
             (Some(_), Some(_)) => Err(Stop::Unsupported("two units")),
             (None, None) => Ok(value),
         }
+    }
+
+    /// `2 hours 30 minutes`, `5 ft 3 in`: numbers of smaller units of the same kind, added up in the first.
+    fn smaller_units(&mut self, value: Ast, unit: Option<&Unit>) -> Step<Ast> {
+        let Some(Unit::Known { dimension, factor }) = unit else { return Ok(value) };
+        let (mut terms, mut last) = (vec![value], factor.clone());
+        while matches!(self.peek(), Some(Token::Number(_))) && terms.len() < 4 {
+            let start = (self.at, self.split);
+            let number = self.power()?;
+            match self.unit()? {
+                Some(Unit::Known { dimension: other, factor: smaller })
+                    if other == *dimension && smaller < last =>
+                {
+                    let scale = Number { value: smaller.clone() / factor, places: 0 };
+                    terms.push(times(number, Ast::Number(scale)));
+                    last = smaller;
+                }
+                _ => {
+                    (self.at, self.split) = start;
+                    break;
+                }
+            }
+        }
+        Ok(if terms.len() == 1 { terms.swap_remove(0) } else { Ast::Sum(terms) })
     }
 
     pub(super) fn unit(&mut self) -> Step<Option<Unit>> {

@@ -122,11 +122,13 @@ pub(super) fn time_or_date(text: &str) -> Option<Ast> {
             && parts.clone().count() <= 2
             && parts.all(|part| part.len() == 2 && digits(part))
     });
+    let plain = plain.replace(',', " ");
     let mut words = plain.split_whitespace();
-    let (month, day, rest) = (words.next()?, words.next(), words.next());
+    let (month, day, year, rest) = (words.next()?, words.next(), words.next(), words.next());
     let is_date =
         MONTHS.iter().any(|name| month.starts_with(name) && month.bytes().all(|c| c.is_ascii_lowercase()))
             && day.is_some_and(|day| day.len() <= 2 && day.bytes().all(|c| c.is_ascii_digit()))
+            && year.is_none_or(|year| year.len() == 4 && year.bytes().all(|c| c.is_ascii_digit()))
             && rest.is_none();
     if is_time {
         Some(Ast::Text(squeezed))
