@@ -61,6 +61,7 @@ Exit codes: 0 fine, 1 ran but the check failed, 2 wrong usage or bad input, 3 fa
 of the machine, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one a process")]
 enum Command {
     Doctor(doctor::Args),
     Run(run::Args),

@@ -1,14 +1,65 @@
-//! The checker on input made at random, much of it: it never panics, equality has no direction, and no verdict
-//! contradicts floats computed without it. `ASSAY_FUZZ` asks for more than the usual number of executions; `.ci/long`
-//! asks for ten million.
+//! The checker on input made at random, much of it: it never panics or spends more than its budget, equality has no
+//! direction, and no verdict contradicts floats computed without it. Every execution has a seed, from `ASSAY_FUZZ_FROM`
+//! (0) on, `ASSAY_FUZZ` (20,000) of them; `.ci/long` asks for ten million. Progress goes to stderr, so a long run can be
+//! cut and gone on with, and a finding names its seed.
 
-use assay_verifier::math::{Gold, MathProfile, MathVerdict, Prediction, grade, reading};
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use assay_verifier::math::{Gold, MathProfile, MathResult, MathVerdict, Prediction, grade, reading};
 
 /// Executions of each test by default.
 const USUAL: u64 = 20_000;
 
-fn executions() -> u64 {
-    std::env::var("ASSAY_FUZZ").ok().and_then(|asked| asked.parse().ok()).unwrap_or(USUAL)
+/// Findings after which a run ends.
+const ENOUGH: usize = 20;
+
+/// Seeds between two lines of progress.
+const REPORT: u64 = 500_000;
+
+fn seeds_to_run() -> Range<u64> {
+    let number = |name| std::env::var(name).ok().map(|asked| asked.parse::<u64>().expect(name));
+    let from = number("ASSAY_FUZZ_FROM").unwrap_or(0);
+    from..from + number("ASSAY_FUZZ").unwrap_or(USUAL)
+}
+
+/// Tries seeds; all findings are said together at the end.
+fn for_each_seed(name: &str, seeds: Range<u64>, mut attempt: impl FnMut(u64) -> Result<(), String>) {
+    let (start, count) = (std::time::Instant::now(), seeds.end - seeds.start);
+    let mut findings = Vec::new();
+    for seed in seeds.clone() {
+        let found = catch_unwind(AssertUnwindSafe(|| attempt(seed)));
+        if let Err(what) = found.unwrap_or_else(|_| Err("it panicked".to_owned())) {
+            eprintln!("{name}: seed {seed}: {what}");
+            findings.push(format!("seed {seed}: {what}"));
+        }
+        let done = seed + 1 - seeds.start;
+        if done.is_multiple_of(REPORT) {
+            eprintln!(
+                "{name}: seeds {}..{} done in {:?}, {} findings",
+                seeds.start,
+                seed + 1,
+                start.elapsed(),
+                findings.len()
+            );
+        }
+        if findings.len() >= ENOUGH {
+            break;
+        }
+    }
+    assert!(findings.is_empty(), "{name}: {} findings:\n{}", findings.len(), findings.join("\n"));
+    println!("{name}: {count} executions in {:?}", start.elapsed());
+}
+
+/// Grades within the budget.
+fn graded(gold: &Gold, prediction: Prediction<'_>, profile: &MathProfile) -> Result<MathResult, String> {
+    let result = grade(gold, prediction, profile);
+    let most = profile.budget.fuel + 2 * profile.budget.reserve;
+    if result.steps > most {
+        Err(format!("{} steps of {most} for {prediction:?}", result.steps))
+    } else {
+        Ok(result)
+    }
 }
 
 /// A small generator: a failure names its seed and can be repeated.
@@ -74,32 +125,29 @@ fn mutants_never_panic_and_equality_has_no_direction() {
     let profile = MathProfile::STRICT;
     let profiles = MathProfile::NAMES.map(|name| MathProfile::named(name).expect("a known profile"));
     let mut equal = 0;
-    for seed in 0..executions() {
+    for_each_seed("mutants", seeds_to_run(), |seed| {
         let random = &mut Random::of(seed);
         let (a, b) = (mutant(random, &seeds), mutant(random, &seeds));
         let b = if random.below(8) == 0 { a.replace(' ', "") } else { b };
         let any = &profiles[random.below(profiles.len())];
         if let Ok(gold) = Gold::parse(&a, any) {
-            grade(&gold, Prediction::Completion(&b), any);
+            graded(&gold, Prediction::Completion(&b), any)?;
         }
-        let Ok(gold) = Gold::parse(&a, &profile) else { continue };
-        let forth = grade(&gold, Prediction::Answer(&b), &profile).verdict;
-        if forth != MathVerdict::Equal {
-            continue;
+        let Ok(gold) = Gold::parse(&a, &profile) else { return Ok(()) };
+        if graded(&gold, Prediction::Answer(&b), &profile)?.verdict != MathVerdict::Equal {
+            return Ok(());
         }
         equal += 1;
         // A gold in percent also takes the bare number, and a chain may stand for its value.
         let one_sided = a.contains(['%', '=']) || b.contains(['%', '=']) || a.contains("percent");
-        if let (Ok(gold), false) = (Gold::parse(&b, &profile), one_sided) {
-            let back = grade(&gold, Prediction::Answer(&a), &profile).verdict;
-            assert_ne!(
-                back,
-                MathVerdict::Different,
-                "seed {seed}: {a:?} equals {b:?}, but not the other way round"
-            );
+        if let (Ok(gold), false) = (Gold::parse(&b, &profile), one_sided)
+            && graded(&gold, Prediction::Answer(&a), &profile)?.verdict == MathVerdict::Different
+        {
+            return Err(format!("{a:?} equals {b:?}, but not the other way round"));
         }
-    }
-    println!("{} executions, {equal} equal pairs", executions());
+        Ok(())
+    });
+    println!("{equal} equal pairs");
 }
 
 /// Whatever is read is printed so that it is read again as the same.
@@ -108,25 +156,24 @@ fn what_is_printed_is_read_again() {
     let seeds = seeds();
     let profile = MathProfile::STRICT;
     let mut printed = 0;
-    for seed in 0..executions() {
+    for_each_seed("printing", seeds_to_run(), |seed| {
         let text = mutant(&mut Random::of(seed), &seeds);
-        let Ok(gold) = Gold::parse(&text, &profile) else { continue };
-        let Ok(first) = reading(gold.text(), &profile) else { continue };
+        let Ok(gold) = Gold::parse(&text, &profile) else { return Ok(()) };
+        let Ok(first) = reading(gold.text(), &profile) else { return Ok(()) };
         printed += 1;
-        let again = grade(&gold, Prediction::Answer(&first.read_as), &profile);
+        let again = graded(&gold, Prediction::Answer(&first.read_as), &profile)?;
         // Brackets add to the nesting, decimals of an approximation lose their unit, and an equation that is never true
         // is compared with nothing.
         let nested = again.verdict == MathVerdict::Limit
             || first.read_as.contains("\\approx")
             || (again.verdict == MathVerdict::Unsupported && first.read_as.contains('='));
-        assert!(
-            again.verdict == MathVerdict::Equal || nested,
-            "seed {seed}: {text:?} printed as {:?}: {again:?}",
-            first.read_as
-        );
-    }
+        match again.verdict == MathVerdict::Equal || nested {
+            true => Ok(()),
+            false => Err(format!("{text:?} printed as {:?}: {again:?}", first.read_as)),
+        }
+    });
+    println!("{printed} printed");
     assert!(printed > 0);
-    println!("{} executions, {printed} printed", executions());
 }
 
 /// The points at which expressions are computed beside the checker.
@@ -244,42 +291,34 @@ fn apart(a: &[f64; 4], b: &[f64; 4]) -> bool {
 fn no_verdict_contradicts_floats() {
     let profile = MathProfile::STRICT;
     let (mut rewritten, mut equal, mut different) = (0, 0, 0);
-    for seed in 0..executions() / 4 {
+    let all = seeds_to_run();
+    for_each_seed("floats", all.start / 4..all.end / 4, |seed| {
         let random = &mut Random::of(seed);
         let depth = 1 + random.below(4) as u32;
         let (a, b) = (expression(random, depth), expression(random, depth));
-        let Ok(gold) = Gold::parse(&a.text, &profile) else { continue };
-        let same = grade(&gold, Prediction::Answer(&a.other), &profile);
+        let Ok(gold) = Gold::parse(&a.text, &profile) else { return Ok(()) };
+        let same = graded(&gold, Prediction::Answer(&a.other), &profile)?;
         rewritten += u64::from(same.verdict == MathVerdict::Equal);
-        if a.values.iter().all(|value| value.is_finite()) {
-            assert_ne!(
-                same.verdict,
-                MathVerdict::Different,
-                "seed {seed}: {:?} is {:?}: {same:?}",
-                a.text,
-                a.other
-            );
+        if same.verdict == MathVerdict::Different && a.values.iter().all(|value| value.is_finite()) {
+            return Err(format!("{:?} is {:?}: {same:?}", a.text, a.other));
         }
         for (other, values) in [
             (b.text.clone(), b.values),
             (format!("{}+10^{{-3}}", a.other), a.values.map(|value| value + 1e-3)),
             (format!("-({})", a.other), a.values.map(|value| -value)),
         ] {
-            let found = grade(&gold, Prediction::Answer(&other), &profile);
+            let found = graded(&gold, Prediction::Answer(&other), &profile)?;
             match found.verdict {
-                MathVerdict::Equal => {
-                    equal += 1;
-                    assert!(
-                        !apart(&a.values, &values),
-                        "seed {seed}: {:?} is not {other:?}: {found:?}",
-                        a.text
-                    );
+                MathVerdict::Equal if apart(&a.values, &values) => {
+                    return Err(format!("{:?} is not {other:?}: {found:?}", a.text));
                 }
+                MathVerdict::Equal => equal += 1,
                 MathVerdict::Different => different += 1,
                 _ => {}
             }
         }
-    }
+        Ok(())
+    });
     println!("{rewritten} rewrites equal, {equal} others equal, {different} different");
     assert!(rewritten > 0 && different > 0);
 }

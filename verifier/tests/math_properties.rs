@@ -149,9 +149,9 @@ fn arithmetic() -> impl Strategy<Value = (String, String)> {
     })
 }
 
-/// A readable answer of some kind.
-fn answer() -> impl Strategy<Value = String> {
-    let number = prop_oneof![
+/// A readable value.
+fn value() -> impl Strategy<Value = String> + Clone {
+    prop_oneof![
         (-999_i32..999).prop_map(|n| n.to_string()),
         (-99_i32..99, 1_i32..40).prop_map(|(a, b)| format!("\\frac{{{a}}}{{{b}}}")),
         (1_i32..50, 2_i32..50).prop_map(|(a, b)| format!("{a}\\sqrt{{{b}}}")),
@@ -159,7 +159,12 @@ fn answer() -> impl Strategy<Value = String> {
         (1_i32..9, 1_i32..9).prop_map(|(a, b)| format!("{a}+{b}i")),
         (1_i32..9, 1_i32..9).prop_map(|(a, b)| format!("{a}x^2-{b}y")),
         (1_i32..9, 1_i32..9).prop_map(|(a, b)| format!("\\ln({a}+{b}\\sqrt{{7}})")),
-    ];
+    ]
+}
+
+/// A readable answer of some kind.
+fn answer() -> impl Strategy<Value = String> {
+    let number = value().boxed();
     let pair = (number.clone(), number.clone());
     prop_oneof![
         4 => number,
@@ -229,6 +234,37 @@ proptest! {
         ] {
             prop_assert_eq!(verdict(&gold, &rewrite), MathVerdict::Equal, "{} and {}", gold, rewrite);
         }
+    }
+
+    /// Exact rewrites, one around another, of answers of every kind of value.
+    #[test]
+    fn chains_of_exact_rewrites_stay_equal(gold in value(), steps in prop::collection::vec(0_u8..10, 1..4), k in 2_i64..30) {
+        let rewritten = steps.iter().fold(gold.clone(), |text, step| match step {
+            0 => format!("({text}+{k}-{k})"),
+            1 => format!("\\frac{{{k}({text})}}{{{k}}}"),
+            2 => format!("-(-({text}))"),
+            3 => format!("\\left({text}\\right)(\\sin^2 {k}+\\cos^2 {k})"),
+            4 => format!("(({text})+\\sqrt{{{}}}-{k})", k * k),
+            5 => format!("\\frac{{({text})\\sqrt{{{k}}}}}{{\\sqrt{{{k}}}}}"),
+            6 => format!("(\\frac{{1}}{{2}}({text})+\\frac{{1}}{{2}}({text}))"),
+            7 => format!("(2^{{{k}}}({text})\\cdot 2^{{-{k}}})"),
+            8 => format!("(({text})+\\ln {k}-\\ln {k})"),
+            _ => format!("(({text})\\cdot e^{{{k}}}e^{{-{k}}})"),
+        });
+        let found = verdict(&gold, &rewritten);
+        prop_assert_eq!(found, MathVerdict::Equal, "{} and {}", gold, rewritten);
+    }
+
+    /// However near: 10^-k away is another value, and the strict profile proves it.
+    #[test]
+    fn a_power_of_ten_away_is_different(gold in value(), k in 1_u32..60, minus in any::<bool>()) {
+        let sign = if minus { '-' } else { '+' };
+        for other in [format!("{gold}{sign}10^{{-{k}}}"), format!("({gold}){sign}\\frac{{1}}{{10^{{{k}}}}}")] {
+            prop_assert_eq!(verdict(&gold, &other), MathVerdict::Different, "{} and {}", gold, other);
+        }
+        let decimal = format!("0.{}1", "0".repeat(k as usize - 1));
+        let third = format!("\\frac{{1}}{{3}}{sign}{decimal}");
+        prop_assert_eq!(verdict("\\frac{1}{3}", &third), MathVerdict::Different, "{}", third);
     }
 
     /// Neighbours of a value.
