@@ -15,7 +15,8 @@ use common::{LcbSet, Sample, eval_data, judge, judge_all, judgement, read_json_l
 /// out by sessions, all would count as one program.
 struct Neighbours(Vec<Child>);
 
-const BUSY: &str = "while kill -0 $PPID 2>/dev/null; do i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; done";
+const BUSY: &str =
+    "while kill -0 $PPID 2>/dev/null; do i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done; done";
 
 impl Neighbours {
     fn start(count: usize) -> Neighbours {
