@@ -41,14 +41,7 @@ pub fn load_completions(path: &Path) -> Result<Vec<Completions>, LoadError> {
         let row = parse(bytes);
         row.and_then(|row| gathered.add(place, row)).map_err(|misfit| records.error(place, misfit))?;
     }
-    match gathered.all.is_empty() {
-        false => Ok(gathered.all),
-        true => {
-            let misfit =
-                Misfit::new("at least one completion", "none", "check that this is the file you meant");
-            Err(LoadError { file: path.to_owned(), place: None, misfit })
-        }
-    }
+    gathered.done(path)
 }
 
 /// One sample; `generation` is NeMo-Skills's word.
@@ -56,20 +49,21 @@ fn single(fields: &Fields<'_>) -> Result<Option<String>, Misfit> {
     Ok(fields.optional_string("completion")?.or(fields.optional_string("generation")?))
 }
 
-struct Row {
-    completions: Completions,
+pub(crate) struct Row {
+    pub(crate) completions: Completions,
     /// One sample of maybe several rows for the same problem.
     single: bool,
 }
 
 #[derive(Default)]
-struct Gathered {
+pub(crate) struct Gathered {
     all: Vec<Completions>,
     seen: HashMap<String, (usize, Place, bool)>,
 }
 
 impl Gathered {
-    fn add(&mut self, place: Place, row: Row) -> Result<(), Misfit> {
+    /// Takes a row; its place among what [`Gathered::done`] returns.
+    pub(crate) fn add(&mut self, place: Place, row: Row) -> Result<usize, Misfit> {
         let ordered = self.all.first().map(|first| first.question_id.is_none());
         if ordered.is_some_and(|ordered| ordered != row.completions.question_id.is_none()) {
             let hint = "give every row a question_id, or none";
@@ -77,24 +71,35 @@ impl Gathered {
         }
         let Some(id) = row.completions.question_id.clone() else {
             self.all.push(row.completions);
-            return Ok(());
+            return Ok(self.all.len() - 1);
         };
         match self.seen.get(&id) {
-            Some(&(at, _, true)) if row.single => self.all[at].samples.extend(row.completions.samples),
+            Some(&(at, _, true)) if row.single => {
+                self.all[at].samples.extend(row.completions.samples);
+                Ok(at)
+            }
             Some((_, earlier, _)) => {
                 let found = format!("{} again, first at {earlier}", clip(&id));
-                return Err(Misfit::new("one list of samples per question_id", found, "join the two lists"));
+                Err(Misfit::new("one list of samples per question_id", found, "join the two lists"))
             }
             None => {
                 self.seen.insert(id, (self.all.len(), place, row.single));
                 self.all.push(row.completions);
+                Ok(self.all.len() - 1)
             }
         }
-        Ok(())
+    }
+
+    pub(crate) fn done(self, path: &Path) -> Result<Vec<Completions>, LoadError> {
+        if !self.all.is_empty() {
+            return Ok(self.all);
+        }
+        let misfit = Misfit::new("at least one completion", "none", "check that this is the file you meant");
+        Err(LoadError { file: path.to_owned(), place: None, misfit })
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Row, Misfit> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Row, Misfit> {
     if bytes.first() == Some(&b'[') {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| Misfit::new("UTF-8", error.to_string(), "convert the file to UTF-8"))?;

@@ -9,6 +9,7 @@
 //!   APPS and TACO, veRL, DeepCoder, open-r1, CodeContests, HumanEval, MBPP, BigCodeBench, MultiPL-E, LeetCodeDataset,
 //!   problem packages of Kattis and the ICPC, math rows under the usual names, and our own form ([`Problem::from_json`], [`Problem::to_json`]).
 //! - [`load_completions`] reads what a model answered.
+//! - [`ProblemStore`] and [`CompletionStore`] hold neither: they know where each record lies and read it again.
 //! - [`bundled`] is a set of our own making, inside the crate.
 //!
 //! Files are not trusted. Packed tests are unpacked under a cap by a reader that cannot execute them; a
@@ -55,6 +56,7 @@ mod packed;
 mod pickle;
 mod problem;
 mod records;
+mod store;
 mod verl;
 mod yaml;
 mod zip;
@@ -67,3 +69,4 @@ pub use problem::{
     Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Scoring, Task, TaskLimits,
     TestCase, TestGroup, TestType,
 };
+pub use store::{CompletionStore, ProblemStore};

@@ -143,6 +143,9 @@ pub struct Problems {
     format: Format,
     cap: usize,
     first: Option<Result<Problem, LoadError>>,
+    /// Of the problem last returned.
+    place: Place,
+    package: Option<PathBuf>,
     seen: HashMap<String, Place>,
 }
 
@@ -171,12 +174,26 @@ pub(crate) fn load_capped(
     record_cap: usize,
     unpacked_cap: usize,
 ) -> Result<Problems, LoadError> {
-    if format == Some(Format::Kattis) || format.is_none() && package::is_package(path) {
+    if is_packages(path, format) {
         let packages = Source::Packages(package::packages(path)?.into_iter());
-        let (format, seen) = (Format::Kattis, HashMap::new());
-        return Ok(Problems { source: packages, format, cap: unpacked_cap, first: None, seen });
+        let (format, place, seen) = (Format::Kattis, Place { line: 1, record: 1 }, HashMap::new());
+        let (cap, first, package) = (unpacked_cap, None, None);
+        return Ok(Problems { source: packages, format, cap, first, place, package, seen });
     }
-    let mut records = Records::open(path, record_cap)?;
+    from_records(Records::open(path, record_cap)?, path, format, unpacked_cap)
+}
+
+/// Whether `path` is taken for problem packages and not for a file of records.
+pub(crate) fn is_packages(path: &Path, format: Option<Format>) -> bool {
+    format == Some(Format::Kattis) || format.is_none() && package::is_package(path)
+}
+
+pub(crate) fn from_records(
+    mut records: Records,
+    path: &Path,
+    format: Option<Format>,
+    unpacked_cap: usize,
+) -> Result<Problems, LoadError> {
     let (place, text) = match records.next()? {
         Some((place, bytes)) => (place, bytes.to_owned()),
         None => {
@@ -190,16 +207,10 @@ pub(crate) fn load_capped(
             .and_then(|fields| Format::detect(&fields))
             .map_err(|misfit| records.error(place, misfit))?,
     };
-    let first =
-        Some(convert(format, unpacked_cap, place, &text).map_err(|misfit| records.error(place, misfit)));
-    let mut problems = Problems {
-        source: Source::Records(records),
-        format,
-        cap: unpacked_cap,
-        first: None,
-        seen: HashMap::new(),
-    };
-    problems.first = first.map(|problem| problem.and_then(|problem| problems.once(problem, path, place)));
+    let first = convert(format, unpacked_cap, place, &text).map_err(|misfit| records.error(place, misfit));
+    let (source, cap, seen) = (Source::Records(records), unpacked_cap, HashMap::new());
+    let mut problems = Problems { source, format, cap, first: None, place, package: None, seen };
+    problems.first = Some(first.and_then(|problem| problems.once(problem, path, place)));
     Ok(problems)
 }
 
@@ -209,12 +220,26 @@ impl Problems {
         self.format
     }
 
+    /// Where the record of the problem last returned begins, and its [`Records::span`].
+    pub(crate) fn span(&self) -> Option<(Place, (u64, usize))> {
+        match &self.source {
+            Source::Records(records) => Some((self.place, records.span())),
+            Source::Packages(_) => None,
+        }
+    }
+
+    /// The package that the problem last returned was read from.
+    pub(crate) fn package(&self) -> Option<&Path> {
+        self.package.as_deref()
+    }
+
     /// The next problem, wherever it stands.
     fn read(&mut self) -> Result<Option<Problem>, LoadError> {
         match &mut self.source {
             Source::Records(records) => {
                 let Some((place, text)) = records.next()? else { return Ok(None) };
                 let text = text.to_owned();
+                self.place = place;
                 let problem = convert(self.format, self.cap, place, &text)
                     .map_err(|misfit| records.error(place, misfit))?;
                 let file = records.file().to_owned();
@@ -223,6 +248,7 @@ impl Problems {
             Source::Packages(packages) => {
                 let Some(path) = packages.next() else { return Ok(None) };
                 let place = Place { line: 1, record: 1 };
+                self.package = Some(path.clone());
                 let problem = kattis::problem(&path, self.cap)?;
                 self.once(problem, &path, place).map(Some)
             }
@@ -250,7 +276,7 @@ impl Iterator for Problems {
     }
 }
 
-fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Problem, Misfit> {
+pub(crate) fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Problem, Misfit> {
     let fields = Fields::parse(text, "a problem, a JSON object")?;
     let index = place.record - 1;
     let problem = match format {

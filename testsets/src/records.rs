@@ -56,6 +56,9 @@ pub(crate) struct Records {
     shape: Shape,
     line: u64,
     record: u64,
+    /// Unpacked bytes stepped over so far, and where the last record begins among them.
+    offset: u64,
+    start: u64,
     cap: usize,
     buffer: Vec<u8>,
 }
@@ -79,21 +82,16 @@ impl fmt::Debug for Records {
 impl Records {
     /// Opens a file and looks at its first byte; `cap` is the longest accepted record in bytes.
     pub(crate) fn open(path: &Path, cap: usize) -> Result<Records, LoadError> {
-        let file = File::open(path).map_err(|error| unreadable(path, None, &error))?;
-        let mut plain = BufReader::with_capacity(1 << 16, file);
-        let head = plain.fill_buf().map_err(|error| unreadable(path, None, &error))?;
-        let input: Box<dyn Read + Send> = match head.starts_with(&[0x1f, 0x8b]) {
-            true => Box::new(MultiGzDecoder::new(plain)),
-            false if head.starts_with(&ZSTD) => Box::new(Zstd { frame: None, file: Some(plain) }),
-            false => Box::new(plain),
-        };
+        let (input, _) = unpacked(path).map_err(|error| unreadable(path, None, &error))?;
         Records::new(path, input, cap)
     }
 
-    fn new(path: &Path, input: Box<dyn Read + Send>, cap: usize) -> Result<Records, LoadError> {
+    /// As [`Records::open`], of what [`unpacked`] or something around it reads.
+    pub(crate) fn new(path: &Path, input: Box<dyn Read + Send>, cap: usize) -> Result<Records, LoadError> {
         let input = BufReader::with_capacity(1 << 16, input);
         let (file, buffer) = (path.to_owned(), Vec::new());
-        let mut records = Records { file, input, shape: Shape::Ended, line: 1, record: 0, cap, buffer };
+        let (shape, line, record, offset, start) = (Shape::Ended, 1, 0, 0, 0);
+        let mut records = Records { file, input, shape, line, record, offset, start, cap, buffer };
         for mark in *b"\xef\xbb\xbf" {
             if records.peek()? == Some(mark) {
                 records.bump(mark);
@@ -129,6 +127,11 @@ impl Records {
         &self.file
     }
 
+    /// Where the last record lies in the unpacked file: its first byte, and its length.
+    pub(crate) fn span(&self) -> (u64, usize) {
+        (self.start, self.buffer.len())
+    }
+
     /// The error for a record of this file.
     pub(crate) fn error(&self, place: Place, misfit: Misfit) -> LoadError {
         LoadError { file: self.file.clone(), place: Some(place), misfit }
@@ -139,12 +142,21 @@ impl Records {
             return Ok(None);
         }
         let place = self.begin();
-        while let Some(byte) = self.peek()? {
-            self.bump(byte);
-            if byte == b'\n' {
+        while self.peek()?.is_some() {
+            let bytes = self.input.buffer();
+            let end = bytes.iter().position(|&byte| byte == b'\n');
+            let part = &bytes[..end.unwrap_or(bytes.len())];
+            if self.buffer.len() + part.len() > self.cap {
+                return Err(self.too_long(place));
+            }
+            self.buffer.extend_from_slice(part);
+            let length = part.len();
+            self.input.consume(length);
+            self.offset += length as u64;
+            if end.is_some() {
+                self.bump(b'\n');
                 break;
             }
-            self.keep(byte, place)?;
         }
         Ok(Some(place))
     }
@@ -193,6 +205,7 @@ impl Records {
 
     fn begin(&mut self) -> Place {
         self.record += 1;
+        self.start = self.offset;
         Place { line: self.line, record: self.record }
     }
 
@@ -201,9 +214,13 @@ impl Records {
             self.buffer.push(byte);
             return Ok(());
         }
+        Err(self.too_long(place))
+    }
+
+    fn too_long(&self, place: Place) -> LoadError {
         let expected = format!("a record of at most {} bytes", self.cap);
         let hint = "split the record, or check that the file is one record per line or one array";
-        Err(self.error(place, Misfit::new(expected, "a longer one", hint)))
+        self.error(place, Misfit::new(expected, "a longer one", hint))
     }
 
     fn skip_space(&mut self) -> Result<Option<u8>, LoadError> {
@@ -229,6 +246,7 @@ impl Records {
     /// Steps over the byte just peeked.
     fn bump(&mut self, byte: u8) {
         self.input.consume(1);
+        self.offset += 1;
         self.line += u64::from(byte == b'\n');
     }
 
@@ -241,6 +259,17 @@ impl Records {
         let hint = "convert the file, or check that it was fetched whole";
         LoadError { file: self.file.clone(), place: None, misfit: Misfit::new(expected, found, hint) }
     }
+}
+
+/// What a file holds, unpacked as it is read, and whether it was packed.
+pub(crate) fn unpacked(path: &Path) -> std::io::Result<(Box<dyn Read + Send>, bool)> {
+    let mut plain = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let head = plain.fill_buf()?;
+    Ok(match head.starts_with(&[0x1f, 0x8b]) {
+        true => (Box::new(MultiGzDecoder::new(plain)), true),
+        false if head.starts_with(&ZSTD) => (Box::new(Zstd { frame: None, file: Some(plain) }), true),
+        false => (Box::new(plain), false),
+    })
 }
 
 pub(crate) fn unreadable(path: &Path, place: Option<Place>, error: &std::io::Error) -> LoadError {
