@@ -15,10 +15,15 @@ mod compare;
 mod doctor;
 mod elo;
 mod grade;
+mod grader;
 mod ledger;
 mod math;
 mod merge;
 mod output;
+mod problems;
+mod progress;
+mod results;
+mod rules;
 mod run;
 mod serve;
 mod settings;
@@ -54,6 +59,7 @@ given with --config. A flag wins over the environment, the environment over the 
 Examples:
   assay doctor                      what this machine offers, and what to install
   assay run prog.py --stdin in.txt  one program in the sandbox
+  assay grade problems.jsonl completions.jsonl --out results
   assay math '\\frac{1}{2}' 0.5      are two answers the same?
   assay serve                       verdicts and rewards over HTTP
 

@@ -13,13 +13,13 @@ use crate::math::ToleranceRule;
 
 /// The record that stands in every report: assay's version, the sandbox's tier, interpreter and compiler with
 /// their versions, the rules and limits, and the hashes of what was read. `doctor` is `None` where no sandbox
-/// was needed.
+/// was needed, `completions` where they come from no file.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn record(
     problems: (&Path, Format),
-    completions: &Path,
+    completions: Option<&Path>,
     options: &JudgeOptions,
     doctor: Option<&Doctor>,
 ) -> Result<Value, LoadError> {
@@ -33,7 +33,7 @@ pub fn record(
         "limits": limits(&options.limits_for(&assay_testsets::TaskLimits::default())),
         "limits_forced": forced(options),
         "problems": file(problems.0, Some(problems.1))?,
-        "completions": file(completions, None)?,
+        "completions": completions.map(|path| file(path, None)).transpose()?,
         "tier": doctor.and_then(|doctor| doctor.tier).map(|tier| format!("{tier:?}")),
         "languages": doctor.map(languages),
         "kernel": fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|text| text.trim().to_owned()),

@@ -440,3 +440,74 @@ fn a_run_is_rated_by_contests() {
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }
 }
+
+/// Of equal programs the first is run and the others get its rows; kept on disk, that holds for later runs under the same
+/// rules, and a file that is no longer whole is no verdict.
+#[test]
+fn equal_programs_are_run_once() {
+    let folder = folder();
+    let path = folder.path();
+    let echo = |text: &str| format!("print(input()) # {text}");
+    let completions = json!([
+        {"question_id": "echo", "code_list": [echo("a"), echo("b"), echo("a"), "print(1)"]},
+        {"question_id": "double", "code_list": [echo("a"), "def double(x): return 2 * x"]},
+    ]);
+    fs::write(path.join("completions.json"), completions.to_string()).expect("write");
+    let run = |out: &str, more: &[&str]| {
+        let output = grade(path, &[&["problems.jsonl", "completions.json", "--out", out], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        let mut rows = rows(&path.join(out).join("graded.jsonl"));
+        rows.sort_by_key(|row| format!("{} {}", row["question_id"], row["sample"]));
+        rows
+    };
+    let times = |row: &Value| row["wall_time"].to_string();
+    let first = run("first", &["--cache", "cache"]);
+    assert_eq!(times(&first[2]), times(&first[4]), "the same program for the same problem");
+    assert_ne!(times(&first[2]), times(&first[3]), "another program");
+    assert_eq!(run("again", &["--cache", "cache"]), first);
+    let without = run("without", &["--no-cache"]);
+    assert_eq!(said(&path.join("without")), said(&path.join("first")));
+    assert_ne!(times(&without[2]), times(&without[4]));
+
+    let kept = || {
+        let folders =
+            fs::read_dir(path.join("cache")).expect("a cache").map(|entry| entry.expect("entry").path());
+        let mut files: Vec<_> = folders.flat_map(|f| fs::read_dir(f).expect("a folder")).collect();
+        files.sort_by_key(|file| file.as_ref().expect("entry").path());
+        files.into_iter().map(|file| file.expect("entry").path()).collect::<Vec<_>>()
+    };
+    assert_eq!(kept().len(), 5);
+    run("other", &["--cache", "cache", "--cpu-time", "3s"]);
+    assert_eq!(kept().len(), 10, "other rules, other verdicts");
+    for file in kept() {
+        let text = fs::read(&file).expect("a file");
+        fs::write(&file, &text[..text.len() / 2]).expect("write");
+    }
+    run("damaged", &["--cache", "cache"]);
+    assert_eq!(said(&path.join("damaged")), said(&path.join("first")));
+}
+
+/// Packed files are graded as plain ones, and nothing of them is left in the temporary directory.
+#[test]
+fn packed_problems_leave_no_spool() {
+    let folder = folder();
+    let path = folder.path();
+    let temporary = path.join("tmp");
+    fs::create_dir(&temporary).expect("a directory");
+    let text = fs::read(path.join("problems.jsonl")).expect("problems");
+    let packed = Command::new("gzip").arg(path.join("problems.jsonl")).status();
+    if !packed.is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: no gzip on this host");
+        return;
+    }
+    assert!(!text.is_empty() && !path.join("problems.jsonl").exists());
+    let output = Command::new(env!("CARGO_BIN_EXE_assay"))
+        .args(["grade", "problems.jsonl.gz", "completions.json", "--out", "out", "--json"])
+        .current_dir(path)
+        .env("TMPDIR", &temporary)
+        .output()
+        .expect("assay starts");
+    assert_eq!(json_of(&output)["samples"], json!(4));
+    let left: Vec<_> = fs::read_dir(&temporary).expect("a directory").collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -80,7 +80,7 @@ fn two_problems() -> Summary {
 }
 
 fn conditions<'a>(provenance: &'a Value, window: &'a Window) -> Conditions<'a> {
-    Conditions { provenance, window, wall_seconds: 1.5 }
+    Conditions { provenance, window, wall_seconds: 1.5, notes: &[] }
 }
 
 #[test]

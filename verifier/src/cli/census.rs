@@ -5,47 +5,63 @@ use std::collections::BTreeMap;
 
 use super::output;
 use assay_testsets::{Problem, Task};
-use assay_verifier::math::{Gold, MathRules};
+use assay_verifier::math::{Gold, MathProfile, MathRules};
 
 /// Unreadable golds named one by one; the others are only counted.
 const NAMED: usize = 20;
 
-/// Says on stderr what kinds of golds there are; nothing where there is no math.
-pub(crate) fn report(problems: &[Problem], rules: MathRules) {
-    for line in lines(problems, rules) {
-        output::log(&line);
-    }
+/// Golds by kind, counted one problem at a time.
+pub(crate) struct Census {
+    profile: MathProfile,
+    kinds: BTreeMap<&'static str, usize>,
+    unreadable: usize,
+    named: Vec<String>,
 }
 
-fn lines(problems: &[Problem], rules: MathRules) -> Vec<String> {
-    let profile = rules.profile();
-    let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
-    let mut unreadable = Vec::new();
-    for problem in problems {
-        let Task::Math(task) = &problem.task else { continue };
-        match Gold::parse(&task.ground_truth, &profile) {
-            Ok(gold) => *kinds.entry(gold.kind()).or_default() += 1,
-            Err(reason) => unreadable.push(format!("  {}: {reason}", problem.question_id)),
+impl Census {
+    pub(crate) fn new(rules: MathRules) -> Census {
+        Census { profile: rules.profile(), kinds: BTreeMap::new(), unreadable: 0, named: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, problem: &Problem) {
+        let Task::Math(task) = &problem.task else { return };
+        match Gold::parse(&task.ground_truth, &self.profile) {
+            Ok(gold) => *self.kinds.entry(gold.kind()).or_default() += 1,
+            Err(reason) => {
+                self.unreadable += 1;
+                if self.named.len() < NAMED {
+                    self.named.push(format!("  {}: {reason}", problem.question_id));
+                }
+            }
         }
     }
-    if kinds.is_empty() && unreadable.is_empty() {
-        return Vec::new();
+
+    /// Says on stderr what kinds of golds there are; nothing where there is no math.
+    pub(crate) fn report(&self) {
+        for line in self.lines() {
+            output::log(&line);
+        }
     }
-    let mut kinds: Vec<(&str, usize)> = kinds.into_iter().collect();
-    kinds.sort_by_key(|&(kind, count)| (std::cmp::Reverse(count), kind));
-    let counted: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    let mut lines = vec![format!("golds: {}; {} cannot be read", counted.join(", "), unreadable.len())];
-    let more = unreadable.len().saturating_sub(NAMED);
-    lines.extend(unreadable.into_iter().take(NAMED));
-    if more > 0 {
-        lines.push(format!("  and {more} more"));
+
+    fn lines(&self) -> Vec<String> {
+        if self.kinds.is_empty() && self.unreadable == 0 {
+            return Vec::new();
+        }
+        let mut kinds: Vec<(&str, usize)> = self.kinds.iter().map(|(&kind, &count)| (kind, count)).collect();
+        kinds.sort_by_key(|&(kind, count)| (std::cmp::Reverse(count), kind));
+        let counted: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let mut lines = vec![format!("golds: {}; {} cannot be read", counted.join(", "), self.unreadable)];
+        lines.extend(self.named.iter().cloned());
+        if self.unreadable > self.named.len() {
+            lines.push(format!("  and {} more", self.unreadable - self.named.len()));
+        }
+        lines
     }
-    lines
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MathRules, lines};
+    use super::{Census, MathRules};
     use assay_testsets::Problem;
 
     #[test]
@@ -60,11 +76,15 @@ mod tests {
             problem("c", "(1,2)"),
             problem("d", "all primes that fit there"),
         ];
-        let lines = lines(&problems, MathRules::Strict);
-        assert_eq!(lines[0], "golds: 2 number, 1 tuple; 1 cannot be read");
-        assert!(lines[1].starts_with("  d: ") && lines.len() == 2, "{lines:?}");
-        assert!(super::lines(&[], MathRules::Strict).is_empty());
-        let aime = super::lines(&problems, MathRules::Aime);
-        assert_eq!(aime[0], "golds: 2 number; 2 cannot be read");
+        let lines = |problems: &[Problem], rules| {
+            let mut census = Census::new(rules);
+            problems.iter().for_each(|problem| census.add(problem));
+            census.lines()
+        };
+        let strict = lines(&problems, MathRules::Strict);
+        assert_eq!(strict[0], "golds: 2 number, 1 tuple; 1 cannot be read");
+        assert!(strict[1].starts_with("  d: ") && strict.len() == 2, "{strict:?}");
+        assert!(lines(&[], MathRules::Strict).is_empty());
+        assert_eq!(lines(&problems, MathRules::Aime)[0], "golds: 2 number; 2 cannot be read");
     }
 }

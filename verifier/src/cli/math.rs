@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::grade::{math_profile, math_tolerance};
+use super::rules::{math_profile, math_tolerance};
 use super::{CliError, Status, output};
 use assay_verifier::math::{
     self, Extraction, Gold, MathProfile, MathResult, MathRules, MathVerdict, Prediction, Proof, ToleranceRule,

@@ -66,7 +66,8 @@ pub(crate) fn run(args: &Args) -> Result<Status, CliError> {
             summary.add(graded, detail, String::new);
         }
     }
-    let conditions = Conditions { provenance: &provenance, window: &window, wall_seconds: seconds };
+    let conditions =
+        Conditions { provenance: &provenance, window: &window, wall_seconds: seconds, notes: &[] };
     let value = report::json(&summary, &conditions);
     write_json(&args.out.join("report.json"), &value)?;
     replace(&args.out.join("report.html"), report::html(&summary, &conditions).as_bytes())?;

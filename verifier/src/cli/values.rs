@@ -71,6 +71,16 @@ where
     }
 }
 
+/// A parser of numbers within a range.
+pub(crate) fn number(
+    range: RangeInclusive<f64>,
+) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
+    move |text| {
+        let value = text.parse().ok().filter(|value| range.contains(value));
+        value.ok_or_else(|| format!("expected a number from {} to {}", range.start(), range.end()))
+    }
+}
+
 /// A size for people: `8.1 MiB`.
 pub(crate) fn show_size(bytes: u64) -> String {
     match bytes {

@@ -17,6 +17,8 @@ pub struct Conditions<'a> {
     pub window: &'a Window,
     /// Seconds from start to end.
     pub wall_seconds: f64,
+    /// What else a reader must know, a line each.
+    pub notes: &'a [String],
 }
 
 /// The value of `report.json`.
@@ -104,7 +106,8 @@ fn solve_rate(row: &Row) -> Value {
 
 /// What a reader must know before believing the rates.
 pub fn warnings(summary: &Summary, conditions: &Conditions<'_>) -> Vec<String> {
-    let mut warnings: Vec<String> = conditions.window.warning(summary.problems().len()).into_iter().collect();
+    let mut warnings = conditions.notes.to_vec();
+    warnings.extend(conditions.window.warning(summary.problems().len()));
     if summary.infra_errors > 0 {
         warnings.push(format!(
             "{} of {} samples have no verdict because the sandbox failed; they are left out of every rate; \

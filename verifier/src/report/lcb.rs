@@ -43,30 +43,45 @@ pub fn lcb_eval(run: &Run<'_>) -> Value {
     json!([metrics(&index, &problems), results, metadata])
 }
 
-/// The value of `_eval_all.json`: the problems' records with their samples and verdicts.
-pub fn lcb_eval_all(run: &Run<'_>, samples: impl Fn(&str) -> Vec<LcbSample>) -> Value {
+/// The elements of `_eval_all.json`, one at a time: the problems' records with their samples and verdicts. `load` gives
+/// a problem with its prompt, by its place among the run's, and its samples in order.
+pub fn lcb_eval_all<'a, E: 'a>(
+    run: &'a Run<'a>,
+    load: impl Fn(usize) -> Result<(Problem, Vec<LcbSample>), E> + 'a,
+) -> impl Iterator<Item = Result<Value, E>> + 'a {
     let index = Index::new(run);
-    let record = |problem: &&Problem| {
-        let Task::Code(task) = &problem.task else { return Value::Null };
-        let rows = index.samples(problem);
-        let samples = samples(&problem.question_id);
-        json!({
-            "question_title": problem.question_id,
-            "question_content": problem.prompt,
-            "platform": problem.platform.as_deref().unwrap_or_default(),
-            "question_id": problem.question_id,
-            "contest_id": "",
-            "contest_date": problem.contest_date.as_deref().unwrap_or_default(),
-            "starter_code": task.starter_code,
-            "difficulty": problem.difficulty.as_deref().unwrap_or_default(),
-            "output_list": samples.iter().map(|s| s.output.as_str()).collect::<Vec<_>>(),
-            "code_list": samples.iter().map(|s| s.code.as_str()).collect::<Vec<_>>(),
-            "graded_list": rows.iter().map(|(g, _)| accepted(g)).collect::<Vec<_>>(),
-            "pass@1": pass_at_k(counts(&rows), 1),
-            "metadata": rows.iter().map(|(g, d)| metadata_text(g, d)).collect::<Vec<_>>(),
-        })
+    let places: HashMap<&str, usize> = run
+        .problems
+        .iter()
+        .enumerate()
+        .map(|(place, problem)| (problem.question_id.as_str(), place))
+        .collect();
+    code_problems(run).into_iter().map(move |about| {
+        let (problem, samples) = load(places[about.question_id.as_str()])?;
+        Ok(record(&problem, &samples, &index.samples(about)))
+    })
+}
+
+fn record(problem: &Problem, samples: &[LcbSample], rows: &[(&Graded, &Detail)]) -> Value {
+    let starter_code = match &problem.task {
+        Task::Code(task) => task.starter_code.as_str(),
+        Task::Math(_) => "",
     };
-    code_problems(run).iter().map(record).collect()
+    json!({
+        "question_title": problem.question_id,
+        "question_content": problem.prompt,
+        "platform": problem.platform.as_deref().unwrap_or_default(),
+        "question_id": problem.question_id,
+        "contest_id": "",
+        "contest_date": problem.contest_date.as_deref().unwrap_or_default(),
+        "starter_code": starter_code,
+        "difficulty": problem.difficulty.as_deref().unwrap_or_default(),
+        "output_list": samples.iter().map(|s| s.output.as_str()).collect::<Vec<_>>(),
+        "code_list": samples.iter().map(|s| s.code.as_str()).collect::<Vec<_>>(),
+        "graded_list": rows.iter().map(|(g, _)| accepted(g)).collect::<Vec<_>>(),
+        "pass@1": pass_at_k(counts(rows), 1),
+        "metadata": rows.iter().map(|(g, d)| metadata_text(g, d)).collect::<Vec<_>>(),
+    })
 }
 
 /// Rows by problem and sample.
