@@ -22,7 +22,7 @@ const ARROWS: [(&str, &[&str]); 5] = [
 const FENCES: [(&str, &[&str]); 9] = [
     ("tokio", &["assay-verifier", "assay-learner"]),
     ("axum", &["assay-verifier"]),
-    ("reqwest", &["assay-learner"]),
+    ("reqwest", &["assay-verifier", "assay-learner"]),
     ("evalexpr", &["assay-verifier"]),
     ("candle-core", &["assay-learner"]),
     ("cudarc", &["assay-learner"]),

@@ -10,6 +10,7 @@
 //! To add a command: a file `cli/<command>.rs` with `Args` (clap) and `run(Args) -> Result<Status,
 //! CliError>`, and a variant with one line in [`Command`] and in [`Command::run`].
 
+mod bench;
 mod census;
 mod compare;
 mod doctor;
@@ -60,6 +61,7 @@ Examples:
   assay doctor                      what this machine offers, and what to install
   assay run prog.py --stdin in.txt  one program in the sandbox
   assay grade problems.jsonl completions.jsonl --out results
+  assay bench aime25.jsonl --suite aime25 --base-url http://127.0.0.1:8000/v1 --model NAME --out results
   assay math '\\frac{1}{2}' 0.5      are two answers the same?
   assay serve                       verdicts and rewards over HTTP
 
@@ -72,6 +74,7 @@ enum Command {
     Doctor(doctor::Args),
     Run(run::Args),
     Grade(grade::Args),
+    Bench(Box<bench::Args>),
     Merge(merge::Args),
     Compare(compare::Args),
     Elo(elo::Args),
@@ -85,6 +88,7 @@ impl Command {
             Command::Doctor(args) => doctor::run(&args),
             Command::Run(args) => run::run(args),
             Command::Grade(args) => grade::run(args),
+            Command::Bench(args) => bench::run(*args),
             Command::Merge(args) => merge::run(&args),
             Command::Compare(args) => compare::run(&args),
             Command::Elo(args) => elo::run(&args),
