@@ -1,8 +1,9 @@
 //! Judging a program: its tests in order, each answer compared outside the box.
 //!
 //! Stdin tests: the program is compiled once, then every test is a process of its own with a real pipe for
-//! stdin and a real `__main__`. Functional tests: one process for the program, which the driver
-//! (`functional.py`) feeds frame by frame; input k+1 is sent only after answer k was judged right.
+//! stdin and a real `__main__`; where slots are idle, several at once behind the first that passed, and the first failure by
+//! order decides. Functional tests: one process for the program, which the driver (`functional.py`) feeds frame by
+//! frame; input k+1 is sent only after answer k was judged right.
 //!
 //! Nothing here retries: an `Err` means that a slot broke, and [`crate::judge`] has it settled whose fault that was.
 
@@ -19,6 +20,7 @@ use assay_testsets::{Checker, CodeTask, Scoring, TestCase, TestGroup, TestType};
 use crate::checker::{Compiled, Ruling, solutions_end};
 use crate::compare::{acereason_right, output_right};
 use crate::judge::{JudgeOptions, Profile};
+use crate::parallel::{Spare, in_order};
 use crate::value::{Answer, Json, Malformed};
 use crate::verdict::{Failure, Happened, Judgement, Verdict, verdict};
 
@@ -48,6 +50,8 @@ const STAR_IMPORTS: [&str; 18] = [
 #[derive(Debug)]
 pub(crate) struct CodeRun<'a> {
     pub(crate) sandbox: &'a Sandbox,
+    /// Slots for tests beside each other.
+    pub(crate) spare: &'a Spare,
     /// The problem's own checker or interactor.
     pub(crate) checker: Option<&'a Compiled<'a>>,
     pub(crate) driver: &'a Mutex<Option<Executable>>,
@@ -85,21 +89,52 @@ impl CodeRun<'_> {
     }
 
     fn run_stdin(&self, tally: &mut Tally) -> Result<(), SandboxError> {
-        let scripted = self.task.test_cases.iter().any(|test| test.test_type == TestType::Script);
-        let executable = if scripted { None } else { self.compiled(&self.whole_source(self.source), tally)? };
+        let tests = &self.task.test_cases;
         // Where subtasks earn points, a failed one says nothing of the next.
         let goes_on = self.options.all_tests || !self.task.groups.is_empty();
-        for (index, test) in self.task.test_cases.iter().enumerate() {
-            if tally.skips(index) {
-                continue;
+        let scripted = tests.iter().any(|test| test.test_type == TestType::Script);
+        let executable = match scripted {
+            true => None,
+            false => match self.compiled(&self.whole_source(self.source))? {
+                Ok(executable) => Some(executable),
+                Err(refused) => {
+                    tally.refuse(&refused);
+                    return Ok(());
+                }
+            },
+        };
+        let run = |index: usize| match (&tests[index], &executable) {
+            (test, Some(executable)) if test.test_type != TestType::Script => self.run_test(executable, test),
+            (test, _) => self.run_script(test),
+        };
+        let ends = |seen: &Result<Seen, SandboxError>| match seen {
+            Ok(Seen::Ran { failure, .. }) => failure.is_some() && !goes_on,
+            Ok(Seen::Refused(_)) | Err(_) => true,
+        };
+        // What one test of a group says may decide which are run behind it.
+        if !self.task.groups.is_empty() {
+            for index in 0..tests.len() {
+                if !tally.skips(index) {
+                    let seen = run(index);
+                    let over = ends(&seen);
+                    tally.take(seen?);
+                    if over {
+                        break;
+                    }
+                }
             }
-            match (test.test_type, &executable) {
-                (TestType::Script, _) => self.run_script(test, tally)?,
-                (_, Some(executable)) => self.run_test(executable, test, tally)?,
-                (_, None) => {}
-            }
-            if tally.refused || tally.failed() && !goes_on {
-                break;
+            return Ok(());
+        }
+        // Most wrong programs fail the first test: the others are not begun before it has passed.
+        let first = run(0);
+        let over = ends(&first);
+        tally.take(first?);
+        if !over {
+            let rest = tests.len() - 1;
+            let alone = matches!(self.task.checker, Checker::Interactive(_));
+            let helpers = if alone { Vec::new() } else { self.spare.take(rest.saturating_sub(1)) };
+            for seen in in_order(rest, helpers.len(), |index| run(index + 1), ends) {
+                tally.take(seen?);
             }
         }
         Ok(())
@@ -115,23 +150,15 @@ impl CodeRun<'_> {
         }
     }
 
-    /// The program, ready to run; `None` if the compiler refused it, which is then in the tally.
-    fn compiled(&self, source: &str, tally: &mut Tally) -> Result<Option<Executable>, SandboxError> {
-        match self.sandbox.prepare(&Program::new(self.language, source), &Limits::COMPILE)? {
-            Prepared::Ready(executable) => Ok(Some(executable)),
-            Prepared::Refused(outcome) => {
-                tally.refuse(&outcome);
-                Ok(None)
-            }
-        }
+    /// The program, ready to run, or how its compiler refused it.
+    fn compiled(&self, source: &str) -> Result<Result<Executable, Outcome>, SandboxError> {
+        Ok(match self.sandbox.prepare(&Program::new(self.language, source), &Limits::COMPILE)? {
+            Prepared::Ready(executable) => Ok(executable),
+            Prepared::Refused(outcome) => Err(outcome),
+        })
     }
 
-    fn run_test(
-        &self,
-        executable: &Executable,
-        test: &TestCase,
-        tally: &mut Tally,
-    ) -> Result<(), SandboxError> {
+    fn run_test(&self, executable: &Executable, test: &TestCase) -> Result<Seen, SandboxError> {
         if let (Some(interactor), Checker::Interactive(_)) = (self.checker, &self.task.checker) {
             let (talk, ruling) = interactor.interact(self.sandbox, executable, &self.limits, test)?;
             let mut outcome = talk.solution.clone();
@@ -140,10 +167,10 @@ impl CodeRun<'_> {
                 outcome.stdout.extend_from_slice(if message.from == Side::Judge { b"< " } else { b"> " });
                 outcome.stdout.extend_from_slice(&message.bytes);
             }
-            self.take_outcome(test, &outcome, tally, |_| Ok(ruling))
+            self.seen(test, outcome, |_| Ok(ruling))
         } else {
             let outcome = self.sandbox.run(executable, test.input.as_bytes(), &self.limits)?;
-            self.take_outcome(test, &outcome, tally, |outcome| match self.checker {
+            self.seen(test, outcome, |outcome| match self.checker {
                 Some(checker) => checker.check(self.sandbox, test, &outcome.stdout),
                 None if self.options.profile == Profile::AceReason => {
                     Ok(Ruling::plain(acereason_right(&test.output, &outcome.stdout)))
@@ -155,49 +182,48 @@ impl CodeRun<'_> {
 
     /// The program with the test behind it. In Python the last line must come that only somebody who went through the test
     /// prints, or who looked for it: see [`JudgeOptions::in_process`].
-    fn run_script(&self, test: &TestCase, tally: &mut Tally) -> Result<(), SandboxError> {
+    fn run_script(&self, test: &TestCase) -> Result<Seen, SandboxError> {
         let python = self.language.is_like(Language::Python3);
         let done = format!("{:016x}", RandomState::new().build_hasher().finish());
         let end = if python { format!("\nprint('\\n{done}')\n") } else { "\n".to_owned() };
         let source = with_script(self.source, &self.task.starter_code, &test.input) + &end;
-        let Some(executable) = self.compiled(&self.whole_source(&source), tally)? else { return Ok(()) };
+        let executable = match self.compiled(&self.whole_source(&source))? {
+            Ok(executable) => executable,
+            Err(refused) => return Ok(Seen::Refused(refused)),
+        };
         let outcome = self.sandbox.run(&executable, b"", &self.limits)?;
-        self.take_outcome(test, &outcome, tally, |outcome| {
+        self.seen(test, outcome, |outcome| {
             let came = !python || outcome.stdout.trim_ascii_end().ends_with(done.as_bytes());
             Ok(Ruling::plain(came))
         })
     }
 
-    /// Counts a run; `right` is asked about the output only where the program ended well.
-    fn take_outcome(
+    /// What a run says; `right` is asked about the output only where the program ended well.
+    fn seen(
         &self,
         test: &TestCase,
-        outcome: &Outcome,
-        tally: &mut Tally,
+        outcome: Outcome,
         right: impl FnOnce(&Outcome) -> Result<Ruling, SandboxError>,
-    ) -> Result<(), SandboxError> {
+    ) -> Result<Seen, SandboxError> {
         // An interpreter compiles in the first run.
         if outcome.refused {
-            tally.refuse(outcome);
-            return Ok(());
+            return Ok(Seen::Refused(outcome));
         }
-        let termination = self.forgiving(outcome);
+        let termination = self.forgiving(&outcome);
         let ruling = match termination {
-            Termination::Exited(0) => right(outcome)?,
+            Termination::Exited(0) => right(&outcome)?,
             _ => Ruling::plain(false),
         };
-        let (output_right, words) = (ruling.right(), ruling.words);
-        tally.earns(ruling.share);
-        tally.add_test(outcome.usage);
-        tally.reruns += usize::from(outcome.rerun);
-        tally.add(Happened::Ran { termination, output_right }, || Failure {
+        let (output_right, share, words) = (ruling.right(), ruling.share, ruling.words);
+        let happened = Happened::Ran { termination, output_right };
+        let failure = (verdict(happened) != Verdict::Accepted).then(|| Failure {
             input: excerpt(&test.input),
             expected: excerpt(&test.output),
             actual: excerpt_bytes(&outcome.stdout),
             error: if words.is_empty() { excerpt_end(&outcome.stderr) } else { excerpt(&words) },
             termination: Some(outcome.termination),
         });
-        Ok(())
+        Ok(Seen::Ran { happened, share, usage: outcome.usage, rerun: outcome.rerun, failure })
     }
 
     /// How the run ended, by the profile. lcb_runner swallows SystemExit, whatever its code, so under all but `judge` a
@@ -424,6 +450,15 @@ fn call_lines(input: &str) -> &str {
     input.trim_end_matches(['\n', '\r'])
 }
 
+/// What came of one test in a process of its own.
+#[allow(clippy::large_enum_variant, reason = "the large variant is the usual one")]
+enum Seen {
+    /// The compiler refused the program.
+    Refused(Outcome),
+    /// It ran and earned a share of its points; a failure where it did not pass.
+    Ran { happened: Happened, share: f64, usage: Usage, rerun: bool, failure: Option<Failure> },
+}
+
 /// What the tests have said so far.
 struct Tally<'a> {
     groups: &'a [TestGroup],
@@ -437,7 +472,6 @@ struct Tally<'a> {
     tests: Vec<Usage>,
     reruns: usize,
     compile_time: Duration,
-    refused: bool,
 }
 
 impl Tally<'_> {
@@ -453,7 +487,6 @@ impl Tally<'_> {
             tests: Vec::new(),
             reruns: 0,
             compile_time: Duration::ZERO,
-            refused: false,
         }
     }
 
@@ -519,9 +552,20 @@ impl Tally<'_> {
         self.add_usage(usage);
     }
 
+    fn take(&mut self, seen: Seen) {
+        match seen {
+            Seen::Refused(outcome) => self.refuse(&outcome),
+            Seen::Ran { happened, share, usage, rerun, failure } => {
+                self.earns(share);
+                self.add_test(usage);
+                self.reruns += usize::from(rerun);
+                self.add(happened, || failure.unwrap_or_default());
+            }
+        }
+    }
+
     /// The compiler refused the program: no test can pass.
     fn refuse(&mut self, outcome: &Outcome) {
-        self.refused = true;
         self.compile_time = outcome.usage.cpu_time;
         let happened = match outcome.termination {
             Termination::BrokeSlots => ended(outcome.termination),

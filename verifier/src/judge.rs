@@ -22,6 +22,7 @@ use crate::checker;
 use crate::code::{self, CodeRun};
 use crate::extract::Extraction;
 use crate::math::{self, Gold, MathProfile, MathRules, MathVerdict, Prediction, ToleranceRule, Unreadable};
+use crate::parallel::Spare;
 use crate::verdict::{Happened, Judgement};
 
 /// A model's answer to one problem.
@@ -213,12 +214,15 @@ pub struct Judge {
     /// The functional driver, compiled at its first use.
     driver: Mutex<Option<Executable>>,
     golds: Golds,
+    /// Slots beyond those of the threads that judge.
+    spare: Spare,
 }
 
 impl Judge {
     /// A judge; without a sandbox it judges only math.
     pub fn new(sandbox: Option<Sandbox>) -> Judge {
-        Judge { sandbox, driver: Mutex::new(None), golds: Golds::default() }
+        let spare = Spare::new(sandbox.as_ref().map_or(0, Sandbox::slots));
+        Judge { sandbox, driver: Mutex::new(None), golds: Golds::default(), spare }
     }
 
     /// Judges one submission.
@@ -270,8 +274,10 @@ impl Judge {
             Ok(Err(reason)) => return Ok(Judged::Unsupported { reason }),
             Err(failure) => return Err(JudgeError::Infra(failure.to_string())),
         };
+        let _own = self.spare.enter();
         let run = CodeRun {
             sandbox,
+            spare: &self.spare,
             checker: compiled.as_ref(),
             driver: &self.driver,
             task,

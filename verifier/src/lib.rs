@@ -11,6 +11,7 @@ pub mod http;
 pub mod judge;
 pub mod math;
 pub mod metrics;
+mod parallel;
 pub mod provenance;
 pub mod report;
 pub mod reward;

@@ -32,6 +32,48 @@ fn a_language_that_is_not_here_is_no_failure_of_ours() {
     assert!(matches!(judged, Err(JudgeError::Infra(_))), "{judged:?}");
 }
 
+/// Tests are run beside each other where slots are idle: a later failure that is found first must not be the one reported,
+/// nor count as a test that was run.
+#[test]
+fn idle_slots_change_no_verdict() {
+    let tests: Vec<String> = (0..12).map(|n| format!("{n}\n")).collect();
+    let tests: Vec<(&str, &str)> = tests.iter().map(|text| (text.as_str(), text.as_str())).collect();
+    let problem = stdin_problem(&tests);
+    let programs = [
+        ("print(input())", Verdict::Accepted, None),
+        (
+            "import time\nn = int(input())\ntime.sleep(n == 3)\nprint(-1 if n in (3, 8) else n)",
+            Verdict::WrongAnswer,
+            Some(3),
+        ),
+        (
+            "n = int(input())\nwhile n == 5: pass\nprint(n if n < 9 else 0)",
+            Verdict::TimeLimitExceeded,
+            Some(5),
+        ),
+        ("print(1 / 0)", Verdict::RuntimeError, Some(0)),
+        ("print(", Verdict::CompileError, Some(0)),
+    ];
+    let mut said = Vec::new();
+    for slots in [1, 4] {
+        let helper = Some(env!("CARGO_BIN_EXE_assay").into());
+        let config = SandboxConfig { helper, slots, ..SandboxConfig::default() };
+        let judge = Judge::new(Some(Sandbox::start(&config).expect("the sandbox starts")));
+        for (program, verdict, failed) in programs {
+            for all_tests in [false, true] {
+                let submission = Submission { question_id: "p".into(), completion: program.into() };
+                let options = JudgeOptions { all_tests, ..common::options() };
+                let judged = judge.judge(&problem, &submission, &options);
+                let judgement = judgement(&judged);
+                assert_eq!((judgement.verdict, judgement.failed_test), (verdict, failed), "{program}");
+                said.push((program, all_tests, judgement.passed, judgement.reason.clone()));
+            }
+        }
+    }
+    let (one, four) = said.split_at(said.len() / 2);
+    assert_eq!(one, four);
+}
+
 #[test]
 fn every_program_gets_its_verdict() {
     let Some(folder) = eval_data("code/verdicts") else { return };

@@ -382,6 +382,14 @@ impl Sandbox {
         }
     }
 
+    /// How many programs run at once.
+    pub fn slots(&self) -> usize {
+        match &self.walls {
+            Walls::Up(pool) => pool.most(),
+            Walls::Missing { .. } => 1,
+        }
+    }
+
     /// The tier found; `None` where the host allows none.
     pub fn tier(&self) -> Option<Tier> {
         match &self.walls {

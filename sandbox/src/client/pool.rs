@@ -219,6 +219,10 @@ impl Pool {
         })
     }
 
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     pub(super) fn host(&self) -> &HostReport {
         &self.host
     }

@@ -85,6 +85,7 @@ fn without_contents(problem: &Problem, prompts: bool) -> Problem {
             test_cases: Vec::new(),
             checker: assay_testsets::Checker::Exact,
             limits: task.limits,
+            groups: Vec::new(),
         }),
         Task::Math(_) => Task::Math(MathTask { ground_truth: String::new() }),
     };
