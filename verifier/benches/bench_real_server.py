@@ -39,14 +39,14 @@ def model():
     return str(next(pathlib.Path(spec.origin).parent.glob("*.gguf")))
 
 
-def serve(gguf):
+def serve(gguf, threads):
     """The server's life, in a process of its own: prints its address and waits."""
     import xllamacpp
     params = xllamacpp.CommonParams()
     params.model.path = gguf
     params.n_ctx = 4096
     params.n_parallel = 4
-    params.cpuparams.n_threads = os.cpu_count()
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.hostnames, params.port = ["127.0.0.1"], 0
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
@@ -69,14 +69,15 @@ def main():
     parser.add_argument("--gguf")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--max-tokens", type=int, default=48)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the server")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        return serve(args.serve)
+        return serve(args.serve, args.threads)
     assay, folder = pathlib.Path(args.assay).resolve(), pathlib.Path(tempfile.mkdtemp(prefix="assay-bench-"))
     file, out = folder / "problems.jsonl", folder / "out"
     file.write_text("".join(json.dumps(problem) + "\n" for problem in problems()))
-    server = subprocess.Popen([sys.executable, __file__, "--serve", args.gguf or model()],
+    server = subprocess.Popen([sys.executable, __file__, "--serve", args.gguf or model(), "--threads", str(args.threads)],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         address = server.stdout.readline().strip()
@@ -106,7 +107,7 @@ def main():
     assert set(before) <= expected
     grade = [str(assay), "grade", str(file), str(out / "completions.jsonl"), "--out", str(folder / "graded"), "--json"]
     graded = json.loads(subprocess.run(grade, capture_output=True, text=True, check=True).stdout)
-    for key in ("problems", "samples", "pass@1", "pass@k", "interval_95", "verdicts"):
+    for key in ("problems", "samples", "pass@1", "pass@k_unbiased", "interval_95", "verdicts"):
         assert report[key] == graded[key], f"{key}: {report[key]}, grade says {graded[key]}"
     lengths = [row["completion_tokens"] for row in rows(out / "completions.jsonl")]
     print(f"every one of {len(expected)} samples once; the report is `assay grade`'s")

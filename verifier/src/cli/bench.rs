@@ -22,7 +22,7 @@ use std::{env, fs, thread};
 
 use assay_sandbox::Sandbox;
 use assay_testsets::Problem;
-use assay_verifier::metrics::in_window;
+use assay_verifier::window::Window;
 use assay_verifier::{Mode, Profile, provenance};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -34,8 +34,9 @@ use super::ledger::{Key, Ledger};
 use super::problems::{Problems, bad_file};
 use super::progress::Progress;
 use super::results::{Results, Text};
-use super::rules::{Rules, date};
+use super::rules::Rules;
 use super::values::{count, duration, number};
+use super::window::WindowArgs;
 use super::{CliError, Status, guard, output, sandbox};
 use client::{Client, Failure, Patience, Reply};
 use completions::{Completion, Completions, Reader, Span};
@@ -102,12 +103,8 @@ pub(crate) struct Args {
     outage: Duration,
     #[command(flatten)]
     rules: Rules,
-    /// Only problems of contests on or after this day, such as 2024-08-01
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    start_date: Option<String>,
-    /// Only problems of contests before this day or at its midnight
-    #[arg(long, value_name = "DATE", value_parser = date)]
-    end_date: Option<String>,
+    #[command(flatten)]
+    window: WindowArgs,
     /// Go on with a run that was stopped, or get what is missing
     #[arg(long)]
     resume: bool,
@@ -141,7 +138,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
     let doctor = sandbox.as_ref().map(Sandbox::doctor);
     let read = (args.problems.as_path(), bench.problems.format());
     let mut provenance = provenance::record(read, None, &options, doctor.as_ref()).map_err(bad_file)?;
-    provenance["window"] = json!([bench.window.0, bench.window.1]);
+    provenance["window"] = json!(bench.window);
     provenance["generation"] = bench.conditions(&args);
     fs::create_dir_all(&args.out).map_err(|error| CliError::write("the directory", &args.out, &error))?;
     let mut completions = Completions::open(&args.out, args.resume)?;
@@ -167,6 +164,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
         stem: "completions".to_owned(),
         json: args.json,
         problems: &bench.problems,
+        window: &bench.window,
         ledger: &ledger,
         options: &options,
         provenance: &provenance,
@@ -188,7 +186,7 @@ struct Bench {
     asked: Vec<(usize, usize)>,
     samples: usize,
     template: Template,
-    window: (Option<String>, Option<String>),
+    window: Window,
     fetcher: Arc<Fetcher>,
     concurrency: usize,
 }
@@ -198,16 +196,12 @@ impl Bench {
         let suite = args.suite.as_ref();
         let format = args.rules.format.or(suite.and_then(Suite::format));
         let problems = Arc::new(Problems::with_prompts(&args.problems, format)?);
-        let date = |flag: &Option<String>, suite: Option<&Option<String>>| {
-            flag.clone().or_else(|| suite.cloned().flatten())
+        let given = args.window.window();
+        let window = match suite.map(Suite::window) {
+            Some(window) if given == Window::default() => window,
+            _ => given,
         };
-        let window = (
-            date(&args.start_date, suite.map(|suite| &suite.start_date)),
-            date(&args.end_date, suite.map(|suite| &suite.end_date)),
-        );
-        let inside = |problem: &Problem| {
-            in_window(problem.contest_date.as_deref(), window.0.as_deref(), window.1.as_deref())
-        };
+        let inside = |problem: &Problem| window.asks(problem);
         let chosen: Vec<usize> =
             (0..problems.about.len()).filter(|&at| inside(&problems.about[at])).collect();
         let Some(&first) = chosen.first() else {

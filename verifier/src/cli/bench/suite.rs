@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use assay_testsets::{Format, Problem, Task};
 use assay_verifier::Profile;
+use assay_verifier::window::Window;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,8 +22,7 @@ pub(super) struct Suite {
     format: String,
     profile: Option<String>,
     pub(super) problems: usize,
-    pub(super) start_date: Option<String>,
-    pub(super) end_date: Option<String>,
+    window: Option<String>,
     pub(super) template: String,
     pub(super) samples: u32,
 }
@@ -42,6 +42,11 @@ impl Suite {
 
     pub(super) fn profile(&self) -> Profile {
         self.profile.as_deref().and_then(Profile::from_name).unwrap_or_default()
+    }
+
+    /// Which of the file's problems are meant.
+    pub(super) fn window(&self) -> Window {
+        self.window.as_deref().and_then(|name| Window::named(name).ok()).unwrap_or_default()
     }
 
     /// What is odd about a file with so many problems in the suite's window.
@@ -159,6 +164,7 @@ mod tests {
         for (name, suite) in suites {
             Template::from_name(&suite.template).unwrap_or_else(|why| panic!("{name}: {why}"));
             assert!(suite.format().is_some(), "{name}: format");
+            assert!(suite.window.as_deref().is_none_or(|w| Window::named(w).is_ok()), "{name}: window");
             assert!(
                 suite.profile.as_deref().is_none_or(|p| Profile::from_name(p).is_some()),
                 "{name}: profile"
