@@ -195,7 +195,7 @@ impl Bench {
     fn load(args: &Args) -> Result<Bench, CliError> {
         let suite = args.suite.as_ref();
         let format = args.rules.format.or(suite.and_then(Suite::format));
-        let problems = Arc::new(Problems::with_prompts(&args.problems, format)?);
+        let problems = Arc::new(Problems::with_prompts(&args.problems, format, &args.rules)?);
         let given = args.window.window();
         let window = match suite.map(Suite::window) {
             Some(window) if given == Window::default() => window,
