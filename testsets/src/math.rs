@@ -140,7 +140,7 @@ mod tests {
             (r#"{"problem_idx": 1, "problem": "p", "answer": "204"}"#, "p", "204"),
             // HMMT and BRUMO.
             (
-                r#"{"problem_idx": 2, "answer": "\frac{1}{576}", "problem": "p", "problem_type": ["Geometry"]}"#,
+                r#"{"problem_idx": 2, "answer": "\\frac{1}{576}", "problem": "p", "problem_type": ["Geometry"]}"#,
                 "p",
                 "\\frac{1}{576}",
             ),
@@ -148,13 +148,13 @@ mod tests {
             (r#"{"id": 3, "problem": "p", "answer": 27.0, "url": "u"}"#, "p", "27.0"),
             // MATH and MATH-500.
             (
-                r#"{"problem": "p", "solution": "so \boxed{1} and \boxed{\frac{1}{2}}.", "level": "Level 1", "type": "Algebra"}"#,
+                r#"{"problem": "p", "solution": "so \\boxed{1} and \\boxed{\\frac{1}{2}}.", "level": "Level 1", "type": "Algebra"}"#,
                 "p",
                 "\\frac{1}{2}",
             ),
-            (r#"{"problem": "p", "solution": "so \boxed{\{1\}}."}"#, "p", "\\{1\\}"),
+            (r#"{"problem": "p", "solution": "so \\boxed{\\{1\\}}."}"#, "p", "\\{1\\}"),
             (
-                r#"{"problem": "p", "solution": "so \boxed{3}", "answer": "3", "subject": "Algebra", "level": 2,
+                r#"{"problem": "p", "solution": "so \\boxed{3}", "answer": "3", "subject": "Algebra", "level": 2,
                     "unique_id": "test/a/1.json"}"#,
                 "p",
                 "3",
@@ -165,28 +165,28 @@ mod tests {
             // OlympiadBench.
             (
                 r#"{"id": 1606, "subfield": "Algebra", "context": null, "question": "p", "images": null,
-                    "final_answer": ["$\frac{1}{2}$"], "is_multiple_answer": false, "unit": null,
+                    "final_answer": ["$\\frac{1}{2}$"], "is_multiple_answer": false, "unit": null,
                     "answer_type": "Numerical", "error": null}"#,
                 "p",
                 "$\\frac{1}{2}$",
             ),
             // Minerva.
             (
-                r#"{"problem": "p", "type": "Astronomy", "solution": "so \boxed{4.5e33} erg.", "idx": 0}"#,
+                r#"{"problem": "p", "type": "Astronomy", "solution": "so \\boxed{4.5e33} erg.", "idx": 0}"#,
                 "p",
                 "4.5e33",
             ),
             // AceReason-Math, DeepScaleR, Big-Math.
             (r#"{"problem": "p", "answer": "0.1"}"#, "p", "0.1"),
-            (r#"{"problem": "p", "answer": "-\frac{2}{3}", "solution": "s"}"#, "p", "-\\frac{2}{3}"),
+            (r#"{"problem": "p", "answer": "-\\frac{2}{3}", "solution": "s"}"#, "p", "-\\frac{2}{3}"),
             (
-                r#"{"problem": "p", "answer": "12\pi", "source": "orca_math", "domain": ["Algebra"], "llama8b_solve_rate": 0.5}"#,
+                r#"{"problem": "p", "answer": "12\\pi", "source": "orca_math", "domain": ["Algebra"], "llama8b_solve_rate": 0.5}"#,
                 "p",
                 "12\\pi",
             ),
             // NuminaMath-CoT and -1.5.
             (
-                r#"{"source": "cn_k12", "problem": "p", "solution": "so \boxed{x \geq 2}",
+                r#"{"source": "cn_k12", "problem": "p", "solution": "so \\boxed{x \\geq 2}",
                     "messages": [{"content": "p", "role": "user"}]}"#,
                 "p",
                 "x \\geq 2",
