@@ -248,9 +248,10 @@ def run_ours(args, problems, completions, workspace):
     figures, _ = measured(command)
     rows = [json.loads(line) for line in (out / "graded.jsonl").open()]
     report = json.loads((out / "report.json").read_text())
-    late = [row["cpu_time"] for row in rows if row["verdict"] == "time_limit_exceeded"]
+    # The rows do not count the CPU time of a call that did not return.
+    late = [row for row in rows if row["verdict"] == "time_limit_exceeded"]
     figures |= {"tests": sum(row["passed"] + (row["failed_test"] is not None) for row in rows), "late": len(late),
-                "cpu_outside": figures["cpu"] - sum(late), "judging": report["wall_seconds"]}
+                "cpu_outside": figures["cpu"] - TIMEOUT * len(late), "judging": report["wall_seconds"]}
     return figures, {(row["question_id"], row["sample"]): row["verdict"] == "accepted" for row in rows}
 
 
