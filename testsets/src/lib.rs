@@ -41,6 +41,7 @@ mod deepcoder;
 mod error;
 mod fields;
 mod humaneval;
+mod inline;
 mod kattis;
 mod lcb;
 mod leetcode;
@@ -64,6 +65,7 @@ mod zip;
 pub use bundled::{BundledProblem, Solution, bundled};
 pub use completions::{Completions, load_completions};
 pub use error::{LoadError, Misfit, Place};
+pub use inline::{call_of_assertion, read_problem, unpack_text};
 pub use load::{Format, MAX_RECORD, MAX_UNPACKED, Problems, file_sha256, load};
 pub use problem::{
     Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Scoring, Task, TaskLimits,
