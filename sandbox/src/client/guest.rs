@@ -17,6 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::pipe2;
 
 use super::facts::{Facts, decide};
+use super::idleness::{self, Idleness};
 use super::knobs::Counters;
 use super::pool::Lease;
 use super::process::Process;
@@ -91,6 +92,7 @@ pub(super) struct Guest {
     dead_since: Option<Instant>,
     end: Option<End>,
     peak_seen: u64,
+    idleness: Option<Idleness>,
     /// Without a group: nanoseconds that each process below the guest was seen to run or to wait for a core, also
     /// of those that are gone. A compiler's driver sleeps while its stages work, one after the other.
     below: BTreeMap<i32, u64>,
@@ -191,9 +193,16 @@ impl Guest {
             dead_since: None,
             end: None,
             peak_seen: 0,
+            idleness: None,
             below: BTreeMap::new(),
             lease,
         })
+    }
+
+    /// Says from now on when it is idle, where the sandbox's caller wants to know.
+    pub(super) fn telling(mut self) -> Guest {
+        self.idleness = self.lease.idleness().map(Idleness::new);
+        self
     }
 
     /// Feeds all of `stdin`, closes it, and waits for the end. With `grace`, a run on a busy machine may pass its CPU
@@ -407,6 +416,13 @@ impl Guest {
                 self.kill(Termination::ProcessLimit)?;
             }
             pause = pause.min(LOOK);
+        }
+        if let Some(mut idleness) = self.idleness.take() {
+            if idleness.due(now) {
+                idleness.look(now, self.cpu() + self.delay());
+            }
+            self.idleness = Some(idleness);
+            pause = pause.min(idleness::LOOK);
         }
         Ok(now + pause.max(TICK))
     }

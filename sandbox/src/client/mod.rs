@@ -13,6 +13,7 @@ mod examine;
 mod facts;
 mod guest;
 pub(crate) mod headers;
+mod idleness;
 mod interaction;
 mod job;
 mod knobs;
@@ -84,6 +85,10 @@ pub struct SandboxConfig {
     /// Start an interpreter anew for every run instead of forking a warm one: the same results, some ten times
     /// slower.
     pub cold_start: bool,
+    /// Told, on the thread that waits for a run or a session, when its program has been idle for some 50 ms, and `false` when it
+    /// works again, wants to, or is over. For callers that run more programs at once than there are cores: one that
+    /// sleeps takes none. Not told of compilers, of interactive runs and of WebAssembly.
+    pub idleness: Option<fn(bool)>,
     /// What is not used though the host may have it. For tests of the weaker tiers; under a guardian it does nothing.
     pub without: Vec<Lack>,
     /// How much fuel of a WebAssembly program, about one instruction a unit, makes a second of
@@ -375,7 +380,7 @@ impl Sandbox {
         loop {
             attempt += 1;
             match self.launch(&job, true, limits) {
-                Ok(guest) => return Ok(Session::new(guest, executable.clone(), inside)),
+                Ok(guest) => return Ok(Session::new(guest.telling(), executable.clone(), inside)),
                 Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
                 Err(error) => return Err(error),
             }
@@ -418,7 +423,7 @@ impl Sandbox {
     /// One run on one slot.
     fn once(&self, job: &Job<'_>, stdin: &[u8], limits: &Limits) -> Result<Done, SandboxError> {
         let _inside = self.enter();
-        self.launch(job, false, limits)?.run_to_end(stdin, self.alone.is_none())
+        self.launch(job, false, limits)?.telling().run_to_end(stdin, self.alone.is_none())
     }
 
     /// Starts it on a leased slot.

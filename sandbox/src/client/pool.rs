@@ -46,6 +46,8 @@ pub(super) struct Slot {
 pub(super) struct Pool {
     /// Slots of each room at most.
     most: usize,
+    /// Whom to tell of idle programs.
+    idleness: Option<fn(bool)>,
     host: HostReport,
     shelf: Mutex<Shelf>,
     /// A slot came free, of whichever room: all who wait look.
@@ -207,6 +209,7 @@ impl Pool {
         let cold = config.cold_start.then(|| ("asked for".into(), None));
         Ok(Pool {
             most: slots(config),
+            idleness: config.idleness,
             host,
             shelf: Mutex::default(),
             freed: Condvar::new(),
@@ -440,6 +443,11 @@ impl Lease {
             }
             _ => Err(unexpected()),
         }
+    }
+
+    /// Whom to tell when the program is idle.
+    pub(super) fn idleness(&self) -> Option<fn(bool)> {
+        self.pool.idleness
     }
 
     /// The socket to poll.
