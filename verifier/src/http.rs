@@ -13,20 +13,35 @@
 //! Shutting down: the first SIGTERM or SIGINT makes `/readyz` say 503 and closes the listener; requests
 //! already sent are finished, for at most the grace period. A second signal ends the process at once.
 
+mod areal;
+mod body;
+mod cache;
+mod each_test;
 mod error;
 mod grade;
 mod health;
+mod judge0;
+mod listen;
 mod log;
 mod metrics;
+mod nemo_gym;
+mod nemo_skills;
+mod open_instruct;
+mod piston;
+mod problems;
+mod program;
 mod queue;
 mod reward;
+mod router;
 mod run_code;
+mod store;
 mod submit;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,25 +50,29 @@ use std::time::{Duration, Instant, SystemTime};
 
 use assay_sandbox::{Sandbox, guardian};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::serve::ListenerExt;
+use axum::routing::{delete, get, post};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::judge::Judge;
-use error::HttpError;
+use body::body_of;
+use error::{Form, HttpError};
 use health::Health;
 use log::Log;
 use metrics::{Gauges, Metrics};
 use queue::Queue;
 
 pub use log::{LogFormat, LogLevel};
+
+/// For [`SandboxConfig::idleness`](assay_sandbox::SandboxConfig): a program that sleeps takes no other one's place.
+pub fn note_idle(idle: bool) {
+    queue::note_idle(idle);
+}
 
 /// How a service runs. Every figure has its default in [`Config::default`].
 #[derive(Debug, Clone)]
@@ -62,14 +81,26 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may ask; empty means everyone who can reach the address.
     pub tokens: Vec<Token>,
-    /// Items judged at once, each on a thread of its own and in a sandbox slot of its own.
+    /// Items worked on at once, each on a thread of its own and in a sandbox slot of its own.
     pub slots: usize,
+    /// Items beyond those whose programs only sleep, as [`note_idle`] is told.
+    pub sleepers: usize,
     /// Items that may wait beyond those.
     pub queue: usize,
     /// Longest wait in the queue; a client may ask for less with `X-Deadline-Ms`.
     pub queue_deadline: Duration,
-    /// Longest request body, in bytes.
+    /// Longest request body, in bytes, unpacked.
     pub max_body: usize,
+    /// How long a request's head may take, and how long a connection is kept open between requests.
+    pub head_timeout: Duration,
+    /// How long a request's body may take.
+    pub body_timeout: Duration,
+    /// Where stored problems are kept over a restart; absent, they live as long as the process.
+    pub problems: Option<PathBuf>,
+    /// Most bytes of all stored problems.
+    pub problems_size: u64,
+    /// Results kept in memory, so that the same item is judged once; 0 keeps none.
+    pub cache: usize,
     /// Most CPU or idle time a request may ask for per test.
     pub max_time: Duration,
     /// Most memory a request may ask for per test, in bytes.
@@ -82,6 +113,9 @@ pub struct Config {
     pub log: LogFormat,
     /// Which log lines are written.
     pub log_level: LogLevel,
+    /// Accept tests that run in the program's own process, where a route's form has such tests: what they say can be
+    /// forged.
+    pub in_process: bool,
     /// Stop, as if by a signal, when standard input closes: for a parent that must not leave a server behind.
     pub until_stdin_closes: bool,
 }
@@ -93,15 +127,22 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tokens: Vec::new(),
             slots: cores,
+            sleepers: 20,
             queue: 1024,
             queue_deadline: Duration::from_secs(600),
             max_body: 64 << 20,
+            head_timeout: Duration::from_secs(120),
+            body_timeout: Duration::from_secs(60),
+            problems: None,
+            problems_size: 4 << 30,
+            cache: 0,
             max_time: Duration::from_secs(300),
             max_memory: 8 << 30,
             max_output: 256 << 20,
             grace: Duration::from_secs(30),
             log: LogFormat::Json,
             log_level: LogLevel::Info,
+            in_process: false,
             until_stdin_closes: false,
         }
     }
@@ -200,6 +241,9 @@ struct Service {
     log: Log,
     draining: AtomicBool,
     ids: RequestIds,
+    judge0: judge0::Kept,
+    store: store::Store,
+    cache: cache::Cache,
 }
 
 async fn serve_in_runtime(
@@ -226,14 +270,10 @@ async fn serve_in_runtime(
     ready(address).map_err(|error| ServeError::Failed(format!("cannot print the address: {error}")))?;
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    // A client's answer is one write: waiting to fill a packet would only delay it.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let server = axum::serve(listener, router(service.clone())).with_graceful_shutdown(async {
+    let head_timeout = config.head_timeout;
+    let server = tokio::spawn(listen::serve(listener, router(service.clone()), head_timeout, async {
         let _ = stopped.await;
-    });
-    let server = tokio::spawn(server.into_future());
+    }));
     signals.next().await;
     service.draining.store(true, Ordering::SeqCst);
     let left = service.queue.depth() + service.queue.running();
@@ -278,36 +318,77 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     })
 }
 
-/// The routes; also the label values of the metrics.
-const ROUTES: [&str; 12] = [
-    "/v1/grade",
-    "/v1/grade/batch",
-    "/v1/version",
-    "/v1/ping",
-    "/run_code",
-    "/submit",
-    "/list_datasets",
-    "/get_reward",
-    "/rm",
-    "/healthz",
-    "/readyz",
-    "/metrics",
+/// The routes, also the label values of the metrics, each with the form of its errors.
+const ROUTES: [(&str, Form); 34] = [
+    ("/v1/grade", Form::Native),
+    ("/v1/grade/batch", Form::Native),
+    ("/v1/problems", Form::Native),
+    ("/v1/problems/{id}", Form::Native),
+    ("/v1/version", Form::Native),
+    ("/v1/ping", Form::Native),
+    ("/run_code", Form::Detail),
+    ("/submit", Form::Detail),
+    ("/list_datasets", Form::Detail),
+    ("/common_evaluate", Form::Detail),
+    ("/common_evaluate_batch", Form::Detail),
+    ("/get_reward", Form::Detail),
+    ("/rm", Form::Detail),
+    ("/test_program", Form::Detail),
+    ("/test_program_stdio", Form::Detail),
+    ("/health", Form::Detail),
+    ("/verify", Form::Detail),
+    ("/seed_session", Form::Detail),
+    ("/aggregate_metrics", Form::Detail),
+    ("/execute", Form::Error),
+    ("/execute_batch", Form::Detail),
+    ("/apis/functioncalls", Form::Message),
+    ("/api/v2/execute", Form::Message),
+    ("/api/v2/runtimes", Form::Message),
+    ("/submissions", Form::Error),
+    ("/submissions/batch", Form::Error),
+    ("/submissions/{token}", Form::Error),
+    ("/languages", Form::Error),
+    ("/statuses", Form::Error),
+    ("/about", Form::Error),
+    ("/config_info", Form::Error),
+    ("/healthz", Form::Native),
+    ("/readyz", Form::Native),
+    ("/metrics", Form::Native),
 ];
-
-/// The routes in other services' forms, errors included.
-const DROP_INS: [&str; 5] = ["/run_code", "/submit", "/list_datasets", "/get_reward", "/rm"];
 
 fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/grade", post(grade::one))
         .route("/v1/grade/batch", post(grade::batch))
+        .route("/v1/problems", post(problems::store).get(problems::list))
+        .route("/v1/problems/{id}", delete(problems::remove))
         .route("/v1/version", get(health::version))
         .route("/v1/ping", get(async || axum::Json("pong")))
         .route("/run_code", post(run_code::run_code))
         .route("/submit", post(submit::submit))
         .route("/list_datasets", get(submit::list_datasets))
+        .route("/common_evaluate", post(submit::common_evaluate))
+        .route("/common_evaluate_batch", post(submit::common_evaluate))
         .route("/get_reward", post(reward::get_reward))
         .route("/rm", post(reward::rm))
+        .route("/test_program", post(open_instruct::assertions))
+        .route("/test_program_stdio", post(open_instruct::stdio))
+        .route("/health", get(open_instruct::health))
+        .route("/verify", post(nemo_gym::verify))
+        .route("/seed_session", post(nemo_gym::seed_session))
+        .route("/aggregate_metrics", post(nemo_gym::aggregate_metrics))
+        .route("/execute", post(nemo_skills::execute))
+        .route("/execute_batch", post(router::execute_batch))
+        .route("/apis/functioncalls", post(areal::function_calls))
+        .route("/submissions", post(judge0::create))
+        .route("/submissions/batch", post(judge0::create_batch).get(judge0::show_batch))
+        .route("/submissions/{token}", get(judge0::show))
+        .route("/languages", get(judge0::languages))
+        .route("/statuses", get(judge0::statuses))
+        .route("/about", get(judge0::about))
+        .route("/config_info", get(judge0::config))
+        .route("/api/v2/execute", post(piston::execute))
+        .route("/api/v2/runtimes", get(piston::runtimes))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -315,7 +396,6 @@ fn router(service: Arc<Service>) -> Router {
         .method_not_allowed_fallback(async |request: Request| {
             HttpError::MethodNotAllowed(request.method().clone())
         })
-        .layer(DefaultBodyLimit::max(service.config.max_body))
         .layer(middleware::from_fn_with_state(service.clone(), observe))
         .with_state(service)
 }
@@ -325,15 +405,16 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
     let began = Instant::now();
     let id = service.ids.of(request.headers());
     let method = request.method().clone();
-    let path = request.uri().path();
-    let route = ROUTES.into_iter().find(|route| *route == path).unwrap_or("other");
+    let traced = request.headers().get(TRACE).and_then(|value| value.to_str().ok());
+    let trace = traced.and_then(log::trace_id).map(str::to_owned);
+    let matched = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let known = ROUTES.into_iter().find(|(route, _)| *route == matched);
+    let (route, form) = known.unwrap_or(("other", Form::Native));
     let open = matches!(route, "/healthz" | "/readyz");
     let mut response = if open || service.admits(request.headers()) {
         CatchPanic(Box::pin(next.run(request))).await
-    } else if DROP_INS.contains(&route) {
-        run_code::refuse(&HttpError::Unauthorized)
     } else {
-        HttpError::Unauthorized.into_response()
+        form.refuse(&HttpError::Unauthorized)
     };
     response.headers_mut().insert(REQUEST_ID, id.clone());
     let (status, took) = (response.status(), began.elapsed());
@@ -347,6 +428,7 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
             ("route", route.into()),
             ("status", status.as_u16().into()),
             ("seconds", took.as_secs_f64().into()),
+            ("trace_id", trace.into()),
         ],
     );
     response
@@ -354,8 +436,13 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
 
 impl Service {
     fn new(config: Config, sandbox: Option<Sandbox>) -> Result<Service, ServeError> {
-        let queue = Queue::start(config.slots, config.queue)
+        let queue = Queue::start(config.slots, config.sleepers, config.queue)
             .map_err(|error| ServeError::Failed(format!("cannot start the judge threads: {error}")))?;
+        let store =
+            store::Store::open(config.problems.as_deref(), config.problems_size).map_err(|error| {
+                let directory = config.problems.clone().unwrap_or_default();
+                ServeError::Usage(format!("cannot keep problems in {}: {error}", directory.display()))
+            })?;
         Ok(Service {
             judge: Judge::new(sandbox.clone()),
             health: Health::new(sandbox.as_ref()),
@@ -365,6 +452,9 @@ impl Service {
             log: Log::new(config.log, config.log_level),
             draining: AtomicBool::new(false),
             ids: RequestIds::new(),
+            judge0: judge0::Kept::default(),
+            store,
+            cache: cache::Cache::new(config.cache),
             config,
         })
     }
@@ -373,11 +463,13 @@ impl Service {
         if self.config.tokens.is_empty() {
             return true;
         }
-        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(given) = value.and_then(|value| {
+        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let bearer = text(header::AUTHORIZATION).and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| Token::new(token.trim()))
-        }) else {
+            scheme.eq_ignore_ascii_case("bearer").then_some(token)
+        });
+        // Judge0's clients know this header alone.
+        let Some(given) = bearer.or_else(|| text(AUTH_TOKEN)).map(|token| Token::new(token.trim())) else {
             return false;
         };
         // No early exit: how long this takes must not depend on which token fits.
@@ -399,9 +491,25 @@ impl Service {
         Gauges {
             queue_depth: self.queue.depth(),
             in_flight: self.queue.running(),
+            cache: self.cache.counts(),
             ready: !self.is_draining() && self.health.last_passed(),
             tier: self.health.tier(),
         }
+    }
+
+    /// Runs `work` on a judge thread as soon as one is free.
+    async fn on_a_judge<T: Send + 'static>(
+        self: &Arc<Self>,
+        deadline: Instant,
+        work: impl FnOnce(&Service) -> T + Send + 'static,
+    ) -> Result<T, HttpError> {
+        let not_done = |not_done| grade::failed(self, not_done);
+        let ticket = self.queue.admit(deadline).await.map_err(not_done)?;
+        let worker = self.clone();
+        let (result, waited) =
+            self.queue.run(ticket, deadline, move || work(&worker)).await.map_err(not_done)?;
+        self.metrics.queue_wait(waited);
+        Ok(result)
     }
 
     /// The moment a request's wait in the queue ends: the service's own, or the client's if that is sooner.
@@ -413,6 +521,8 @@ impl Service {
 
 /// The header by which a client says how long it will wait for the whole answer.
 const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
+const TRACE: HeaderName = HeaderName::from_static("traceparent");
+const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 fn client_deadline(headers: &HeaderMap) -> Result<Option<Duration>, HttpError> {
@@ -423,20 +533,6 @@ fn client_deadline(headers: &HeaderMap) -> Result<Option<Duration>, HttpError> {
         None => Err(HttpError::Invalid(format!(
             "the header X-Deadline-Ms must be whole milliseconds, not {value:?}"
         ))),
-    }
-}
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The whole body, within the size and the time allowed.
-async fn body_of(service: &Service, request: Request) -> Result<Bytes, HttpError> {
-    let too_large = HttpError::TooLarge { limit: service.config.max_body };
-    match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large),
-        Ok(Err(rejection)) => Err(HttpError::Malformed(rejection.body_text())),
-        Err(_elapsed) => Err(HttpError::BodyTimeout),
     }
 }
 

@@ -2,11 +2,19 @@
 //! goes out is written here from them. Unknown fields are refused by name, so that a misspelt option is an
 //! error today and not a silently different reward.
 
+pub(crate) mod areal;
+pub(crate) mod judge0;
 pub(crate) mod label;
+pub(crate) mod nemo_gym;
+pub(crate) mod nemo_skills;
+pub(crate) mod open_instruct;
 pub(crate) mod openrlhf;
+pub(crate) mod piston;
+pub(crate) mod router;
 pub mod sandbox_fusion;
 pub(crate) mod slime;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use assay_sandbox::Language;
@@ -26,8 +34,10 @@ use crate::reward::{RewardFormula, RewardPolicy};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GradeRequest {
-    /// What was asked.
-    pub problem: ProblemForm,
+    /// What was asked; this or `problem_id`.
+    pub problem: Option<ProblemForm>,
+    /// A problem that was stored before, by the id it got.
+    pub problem_id: Option<String>,
     /// What the model answered.
     pub completion: String,
     /// Whose rules decide; `judge` when absent.
@@ -287,6 +297,8 @@ pub struct GradeResponse {
     pub reruns: Option<usize>,
     /// Where the service's own time went.
     pub timings: Timings,
+    /// Whether this was judged before and only remembered.
+    pub cached: bool,
     /// The caller's fault, spelt out; only with `outcome: invalid`, only inside a batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
@@ -348,6 +360,7 @@ impl GradeResponse {
             peak_memory: Some(judgement.usage.peak_memory),
             reruns: Some(judgement.reruns),
             timings: Timings::default(),
+            cached: false,
             error: None,
         }
     }
@@ -370,6 +383,7 @@ impl GradeResponse {
             peak_memory: None,
             reruns: None,
             timings: Timings::default(),
+            cached: false,
             error: None,
         }
     }
@@ -377,10 +391,12 @@ impl GradeResponse {
 
 /// A request in the house's words.
 pub(crate) struct Item {
-    pub(crate) problem: Problem,
+    pub(crate) problem: Arc<Problem>,
     pub(crate) submission: Submission,
     pub(crate) options: JudgeOptions,
     pub(crate) reward: RewardPolicy,
+    /// What its result is kept under, where results are kept.
+    pub(crate) key: Option<[u8; 32]>,
 }
 
 impl Item {
@@ -397,7 +413,8 @@ impl GradeRequest {
     /// A completion to be graded by the reward service's usual rules.
     pub(crate) fn new(problem: ProblemForm, completion: String) -> GradeRequest {
         GradeRequest {
-            problem,
+            problem: Some(problem),
+            problem_id: None,
             completion,
             profile: ProfileForm::default(),
             math_profile: None,
@@ -408,9 +425,18 @@ impl GradeRequest {
         }
     }
 
-    /// Into the house's words; the text of an error says which field is wrong and what was expected.
-    pub(crate) fn into_item(self) -> Result<Item, String> {
-        let problem = self.problem.into_problem()?;
+    /// Into the house's words, with the problem that was `stored` under an id; the text of an error says which field is wrong
+    /// and what was expected.
+    pub(crate) fn into_item(
+        self,
+        stored: impl FnOnce(&str) -> Result<Arc<Problem>, String>,
+    ) -> Result<Item, String> {
+        let problem = match (self.problem, self.problem_id) {
+            (Some(problem), None) => Arc::new(problem.into_problem()?),
+            (None, Some(id)) => stored(&id)?,
+            (None, None) => return Err("missing field `problem`, or `problem_id`".into()),
+            (Some(_), Some(_)) => return Err("give `problem` or `problem_id`, not both".into()),
+        };
         let submission = Submission { question_id: problem.question_id.clone(), completion: self.completion };
         let reward = match self.reward {
             RewardForm::All => RewardPolicy::AllTests,
@@ -441,7 +467,7 @@ impl GradeRequest {
             math,
             ..JudgeOptions::default()
         };
-        Ok(Item { problem, submission, options, reward })
+        Ok(Item { problem, submission, options, reward, key: None })
     }
 }
 
@@ -582,7 +608,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Problem, String> {
         let request: GradeRequest = serde_json::from_str(text).map_err(|e| e.to_string())?;
-        request.problem.into_problem()
+        request.problem.expect("a problem").into_problem()
     }
 
     #[test]

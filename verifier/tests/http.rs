@@ -3,22 +3,23 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "common/service.rs"]
+mod service;
+
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use assay_verifier::{VerifierConfig, VerifierProcess};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-/// Longer than anything here takes on the slowest machine; only a hang reaches it.
-const HANG: Duration = Duration::from_secs(120);
+use service::{RIGHT, Server, UNREADABLE, file, math, request, serve, sum, wait, wait_until};
 
 #[test]
 fn every_verdict_comes_back_with_its_reward() {
@@ -340,7 +341,7 @@ fn two_hundred_at_once_are_all_answered() {
 
 #[test]
 fn a_full_queue_sheds_the_native_route_and_holds_the_drop_in_one() {
-    let server = Server::start(&["--slots", "1", "--queue", "0"]);
+    let server = Server::start(&["--slots", "1", "--sleepers", "0", "--queue", "0"]);
     let busy = server.occupy();
     let reply = server.post("/v1/grade", &math("1", "\\boxed{1}"));
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{}", reply.body);
@@ -614,249 +615,4 @@ fn another_program_can_own_a_verifier() {
         drop(process);
         assert!(TcpStream::connect(address).is_err(), "it ended with its owner");
     }
-}
-
-/// A server of this test's own; it ends when this is dropped, or when the test process does.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(arguments: &[&str]) -> Server {
-        let mut child = serve(arguments).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("http://").and_then(|address| address.parse().ok());
-        let Some(address) = address else {
-            let output = child.wait_with_output().unwrap();
-            panic!("no address but {line:?}; stderr: {}", String::from_utf8_lossy(&output.stderr));
-        };
-        let mut stderr = child.stderr.take().unwrap();
-        thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-        Server { child, address }
-    }
-
-    fn get(&self, path: &str) -> Reply {
-        request(self.address, "GET", path, &[], "")
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Reply {
-        self.post_with(path, &[], body)
-    }
-
-    fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
-        request(self.address, "POST", path, headers, &body.to_string())
-    }
-
-    /// A `/run_code` that must be answered 200.
-    fn run_code(&self, body: &Value) -> Value {
-        let reply = self.post("/run_code", body);
-        assert_eq!(reply.status, 200, "{body}: {}", reply.body);
-        reply.json()
-    }
-
-    /// All eight fields, as the usual client sends them.
-    fn run_python(&self, code: &str) -> Value {
-        self.run_code(&json!({
-            "code": code, "language": "python", "stdin": "1 2\n", "compile_timeout": 10, "run_timeout": 1,
-            "memory_limit_MB": 256, "files": {}, "fetch_files": [],
-        }))
-    }
-
-    /// One metric's value; 0 while there is no such line.
-    fn metric(&self, name_and_labels: &str) -> f64 {
-        let text = self.get("/metrics").body;
-        let value = text.lines().find_map(|line| line.strip_prefix(name_and_labels)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().unwrap())
-    }
-
-    fn wait_for_metric(&self, name: &str, value: f64) {
-        wait_until(&format!("{name} to be {value}"), || self.metric(name) == value);
-    }
-
-    fn ask_and_do_not_wait(&self, path: &str, body: &Value) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        let body = body.to_string();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n");
-        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
-        stream
-    }
-
-    /// Keeps the only judge of a server with one slot busy for a few seconds.
-    fn occupy(&self) -> Busy {
-        let code = "import time\ntime.sleep(4)";
-        let stream = self.ask_and_do_not_wait("/run_code", &json!({ "code": code, "run_timeout": 60 }));
-        self.wait_for_metric("assay_in_flight", 1.0);
-        Busy { stream }
-    }
-
-    /// Kills the process that starts the slots, the guardian's child that is not the server; false if there is
-    /// none at the moment.
-    fn kill_spawner(&self) -> bool {
-        let guardian = self.child.id();
-        let read = |path: String| std::fs::read_to_string(path).unwrap_or_default();
-        let children = read(format!("/proc/{guardian}/task/{guardian}/children"));
-        let spawner = children.split_whitespace().find(|pid| {
-            let line = read(format!("/proc/{pid}/cmdline"));
-            !line.is_empty() && !line.contains("\0serve\0")
-        });
-        spawner.is_some_and(|pid| kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).is_ok())
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
-    }
-
-    fn wait(&mut self) -> ExitStatus {
-        wait(&mut self.child)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        let give_up = Instant::now() + Duration::from_secs(2);
-        while Instant::now() < give_up && matches!(self.child.try_wait(), Ok(None)) {
-            thread::sleep(Duration::from_millis(5));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A judge at work on a program that sleeps.
-struct Busy {
-    stream: TcpStream,
-}
-
-impl Busy {
-    /// Waits until the program has ended.
-    fn release(self) {
-        let mut stream = BufReader::new(self.stream);
-        let mut line = String::new();
-        stream.read_line(&mut line).unwrap();
-        assert!(line.contains(" 200 "), "{line}");
-    }
-}
-
-fn serve(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
-    command.args(["serve", "--until-stdin-closes"]).args(arguments);
-    if !arguments.contains(&"--listen") {
-        command.args(["--listen", "127.0.0.1:0"]);
-    }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn wait(child: &mut Child) -> ExitStatus {
-    let mut status = None;
-    wait_until("the server to end", || {
-        status = child.try_wait().unwrap();
-        status.is_some()
-    });
-    status.unwrap()
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let give_up = Instant::now() + HANG;
-    while !done() {
-        assert!(Instant::now() < give_up, "waited too long for {what}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-struct Reply {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Reply {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
-    }
-}
-
-fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(HANG)).unwrap();
-    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    if method == "POST" && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-        text.push_str("Content-Type: application/json\r\n");
-    }
-    for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
-    }
-    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-    // A server that refuses early may close before it has read everything; its answer is there all the same.
-    let _ = stream.write_all(text.as_bytes());
-    read_reply(stream)
-}
-
-fn read_reply(mut stream: TcpStream) -> Reply {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 65536];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => bytes.extend_from_slice(&buffer[..count]),
-            Err(_) if !bytes.is_empty() => break,
-            Err(error) => panic!("no answer: {error}"),
-        }
-    }
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP head");
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    let raw = &bytes[end + 4..];
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    let body = if chunked { unchunk(raw) } else { raw.to_vec() };
-    Reply { status, head, body: String::from_utf8(body).unwrap() }
-}
-
-fn unchunk(mut raw: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::new();
-    loop {
-        let end = raw.windows(2).position(|window| window == b"\r\n").expect("a chunk's length");
-        let length = usize::from_str_radix(std::str::from_utf8(&raw[..end]).unwrap(), 16).unwrap();
-        if length == 0 {
-            return whole;
-        }
-        whole.extend_from_slice(&raw[end + 2..end + 2 + length]);
-        raw = &raw[end + 2 + length + 2..];
-    }
-}
-
-/// A gold no reader makes sense of.
-const UNREADABLE: &str = "\\mystery{x}{";
-
-fn math(ground_truth: &str, completion: &str) -> Value {
-    json!({
-        "problem": { "question_id": "m", "task": { "type": "math", "ground_truth": ground_truth } },
-        "completion": completion,
-    })
-}
-
-/// Reads two numbers, wants their sum; two tests.
-fn sum(code: &str) -> Value {
-    let tests = [("1 2\n", "3\n"), ("10 20\n", "30\n")];
-    let tests: Vec<Value> = tests.iter().map(|(i, o)| json!({ "input": i, "output": o })).collect();
-    json!({
-        "problem": { "question_id": "sum", "task": { "type": "code", "test_cases": tests } },
-        "completion": format!("Here it is:\n```python\n{code}\n```\n"),
-    })
-}
-
-const RIGHT: &str = "print(sum(map(int, input().split())))";
-
-fn file(directory: &Path, name: &str, text: &str) -> PathBuf {
-    let path = directory.join(name);
-    std::fs::write(&path, text).unwrap();
-    path
 }

@@ -35,6 +35,46 @@ fn rm() {
     check("rm");
 }
 
+#[test]
+fn scalebox() {
+    check("scalebox");
+}
+
+#[test]
+fn open_instruct() {
+    check("open_instruct");
+}
+
+#[test]
+fn nemo_gym() {
+    check("nemo_gym");
+}
+
+#[test]
+fn nemo_skills() {
+    check("nemo_skills");
+}
+
+#[test]
+fn execute_batch() {
+    check("execute_batch");
+}
+
+#[test]
+fn areal() {
+    check("areal");
+}
+
+#[test]
+fn piston() {
+    check("piston");
+}
+
+#[test]
+fn judge0() {
+    check("judge0");
+}
+
 /// Puts all cases of a folder to the service and reports all that came out differently.
 fn check(folder: &str) {
     let cases = cases(folder);

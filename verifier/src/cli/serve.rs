@@ -22,18 +22,36 @@ pub(crate) struct Args {
     /// File with the tokens clients may use, one a line; needed for any address but loopback
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Items judged at once, each in a sandbox slot of its own; 0 means one per core
+    /// Items worked on at once, each in a sandbox slot of its own; 0 means one per core
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count(0..=1024_u16))]
     slots: u16,
+    /// Items beyond those whose programs only sleep: they take no core, and until their idle limit they keep nobody waiting
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = count(0..=1024_u16))]
+    sleepers: u16,
     /// Items that may wait beyond those; then /v1 answers 503 with Retry-After
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = count(0..=u32::MAX))]
     queue: u32,
     /// Longest wait in the queue; then the answer is 504
     #[arg(long, value_name = "DURATION", default_value = "10min", value_parser = duration)]
     queue_deadline: Duration,
-    /// Longest request body
+    /// Longest request body, unpacked where it is gzip or zstd
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     max_body: u64,
+    /// How long a request's head may take, and how long a connection is kept open between requests
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration)]
+    head_timeout: Duration,
+    /// How long a request's body may take
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    body_timeout: Duration,
+    /// Directory that keeps stored problems over a restart; without it they end with the service
+    #[arg(long, value_name = "DIRECTORY")]
+    problems: Option<PathBuf>,
+    /// Most that all stored problems may take; then POST /v1/problems answers 507
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", value_parser = size)]
+    problems_size: u64,
+    /// Results of /v1 kept in memory, so that an item that comes again is not judged again; 0 keeps none
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count(0..=u32::MAX))]
+    cache: u32,
     /// Most CPU time, and most idle time, a request may ask for per test
     #[arg(long, value_name = "DURATION", default_value = "5min", value_parser = duration)]
     max_time: Duration,
@@ -52,6 +70,10 @@ pub(crate) struct Args {
     /// Start without a sandbox: math is graded, code is answered infra_error
     #[arg(long)]
     math_only: bool,
+    /// Accept tests that run in the program's own process, as open-instruct's assertions do where they are no plain calls:
+    /// a program can forge what they say
+    #[arg(long)]
+    in_process: bool,
     /// Stop, as on SIGTERM, when standard input closes: no server outlives the program that started it
     #[arg(long)]
     until_stdin_closes: bool,
@@ -68,7 +90,8 @@ When ready, one line on stdout says where: http://127.0.0.1:8080. Then:
   curl -s localhost:8080/v1/grade -H 'content-type: application/json' -d '
     {\"problem\": {\"task\": {\"type\": \"math\", \"ground_truth\": \"1/2\"}}, \"completion\": \"\\\\boxed{0.5}\"}'
 
-Routes: POST /v1/grade, /v1/grade/batch, /run_code; GET /healthz, /readyz, /metrics, /v1/version, /v1/ping.
+Routes: POST /v1/grade and /v1/grade/batch; those of SandboxFusion, ScaleBox, OpenRLHF, slime, open-instruct, NeMo-Gym,
+NeMo-Skills, open-r1, AReaL, Piston and Judge0; GET /healthz, /readyz, /metrics. GET /v1/version lists them all.
 SIGTERM or Ctrl-C finishes what was asked and exits 0; a second one exits at once with 130. One that
 comes before the service is ready ends it at once: exit code 143 after SIGTERM, 130 after Ctrl-C.";
 
@@ -117,7 +140,12 @@ fn unheld(error: io::Error) -> CliError {
 
 fn connect(guarded: Result<(), SandboxError>, args: &Args) -> Result<Sandbox, CliError> {
     guarded?;
-    let config = SandboxConfig { slots: slots(args), tier: args.tier, ..SandboxConfig::default() };
+    let config = SandboxConfig {
+        slots: slots(args) + usize::from(args.sleepers),
+        tier: args.tier,
+        idleness: Some(http::note_idle),
+        ..SandboxConfig::default()
+    };
     Sandbox::connect(&config)?.ok_or_else(|| {
         CliError::failure("the guardian started this process without a spawner; start `assay serve` again")
     })
@@ -128,15 +156,22 @@ fn config(args: &Args) -> Result<Config, CliError> {
         listen: args.listen,
         tokens: args.token_file.as_deref().map(tokens).transpose()?.unwrap_or_default(),
         slots: slots(args),
+        sleepers: args.sleepers.into(),
         queue: args.queue as usize,
         queue_deadline: args.queue_deadline,
         max_body: usize::try_from(args.max_body).unwrap_or(usize::MAX),
+        head_timeout: args.head_timeout,
+        body_timeout: args.body_timeout,
+        problems: args.problems.clone(),
+        problems_size: args.problems_size,
+        cache: args.cache as usize,
         max_time: args.max_time,
         max_memory: args.max_memory,
         max_output: args.max_output,
         grace: args.grace,
         log: args.log,
         log_level: args.log_level,
+        in_process: args.in_process,
         until_stdin_closes: args.until_stdin_closes,
     })
 }

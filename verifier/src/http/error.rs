@@ -1,10 +1,15 @@
 //! Errors of the native API as RFC 9457 problem details, typed by whose fault they are. A verdict is never
 //! an error, and an error is never a reward.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+
+use super::json_response;
+use crate::wire::sandbox_fusion::{detail, validation_detail};
 
 /// What went wrong with a request.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +23,7 @@ pub(crate) enum HttpError {
     /// The route exists under another method.
     MethodNotAllowed(Method),
     /// The body did not arrive in time.
-    BodyTimeout,
+    BodyTimeout(Duration),
     /// The body is longer than the service takes.
     TooLarge {
         /// Bytes it takes.
@@ -30,6 +35,11 @@ pub(crate) enum HttpError {
     Invalid(String),
     /// We broke.
     Internal(String),
+    /// No room for more problems.
+    StoreFull {
+        /// Bytes of all that are kept.
+        limit: u64,
+    },
     /// No room in the queue.
     QueueFull,
     /// The service is shutting down.
@@ -46,13 +56,23 @@ impl HttpError {
             HttpError::Unauthorized => StatusCode::UNAUTHORIZED,
             HttpError::NotFound(_) => StatusCode::NOT_FOUND,
             HttpError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            HttpError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            HttpError::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             HttpError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             HttpError::NotJson(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             HttpError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             HttpError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            HttpError::StoreFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
             HttpError::QueueFull | HttpError::Draining => StatusCode::SERVICE_UNAVAILABLE,
             HttpError::DeadlinePassed => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The HTTP status on a drop-in route: never 429 or 503, since for load and for shutting down 504 is the one its
+    /// best-known client tries again after.
+    pub(crate) fn patient_status(&self) -> StatusCode {
+        match self {
+            HttpError::QueueFull | HttpError::Draining => StatusCode::GATEWAY_TIMEOUT,
+            error => error.status(),
         }
     }
 
@@ -83,9 +103,16 @@ impl HttpError {
                 format!("there is nothing at {path}; GET /v1/version lists the routes")
             }
             HttpError::MethodNotAllowed(method) => format!("this route does not take {method}"),
-            HttpError::BodyTimeout => "the request body did not arrive within 60 seconds".into(),
+            HttpError::BodyTimeout(time) => {
+                format!("the request body did not arrive within {} seconds", time.as_secs_f64())
+            }
             HttpError::TooLarge { limit } => {
                 format!("the body is longer than {limit} bytes; send fewer items at once or raise `max_body`")
+            }
+            HttpError::StoreFull { limit } => {
+                format!(
+                    "the stored problems would have more than {limit} bytes; remove some or raise `problems-size`"
+                )
             }
             HttpError::QueueFull => "the queue is full; try again after the time in Retry-After".into(),
             HttpError::Draining => "the service is shutting down; try another one".into(),
@@ -101,15 +128,45 @@ impl HttpError {
             HttpError::Unauthorized => ("unauthorized", "A valid token is needed"),
             HttpError::NotFound(_) => ("not-found", "No such route"),
             HttpError::MethodNotAllowed(_) => ("method-not-allowed", "Wrong method"),
-            HttpError::BodyTimeout => ("body-timeout", "The body came too slowly"),
+            HttpError::BodyTimeout(_) => ("body-timeout", "The body came too slowly"),
             HttpError::TooLarge { .. } => ("body-too-large", "The body is too large"),
             HttpError::NotJson(_) => ("not-json", "The content type is not JSON"),
             HttpError::Invalid(_) => ("invalid-request", "The request is not understood"),
             HttpError::Internal(_) => ("internal", "The service failed"),
+            HttpError::StoreFull { .. } => ("store-full", "There is no room for more problems"),
             HttpError::QueueFull => ("queue-full", "The queue is full"),
             HttpError::Draining => ("draining", "The service is shutting down"),
             HttpError::DeadlinePassed => ("deadline-passed", "The deadline passed in the queue"),
         }
+    }
+}
+
+/// In whose form a route's errors are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// RFC 9457's, the native API's.
+    Native,
+    /// `{"detail": ..}`, FastAPI's: a list for 422, a sentence else.
+    Detail,
+    /// `{"message": ..}`, Piston's.
+    Message,
+    /// `{"error": ..}`, Flask's and Judge0's.
+    Error,
+}
+
+impl Form {
+    /// The error in that form. On all but the native API never 429 or 503.
+    pub(crate) fn refuse(self, error: &HttpError) -> Response {
+        let body = match (self, error) {
+            (Form::Native, error) => return error.clone().into_response(),
+            (Form::Detail, HttpError::Malformed(text) | HttpError::Invalid(text)) => {
+                return json_response(StatusCode::UNPROCESSABLE_ENTITY, &validation_detail(None, text));
+            }
+            (Form::Detail, error) => detail(&error.detail()),
+            (Form::Message, error) => json!({ "message": error.detail() }),
+            (Form::Error, error) => json!({ "error": error.detail() }),
+        };
+        json_response(error.patient_status(), &body)
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::cache::{Look, key_of};
 use super::error::HttpError;
 use super::queue::{NotDone, Ticket};
 use super::{Service, body_of, json_response, read_json, want_json};
@@ -35,7 +36,8 @@ pub(super) async fn one(
     want_json(&headers)?;
     let deadline = service.queue_deadline(&headers)?;
     let body = body_of(&service, request).await?;
-    let item = read_item(&service, read_json(&body)?)?;
+    let mut item = read_item(&service, read_json(&body)?)?;
+    item.key = service.cache.is_on().then(|| key_of(&body));
     let ticket = admit(&service)?;
     Ok(json_response(StatusCode::OK, &grade(&service, item, ticket, deadline).await?))
 }
@@ -66,7 +68,7 @@ pub(super) async fn batch(
 
 /// Items a batch has in hand at once.
 pub(super) fn window(service: &Service) -> usize {
-    service.config.slots * 2
+    service.config.slots * 2 + service.config.sleepers
 }
 
 fn admit(service: &Service) -> Result<Ticket, HttpError> {
@@ -114,10 +116,14 @@ async fn grade_in_batch(
     ticket: Result<Ticket, NotDone>,
     deadline: Instant,
 ) -> GradeResponse {
+    let key = service.cache.is_on().then(|| key_of(item.to_string().as_bytes()));
     let read = serde_json::from_value(item).map_err(|error| HttpError::Invalid(error.to_string()));
     let item = match read.and_then(|request| read_item(service, request)) {
-        Ok(item) => item,
-        Err(error) => return invalid(&error),
+        Ok(item) => Item { key, ..item },
+        Err(error) if error.status().is_client_error() => return invalid(&error),
+        Err(error) => {
+            return GradeResponse::without_verdict(String::new(), OutcomeName::InfraError, error.detail());
+        }
     };
     let question_id = item.problem.question_id.clone();
     let graded = match ticket {
@@ -130,8 +136,32 @@ async fn grade_in_batch(
     })
 }
 
-/// Puts the item in line, waits, and says what became of it.
+/// What is known of the item, or what becomes of it now.
 pub(super) async fn grade(
+    service: &Arc<Service>,
+    item: Item,
+    ticket: Ticket,
+    deadline: Instant,
+) -> Result<GradeResponse, HttpError> {
+    let Some(key) = item.key else { return judged(service, item, ticket, deadline).await };
+    loop {
+        match service.cache.look(key) {
+            Look::Known(response) => return Ok(GradeResponse { timings: Timings::default(), ..*response }),
+            Look::Flying(mut landing) => {
+                let landed = tokio::time::timeout_at(deadline.into(), landing.changed()).await;
+                landed.map_err(|_elapsed| failed(service, NotDone::Expired))?.unwrap_or_default();
+            }
+            Look::First(flight) => {
+                let response = judged(service, item, ticket, deadline).await?;
+                flight.land(&response);
+                return Ok(response);
+            }
+        }
+    }
+}
+
+/// Puts the item in line, waits, and says what became of it.
+async fn judged(
     service: &Arc<Service>,
     item: Item,
     ticket: Ticket,
@@ -156,7 +186,7 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
         (Task::Code(_), None) => Err(JudgeError::Infra(MATH_ONLY.into())),
         _ => service.judge.judge(&item.problem, &item.submission, &item.options),
     };
-    let question_id = item.problem.question_id;
+    let question_id = item.problem.question_id.clone();
     let mut compile = Duration::ZERO;
     let mut response = match judged {
         Ok(Judged::Graded(judgement)) => {
@@ -186,7 +216,14 @@ pub(super) const MATH_ONLY: &str =
 
 /// Into the house's words, within what only the service knows: its ceilings.
 pub(super) fn read_item(service: &Service, request: GradeRequest) -> Result<Item, HttpError> {
-    let item = request.into_item().map_err(HttpError::Invalid)?;
+    let mut ours = None;
+    let stored = |id: &str| match service.store.get(id) {
+        Ok(Some(problem)) => Ok(problem),
+        Ok(None) => Err(format!("`problem_id` {id:?} is not stored here; store it with POST /v1/problems")),
+        Err(error) => Err(ours.insert(HttpError::from(error)).detail()),
+    };
+    let item = request.into_item(stored);
+    let item = item.map_err(|text| ours.take().unwrap_or(HttpError::Invalid(text)))?;
     let config = &service.config;
     let asked = &item.options.limits;
     let own = match &item.problem.task {

@@ -63,6 +63,12 @@ impl Health {
         }
     }
 
+    /// What a language's tool says of itself, where it works here.
+    pub(super) fn version(&self, language: &str) -> Option<&str> {
+        let mut states = self.doctor.iter().flat_map(|doctor| &doctor.languages);
+        states.find(|state| state.ok && state.language.name() == language).map(|state| state.version.as_str())
+    }
+
     fn languages(&self) -> Value {
         let states = self.doctor.iter().flat_map(|doctor| &doctor.languages);
         let entry = |state: &assay_sandbox::LanguageState| {
@@ -135,6 +141,7 @@ pub(super) async fn version(State(service): State<Arc<Service>>) -> Response {
             "languages": service.health.languages(),
             "math_only": service.sandbox.is_none(),
             "slots": config.slots,
+            "sleepers": config.sleepers,
             "platform": format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
         },
         "limits": {
@@ -145,9 +152,10 @@ pub(super) async fn version(State(service): State<Arc<Service>>) -> Response {
             "max_memory": config.max_memory,
             "max_output": config.max_output,
         },
-        "routes": ROUTES,
+        "routes": ROUTES.iter().map(|(route, _)| *route).collect::<Vec<_>>(),
         "profiles": ["judge", "lcb"],
         "rewards": ["all", "fraction"],
+        "capabilities": ["batch", "ndjson", "problems", "gzip", "zstd", "deadline"],
     });
     json_response(StatusCode::OK, &body)
 }

@@ -25,6 +25,8 @@ pub(crate) struct Metrics {
 pub(crate) struct Gauges {
     pub(crate) queue_depth: usize,
     pub(crate) in_flight: usize,
+    /// Hits and misses of the kept results.
+    pub(crate) cache: (u64, u64),
     pub(crate) ready: bool,
     pub(crate) tier: String,
 }
@@ -90,6 +92,13 @@ impl Metrics {
         text.line("assay_in_flight", "", now.in_flight as u64);
         text.head("assay_infra_errors_total", "counter", "Failures of ours; none of them became a reward.");
         text.line("assay_infra_errors_total", "", self.infra_errors.load(Ordering::Relaxed));
+        for (name, help, count) in [
+            ("assay_cache_hits_total", "Items whose result was known.", now.cache.0),
+            ("assay_cache_misses_total", "Items that were judged to be kept.", now.cache.1),
+        ] {
+            text.head(name, "counter", help);
+            text.line(name, "", count);
+        }
         text.head("assay_http_requests_total", "counter", "Requests answered.");
         for ((route, code), count) in self.requests.all() {
             text.line("assay_http_requests_total", &format!("route=\"{route}\",code=\"{code}\""), count);
@@ -213,7 +222,7 @@ mod tests {
             metrics.times(Duration::from_millis(millis), Duration::ZERO, Duration::ZERO);
         }
         metrics.request("/v1/grade", 200, Duration::from_millis(3));
-        let gauges = Gauges { queue_depth: 2, in_flight: 1, ready: true, tier: "A".into() };
+        let gauges = Gauges { queue_depth: 2, in_flight: 1, cache: (3, 4), ready: true, tier: "A".into() };
         let text = metrics.render(&gauges);
         for line in [
             "assay_queue_wait_seconds_bucket{le=\"0.0005\"} 1",

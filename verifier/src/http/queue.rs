@@ -5,7 +5,13 @@
 //! owns the queued job: when it is dropped because the client hung up, or when its deadline passes, a job
 //! that no thread has taken yet is taken out and never runs. A closure that panics costs its own request a
 //! failure and nobody else anything.
+//!
+//! There are more threads than jobs may work at once: `cores` jobs work, and a job whose program only sleeps, which the
+//! sandbox says through [`note_idle`], does not count as working. So programs that wait for nothing keep no others
+//! waiting, and programs that compute are not slowed by each other. One that wakes up is not stopped; until another one
+//! ends, more work than there are cores, and no new job is taken.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,8 +52,26 @@ pub(crate) enum Place {
 }
 
 struct Shared {
+    /// Jobs that may work at once.
+    cores: usize,
     state: Mutex<State>,
-    job_added: Condvar,
+    /// There may be a job that can be taken.
+    changed: Condvar,
+}
+
+thread_local! {
+    /// On a judge thread, whose it is.
+    static MINE: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+}
+
+/// Called on a judge thread when the program it waits for begins to be idle, and when it is so no more. On other threads it
+/// says nothing.
+pub(crate) fn note_idle(idle: bool) {
+    MINE.with_borrow(|mine| {
+        if let Some(shared) = mine {
+            shared.note_idle(idle);
+        }
+    });
 }
 
 #[derive(Default)]
@@ -55,6 +79,8 @@ struct State {
     jobs: VecDeque<Job>,
     next_id: u64,
     running: usize,
+    /// How many of those only wait.
+    idle: usize,
     stopping: bool,
 }
 
@@ -68,9 +94,11 @@ struct Job {
 type Work = Box<dyn FnOnce() -> Box<dyn FnOnce()> + Send>;
 
 impl Queue {
-    /// Starts `slots` threads; at most `capacity` tickets more than that are out at once.
-    pub(crate) fn start(slots: usize, capacity: usize) -> io::Result<Queue> {
-        let shared = Arc::new(Shared { state: Mutex::default(), job_added: Condvar::new() });
+    /// Starts `cores + sleepers` threads, of which `cores` work at once; at most `capacity` tickets more than there are
+    /// threads are out at once.
+    pub(crate) fn start(cores: usize, sleepers: usize, capacity: usize) -> io::Result<Queue> {
+        let slots = cores + sleepers;
+        let shared = Arc::new(Shared { cores, state: Mutex::default(), changed: Condvar::new() });
         let stop = Arc::new(StopOnDrop(shared.clone()));
         for slot in 0..slots {
             let shared = shared.clone();
@@ -155,28 +183,41 @@ impl Queue {
             Place::Front => state.jobs.push_front(job),
         }
         drop(state);
-        self.shared.job_added.notify_one();
+        self.shared.changed.notify_one();
         Queued { shared: self.shared.clone(), id }
     }
 }
 
 impl Shared {
     /// A judge thread's life.
-    fn take_jobs(&self) {
+    fn take_jobs(self: Arc<Shared>) {
+        MINE.set(Some(self.clone()));
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            let room = state.running.saturating_sub(state.idle) < self.cores;
+            if let Some(job) = room.then(|| state.jobs.pop_front()).flatten() {
                 state.running += 1;
                 drop(state);
                 let answer = (job.work)();
                 self.lock().running -= 1;
                 answer();
                 state = self.lock();
-            } else if state.stopping {
+            } else if state.stopping && state.jobs.is_empty() {
                 return;
             } else {
-                state = self.job_added.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+        }
+    }
+
+    fn note_idle(&self, idle: bool) {
+        let mut state = self.lock();
+        if idle {
+            state.idle += 1;
+            drop(state);
+            self.changed.notify_one();
+        } else {
+            state.idle = state.idle.saturating_sub(1);
         }
     }
 
@@ -214,7 +255,7 @@ struct StopOnDrop(Arc<Shared>);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.lock().stopping = true;
-        self.0.job_added.notify_all();
+        self.0.changed.notify_all();
     }
 }
 
@@ -255,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_bound_is_slots_and_capacity() {
-        let queue = Queue::start(1, 2).unwrap();
+        let queue = Queue::start(1, 0, 2).unwrap();
         let tickets: Vec<_> = std::iter::from_fn(|| queue.try_admit()).collect();
         assert_eq!(tickets.len(), 3);
         drop(tickets);
@@ -265,7 +306,7 @@ mod tests {
     #[test]
     fn a_panic_is_one_failure_and_the_thread_lives() {
         in_runtime(async {
-            let queue = Queue::start(1, 1).unwrap();
+            let queue = Queue::start(1, 0, 1).unwrap();
             let ticket = queue.try_admit().unwrap();
             let panicked = queue.run(ticket, later(), || -> u8 { panic!("a test's panic") }).await;
             assert_eq!(panicked.unwrap_err(), NotDone::Panicked);
@@ -278,7 +319,7 @@ mod tests {
     #[test]
     fn an_expired_or_abandoned_job_never_runs() {
         in_runtime(async {
-            let queue = Queue::start(1, 3).unwrap();
+            let queue = Queue::start(1, 0, 3).unwrap();
             let (release, blocker) = block(&queue);
             let ran = Arc::new(AtomicUsize::new(0));
             let count = |ran: &Arc<AtomicUsize>| {
@@ -309,7 +350,7 @@ mod tests {
     #[test]
     fn the_front_place_overtakes() {
         in_runtime(async {
-            let queue = Queue::start(1, 3).unwrap();
+            let queue = Queue::start(1, 0, 3).unwrap();
             let (release, blocker) = block(&queue);
             let order = Arc::new(Mutex::new(Vec::new()));
             let note = |name: &'static str| {
@@ -330,10 +371,42 @@ mod tests {
         });
     }
 
+    /// Two sleepers sat on both judges of a two-core service, and forty right programs waited for their time limit.
+    #[test]
+    fn a_job_that_sleeps_keeps_nobody_waiting() {
+        in_runtime(async {
+            let queue = Queue::start(1, 2, 3).unwrap();
+            let (release, wait) = mpsc::channel::<()>();
+            let (sleeper, ticket) = (queue.clone(), queue.try_admit().unwrap());
+            let sleeps = tokio::spawn(async move {
+                let work = move || {
+                    note_idle(true);
+                    let _ = wait.recv();
+                    note_idle(false);
+                };
+                sleeper.run(ticket, later(), work).await.unwrap();
+            });
+            while queue.shared.lock().idle == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let ticket = queue.try_admit().unwrap();
+            assert_eq!(queue.run(ticket, later(), || 7).await.unwrap().0, 7, "though one is asleep");
+            // One that works leaves no room for another, though a thread is free.
+            let (busy, blocker) = block(&queue);
+            let ticket = queue.try_admit().unwrap();
+            let soon = Instant::now() + Duration::from_millis(20);
+            assert_eq!(queue.run(ticket, soon, || 8).await.unwrap_err(), NotDone::Expired);
+            drop((busy, release));
+            blocker.await.unwrap();
+            sleeps.await.unwrap();
+            assert_eq!(queue.shared.lock().idle, 0);
+        });
+    }
+
     #[test]
     fn waiting_for_a_ticket_ends_at_the_deadline() {
         in_runtime(async {
-            let queue = Queue::start(1, 0).unwrap();
+            let queue = Queue::start(1, 0, 0).unwrap();
             let held = queue.try_admit().unwrap();
             let soon = Instant::now() + Duration::from_millis(10);
             assert_eq!(queue.admit(soon).await.err(), Some(NotDone::Expired));

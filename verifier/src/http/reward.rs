@@ -14,20 +14,19 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::error::HttpError;
+use super::error::{Form, HttpError};
 use super::grade::{failed, grade, read_item, window};
-use super::run_code::refuse;
 use super::{Service, body_of, client_deadline, json_response, read_json};
 use crate::wire::{GradeRequest, GradeResponse, OutcomeName, label, openrlhf, slime};
 
 /// `POST /get_reward`.
 pub(super) async fn get_reward(State(service): State<Arc<Service>>, request: Request) -> Response {
-    openrlhf_reply(&service, request).await.unwrap_or_else(|error| refuse(&error))
+    openrlhf_reply(&service, request).await.unwrap_or_else(|error| Form::Detail.refuse(&error))
 }
 
 /// `POST /rm`.
 pub(super) async fn rm(State(service): State<Arc<Service>>, request: Request) -> Response {
-    slime_reply(&service, request).await.unwrap_or_else(|error| refuse(&error))
+    slime_reply(&service, request).await.unwrap_or_else(|error| Form::Detail.refuse(&error))
 }
 
 async fn openrlhf_reply(service: &Arc<Service>, request: Request) -> Result<Response, HttpError> {

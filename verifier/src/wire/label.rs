@@ -28,6 +28,15 @@ pub(crate) fn problem(label: &Value) -> Result<ProblemForm, String> {
     }
 }
 
+/// A right answer in math, whatever it looks like: text or a number.
+pub(crate) fn math(answer: &Value) -> Result<ProblemForm, String> {
+    match answer {
+        Value::String(text) => Ok(of_task(TaskForm::Math { ground_truth: text.clone() })),
+        Value::Number(number) => Ok(of_task(TaskForm::Math { ground_truth: number.to_string() })),
+        other => Err(format!("a right answer is text or a number, not {other:.100}")),
+    }
+}
+
 fn is_rows(json: &Value) -> bool {
     json.as_array().is_some_and(|rows| !rows.is_empty() && rows.iter().all(Value::is_object))
 }

@@ -5,6 +5,7 @@
 //! repeating would not help.
 
 pub(crate) mod oj;
+pub(crate) mod scalebox;
 
 use std::collections::BTreeMap;
 
@@ -154,6 +155,23 @@ impl RunCodeResponse {
             RunStatus::Success
         };
         RunCodeResponse { compile_result: compile, run_result: run, ..Self::bare(status, message) }
+    }
+
+    /// A reply for a function that was called: there is no exit code of its own, so 0 stands for right and 1 for wrong,
+    /// with the reason on stderr.
+    pub(crate) fn of_a_call(passed: bool, time_limit: bool, seconds: f64, reason: &str) -> Self {
+        let (status, return_code) = match time_limit {
+            true => (CommandStatus::TimeLimitExceeded, None),
+            false => (CommandStatus::Finished, Some(i32::from(!passed))),
+        };
+        let part = CommandResult {
+            status,
+            execution_time: Some(seconds),
+            return_code,
+            stdout: Some(String::new()),
+            stderr: Some(reason.to_owned()),
+        };
+        Self::of(None, Some(part), String::new())
     }
 
     /// A reply without parts: a refusal (`Failed`) or a failure of ours (`SandboxError`).

@@ -1,10 +1,12 @@
 //! `POST /submit` in SandboxFusion's form: a completion against the tests that come with the request.
 //!
-//! In: `dataset`, `id`, `completion` and `config`, of which these count: `dataset_type` (only `CommonOJDataset`; no
-//! dataset is registered here), `language` (required), `compile_timeout` (10 s), `run_timeout` (10 s for compiled
-//! languages, 20 s for others), `provided_data` (one row, or rows of which the one with the request's `id` counts; its
-//! `test` is `[{"input": {"stdin"}, "output": {"stdout"}}]`, as JSON or as text) and `extra` (`run_all_cases`,
-//! `return_full_case`). Other fields are passed over. Out: an `EvalResult`, with a `/run_code` reply for each test.
+//! In: `dataset`, `id`, `completion` and `config`, of which these count: `dataset_type` (`CommonOJDataset` or
+//! `LiveCodeBenchDataset`; no dataset is registered here), `language` (required but for LiveCodeBench), `compile_timeout`
+//! (10 s), `run_timeout` (10 s for compiled languages, 20 s for others, 6 s for LiveCodeBench), `provided_data` (one row, or
+//! rows of which the one with the request's `id` counts) and `extra` (`run_all_cases`, `return_full_case`). CommonOJ's `test`
+//! is `[{"input": {"stdin"}, "output": {"stdout"}}]`, as JSON or as text; LiveCodeBench's is packed as its data set ships it
+//! and read without running anything. Other fields are passed over. Out: an `EvalResult`, with a `/run_code` reply for each
+//! test, for LiveCodeBench one for all.
 //!
 //! The program is the first complete fence of the language, else the first complete one, else an incomplete one. Left
 //! out: the original's guess where there is no fence (the program is empty then), and `custom_extract_logic`, which is
@@ -14,16 +16,15 @@
 
 use assay_sandbox::Language;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::RunCodeResponse;
 
 /// The body of `/submit`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct SubmitRequest {
-    #[serde(rename = "dataset")]
-    _dataset: String,
-    pub(crate) id: Value,
+    pub(crate) dataset: Option<String>,
+    pub(crate) id: Option<Value>,
     pub(crate) completion: String,
     pub(crate) config: TestConfig,
 }
@@ -50,23 +51,27 @@ pub(crate) struct Extra {
     /// Echo a passed test's texts in full.
     #[serde(default)]
     pub(crate) return_full_case: bool,
+    /// ScaleBox: a program that decides over the output.
+    pub(crate) special_judge_program: Option<String>,
+    /// ScaleBox: what that is written in.
+    pub(crate) special_judge_language: Option<String>,
 }
 
 /// One test.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StdioTest {
     pub(crate) input: StdioInput,
     pub(crate) output: StdioOutput,
 }
 
 /// What a test gives.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StdioInput {
     pub(crate) stdin: String,
 }
 
 /// What a test wants.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(crate) struct StdioOutput {
     pub(crate) stdout: String,
 }
@@ -89,18 +94,21 @@ pub(crate) struct EvalResult {
 pub(crate) struct EvalTestCase {
     pub(crate) passed: bool,
     pub(crate) exec_info: RunCodeResponse,
-    pub(crate) test_info: StdioTest,
+    pub(crate) test_info: Option<Value>,
 }
 
-/// The tests of the row with this `id`; the error says what was expected.
-pub(crate) fn tests(provided_data: Option<Value>, id: &Value) -> Result<Vec<StdioTest>, String> {
+/// The row with this `id`; the error says what was expected.
+pub(crate) fn row(provided_data: Option<Value>, id: &Value) -> Result<Value, String> {
     let row = match provided_data {
         Some(Value::Array(rows)) => rows.into_iter().find(|row| row.get("id") == Some(id)),
         row => row,
     };
-    let Some(mut row) = row else {
-        return Err(format!("no dataset is registered here: `config.provided_data` must have the row {id}"));
-    };
+    row.ok_or_else(|| format!("no dataset is registered here: `config.provided_data` must have the row {id}"))
+}
+
+/// The tests of the row with this `id`; the error says what was expected.
+pub(crate) fn tests(provided_data: Option<Value>, id: &Value) -> Result<Vec<StdioTest>, String> {
+    let mut row = row(provided_data, id)?;
     let unreadable = |error| format!("`config.provided_data.test`: {error}");
     let tests: Vec<StdioTest> = match row.get_mut("test").map(Value::take) {
         Some(Value::String(text)) => serde_json::from_str(&text).map_err(unreadable)?,
@@ -134,12 +142,10 @@ pub(crate) fn program(completion: &str, language: Language) -> &str {
 }
 
 impl StdioTest {
-    /// With long texts cut, as a passed test is echoed.
-    pub(crate) fn cut(self) -> StdioTest {
-        StdioTest {
-            input: StdioInput { stdin: cut(self.input.stdin) },
-            output: StdioOutput { stdout: cut(self.output.stdout) },
-        }
+    /// As the reply tells it; `whole`, or with long texts cut, as a passed test is echoed.
+    pub(crate) fn info(self, whole: bool) -> Value {
+        let text = |text| if whole { text } else { cut(text) };
+        json!({ "input": { "stdin": text(self.input.stdin) }, "output": { "stdout": text(self.output.stdout) } })
     }
 }
 

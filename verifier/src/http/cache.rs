@@ -1,0 +1,162 @@
+//! Results kept, so that the same item is judged once: a group's samples often repeat, and an item that comes twice at the
+//! same time (single flight) waits for the first one's result.
+//!
+//! An item's key is the SHA-256 of its JSON as it came: problem, completion, limits and all. Only verdicts that a second run
+//! would give again are kept: none that hangs on time or memory, none of a run that was repeated, no failure of ours. The oldest
+//! go where there are too many. A service that restarts has another interpreter, perhaps: nothing is kept on disk.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use crate::wire::{GradeResponse, OutcomeName};
+
+/// What an item is known by.
+pub(crate) type Key = [u8; 32];
+
+/// The key of an item's JSON.
+pub(crate) fn key_of(json: &[u8]) -> Key {
+    Sha256::digest(json).into()
+}
+
+/// The last results; none where `most` is 0.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    most: usize,
+    shelf: Mutex<Shelf>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    known: HashMap<Key, GradeResponse>,
+    order: VecDeque<Key>,
+    flying: HashMap<Key, watch::Receiver<()>>,
+}
+
+/// What is known of an item.
+pub(crate) enum Look<'a> {
+    /// Its result.
+    Known(Box<GradeResponse>),
+    /// Somebody else is at it: look again when this changes or closes.
+    Flying(watch::Receiver<()>),
+    /// Nothing: the caller is the first.
+    First(Flight<'a>),
+}
+
+/// The first one's duty. Dropped without a result, the next one is the first.
+pub(crate) struct Flight<'a> {
+    cache: &'a Cache,
+    key: Key,
+    _landing: watch::Sender<()>,
+}
+
+impl Cache {
+    /// Keeps at most so many results.
+    pub(crate) fn new(most: usize) -> Cache {
+        Cache { most, ..Cache::default() }
+    }
+
+    /// Whether anything is kept.
+    pub(crate) fn is_on(&self) -> bool {
+        self.most > 0
+    }
+
+    /// Results that were known, and that were not.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+
+    /// What is known.
+    pub(crate) fn look(&self, key: Key) -> Look<'_> {
+        let mut shelf = self.locked();
+        if let Some(known) = shelf.known.get(&key) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Look::Known(Box::new(GradeResponse { cached: true, ..known.clone() }));
+        }
+        if let Some(flying) = shelf.flying.get(&key) {
+            return Look::Flying(flying.clone());
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let (landing, flying) = watch::channel(());
+        shelf.flying.insert(key, flying);
+        Look::First(Flight { cache: self, key, _landing: landing })
+    }
+
+    /// Every change under this lock is whole before it is given up.
+    fn locked(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight<'_> {
+    /// Keeps the result, if a second run would give it again.
+    pub(crate) fn land(self, response: &GradeResponse) {
+        if !repeatable(response) {
+            return;
+        }
+        let mut shelf = self.cache.locked();
+        if shelf.known.insert(self.key, response.clone()).is_none() {
+            shelf.order.push_back(self.key);
+        }
+        while shelf.order.len() > self.cache.most {
+            let Some(oldest) = shelf.order.pop_front() else { break };
+            shelf.known.remove(&oldest);
+        }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.cache.locked().flying.remove(&self.key);
+    }
+}
+
+fn repeatable(response: &GradeResponse) -> bool {
+    let verdicts = ["accepted", "wrong_answer", "compile_error", "runtime_error", "no_answer"];
+    response.outcome == OutcomeName::Graded
+        && response.reruns == Some(0)
+        && response.verdict.is_some_and(|verdict| verdicts.contains(&verdict))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graded(verdict: &'static str) -> GradeResponse {
+        let bare = GradeResponse::without_verdict(String::new(), OutcomeName::Graded, String::new());
+        GradeResponse { verdict: Some(verdict), reruns: Some(0), ..bare }
+    }
+
+    #[test]
+    fn what_would_come_out_again_is_kept_and_nothing_else() {
+        let cache = Cache::new(10);
+        for (verdict, kept) in [("accepted", true), ("wrong_answer", true), ("time_limit_exceeded", false)] {
+            let key = key_of(verdict.as_bytes());
+            let Look::First(flight) = cache.look(key) else { panic!("{verdict} is news") };
+            assert!(matches!(cache.look(key), Look::Flying(_)));
+            flight.land(&graded(verdict));
+            assert_eq!(matches!(cache.look(key), Look::Known(known) if known.cached), kept, "{verdict}");
+        }
+        let infra = GradeResponse { outcome: OutcomeName::InfraError, ..graded("accepted") };
+        let again = GradeResponse { reruns: Some(1), ..graded("accepted") };
+        assert!(!repeatable(&infra) && !repeatable(&again));
+    }
+
+    #[test]
+    fn the_oldest_go_first_and_who_gives_up_leaves_no_trace() {
+        let cache = Cache::new(2);
+        for name in ["a", "b", "c"] {
+            let Look::First(flight) = cache.look(key_of(name.as_bytes())) else { panic!("{name} is news") };
+            flight.land(&graded("accepted"));
+        }
+        assert!(matches!(cache.look(key_of(b"a")), Look::First(_)));
+        assert!(matches!(cache.look(key_of(b"c")), Look::Known(_)));
+        drop(cache.look(key_of(b"d")));
+        assert!(matches!(cache.look(key_of(b"d")), Look::First(_)));
+    }
+}
