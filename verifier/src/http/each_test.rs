@@ -81,6 +81,7 @@ fn problem(case: Case) -> Problem {
             test_cases: vec![case.test],
             checker: Checker::Lcb,
             limits: TaskLimits::default(),
+            groups: Vec::new(),
         }),
         difficulty: None,
         platform: None,

@@ -84,9 +84,7 @@ fn assertion(index: usize, test: Value) -> Result<(Option<String>, TestCase), St
         return Err(format!("`tests[{index}]` must be an assertion as text, not {test:.60}"));
     };
     Ok(match call_of_assertion(&text) {
-        Some((function, input, output)) => {
-            (Some(function.to_owned()), TestCase { input, output, test_type: TestType::Functional })
-        }
+        Some((function, test)) => (Some(function), test),
         None => (None, TestCase { input: text, output: String::new(), test_type: TestType::Script }),
     })
 }
@@ -118,7 +116,7 @@ mod tests {
             assert_eq!((read[0].1.input.as_str(), read[0].1.output.as_str()), ("1", "2"));
         }
         let asserts = read(json!(["assert f(1) == 2", "assert f(1) in (2, 3)"]), Kind::Assertions).unwrap();
-        assert_eq!(asserts[0].0.as_deref(), Some("f"));
+        assert_eq!((asserts[0].0.as_deref(), asserts[0].1.test_type), (Some("f"), TestType::Call));
         assert_eq!((asserts[1].0.as_deref(), asserts[1].1.test_type), (None, TestType::Script));
         for (tests, named) in [
             (json!({}), "must be a list"),
