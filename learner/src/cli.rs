@@ -3,6 +3,8 @@
 //! Results go to stdout (`--json`: exactly one JSON value), progress and errors to stderr. Exit codes: 0 fine,
 //! 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted.
 
+mod data;
+
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +62,9 @@ enum Command {
     Sample(Sample),
     /// Held-out accuracy of the newest policy of DIR
     Eval(Common),
+    /// Prepare data: dedup, decontaminate, difficulty, filter, scaling
+    #[command(subcommand)]
+    Data(data::Tool),
 }
 
 #[derive(Debug, Args)]
@@ -202,6 +207,7 @@ fn execute(command: Command) -> Result<(String, u8), TrainError> {
         Command::Calibrate(args) => calibrate(&args),
         Command::Sample(args) => sample(&args),
         Command::Eval(args) => eval(&args),
+        Command::Data(tool) => Ok((data::run(&tool)?, 0)),
     }
 }
 

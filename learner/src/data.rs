@@ -57,6 +57,24 @@ pub enum DataError {
         /// What came instead.
         what: String,
     },
+    /// A line of a data file lacks what is needed.
+    #[error("{path} line {line}: {what}", path = path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What was expected, what came.
+        what: String,
+    },
+    /// A file can't be written.
+    #[error("cannot write {path}: {reason}", path = path.display(), reason = reason(source))]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A problem file that the loader refuses; its message says where and why.
     #[error("{0}")]
     Problems(String),

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod cli;
+pub mod curate;
 pub mod data;
 pub mod error;
 pub mod eval;

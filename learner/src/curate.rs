@@ -1,0 +1,267 @@
+//! Data before training: what is thrown out, thinned or kept, and why.
+//!
+//! Each tool reads files of JSON lines once or twice and writes the lines that stay as they came, byte for byte and in
+//! their order. What must be remembered of a file are hashes, some 20 bytes a prompt, so files may be larger than memory. A
+//! tool's output stands beside its place until it is whole. Nothing depends on the order of rows or on a clock: where a
+//! part is kept at random, a row's lot is drawn from the seed and its own prompt, so all answers to one
+//! prompt share it, and the same row meets the same fate in any file.
+//!
+//! The rules are those of AceReason-Nemotron 1.0 (sections 3.2.1, 3.3, A.7) and 1.1 (its SFT data), as far as they are
+//! printed; each default is theirs, and each is an option.
+
+pub mod difficulty;
+pub mod ngrams;
+pub mod passes;
+pub mod scaling;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::data::DataError;
+use crate::progress::{Bar, Progress};
+
+/// A line of a data file.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// From 1.
+    pub number: usize,
+    /// As it came, without the end of the line.
+    pub text: &'a str,
+    /// An object.
+    pub value: Value,
+}
+
+impl Line<'_> {
+    /// What the policy is asked: `prompt` (text or messages), `input`, `question`, `problem`, `question_content`, or the
+    /// messages of `messages` before the last of the assistant.
+    pub fn prompt(&self) -> Option<String> {
+        const NAMES: [&str; 5] = ["prompt", "input", "question", "problem", "question_content"];
+        let of = |name: &&str| spoken(self.value.get(*name)?, |role| role != "assistant");
+        NAMES.iter().find_map(of).or_else(|| spoken(self.value.get("messages")?, |role| role != "assistant"))
+    }
+
+    /// What it should write: `output`, `completion`, `response` or `solution`, or what the assistant says in `messages`.
+    pub fn response(&self) -> Option<String> {
+        const NAMES: [&str; 4] = ["output", "completion", "response", "solution"];
+        let of = |name: &&str| self.value.get(*name)?.as_str().map(str::to_owned);
+        NAMES.iter().find_map(of).or_else(|| spoken(self.value.get("messages")?, |role| role == "assistant"))
+    }
+
+    /// The problem's name: `question_id`, `id`, `problem_id` or `task_id`, else the line's number.
+    pub fn id(&self) -> String {
+        const NAMES: [&str; 4] = ["question_id", "id", "problem_id", "task_id"];
+        let of = |name: &&str| match self.value.get(*name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        NAMES.iter().find_map(of).unwrap_or_else(|| format!("line {}", self.number))
+    }
+}
+
+/// A text, or what those of these roles say in a list of messages, in lines.
+fn spoken(value: &Value, role: impl Fn(&str) -> bool) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(messages) => {
+            let said = messages.iter().filter(|message| message["role"].as_str().is_some_and(&role));
+            let texts: Vec<&str> = said.filter_map(|message| message["content"].as_str()).collect();
+            (!texts.is_empty()).then(|| texts.join("\n"))
+        }
+        _ => None,
+    }
+}
+
+/// A prompt in 16 bytes: equal for texts that differ in case and white space alone.
+pub type PromptHash = [u8; 16];
+
+/// The hash of what a text says.
+pub fn prompt_hash(text: &str) -> PromptHash {
+    let mut hash = Sha256::new();
+    for word in text.split_whitespace() {
+        hash.update(word.to_lowercase().as_bytes());
+        hash.update(b" ");
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    std::array::from_fn(|at| digest[at])
+}
+
+/// The lot of a prompt, from 0 to below 1, the same wherever it stands.
+pub fn lot(seed: u64, purpose: &str, prompt: &PromptHash) -> f64 {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    hash.update(purpose.as_bytes());
+    hash.update(prompt);
+    let digest: [u8; 32] = hash.finalize().into();
+    let first = u64::from_le_bytes(std::array::from_fn(|at| digest[at]));
+    (first >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// What became of a file's rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Sieved {
+    /// Rows read.
+    pub rows: usize,
+    /// Rows written.
+    pub kept: usize,
+    /// Rows left out, by reason.
+    pub dropped: BTreeMap<String, usize>,
+}
+
+/// Why a row goes: a reason that is counted, and what of it is this row's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// One of a few.
+    pub reason: String,
+    /// Any text; empty if there is no more to say.
+    pub detail: String,
+}
+
+impl Why {
+    /// A reason that says all.
+    pub fn only(reason: &str) -> Why {
+        Why { reason: reason.to_owned(), detail: String::new() }
+    }
+}
+
+/// From where to where.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// JSON lines.
+    pub input: PathBuf,
+    /// The lines that stay.
+    pub output: PathBuf,
+    /// The lines that go, each as `{"line", "id", "reason", "detail"}`, if somebody wants to know.
+    pub dropped: Option<PathBuf>,
+}
+
+/// Writes the lines for which there is no reason to go.
+pub fn sieve(
+    files: &Files,
+    progress: &Progress,
+    mut why: impl FnMut(&Line<'_>) -> Result<Option<Why>, String>,
+) -> Result<Sieved, DataError> {
+    let mut sieved = Sieved::default();
+    let mut kept = Whole::create(&files.output)?;
+    let mut gone = files.dropped.as_deref().map(Whole::create).transpose()?;
+    each_line(&files.input, progress, |line| {
+        sieved.rows += 1;
+        let Some(why) = why(line).map_err(|what| at(&files.input, line.number, what))? else {
+            sieved.kept += 1;
+            return kept.write(line.text);
+        };
+        *sieved.dropped.entry(why.reason.clone()).or_default() += 1;
+        let Some(gone) = &mut gone else { return Ok(()) };
+        let row = serde_json::json!({ "line": line.number, "id": line.id(), "reason": why.reason, "detail": why.detail });
+        gone.write(&row.to_string())
+    })?;
+    kept.finish()?;
+    gone.map_or(Ok(()), Whole::finish)?;
+    Ok(sieved)
+}
+
+/// Does something with each line of a file that is not blank.
+pub fn each_line(
+    path: &Path,
+    progress: &Progress,
+    mut with: impl FnMut(&Line<'_>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let failed = |source| DataError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let bar: Bar<'_> = progress.stage(&name, length, 0);
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let (mut text, mut number) = (String::new(), 0);
+    loop {
+        text.clear();
+        let bytes = reader.read_line(&mut text).map_err(failed)?;
+        if bytes == 0 {
+            return if number == 0 { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(()) };
+        }
+        number += 1;
+        bar.advance(bytes as u64, "");
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.trim().is_empty() {
+            continue;
+        }
+        let value = serde_json::from_str(text).map_err(|error| at(path, number, error.to_string()))?;
+        let Value::Object(_) = value else {
+            return Err(at(path, number, "it is no JSON object".to_owned()));
+        };
+        with(&Line { number, text, value })?;
+    }
+}
+
+fn at(path: &Path, line: usize, what: String) -> DataError {
+    DataError::Line { path: path.to_owned(), line, what }
+}
+
+/// A file that is in its place once it is whole.
+struct Whole {
+    path: PathBuf,
+    file: BufWriter<tempfile::NamedTempFile>,
+}
+
+impl Whole {
+    fn create(path: &Path) -> Result<Whole, DataError> {
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::NamedTempFile::new_in(directory)
+            .map_err(|source| DataError::Write { path: path.to_owned(), source })?;
+        Ok(Whole { path: path.to_owned(), file: BufWriter::with_capacity(1 << 20, file) })
+    }
+
+    fn write(&mut self, line: &str) -> Result<(), DataError> {
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(|source| DataError::Write { path: self.path.clone(), source })
+    }
+
+    fn finish(self) -> Result<(), DataError> {
+        let failed = |source| DataError::Write { path: self.path.clone(), source };
+        let file = self.file.into_inner().map_err(|error| failed(error.into_error()))?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(&self.path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+}
+
+/// What makes two rows the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Same {
+    /// The prompt: one row for each.
+    Prompt,
+    /// Prompt and response: a prompt may have several responses.
+    PromptAndResponse,
+}
+
+/// Keeps the first of equal rows.
+pub fn dedup(files: &Files, same: Same, progress: &Progress) -> Result<Sieved, DataError> {
+    let mut seen: HashSet<PromptHash> = HashSet::new();
+    sieve(files, progress, |line| {
+        let mut text = prompt_of(line)?;
+        if same == Same::PromptAndResponse {
+            text = format!("{text}\u{0} {}", line.response().ok_or_else(no_response)?);
+        }
+        Ok((!seen.insert(prompt_hash(&text))).then(|| Why::only("seen before")))
+    })
+}
+
+fn prompt_of(line: &Line<'_>) -> Result<String, String> {
+    line.prompt().ok_or_else(|| {
+        "no prompt: expected \"prompt\", \"input\", \"question\", \"problem\", \"question_content\" or \"messages\"".to_owned()
+    })
+}
+
+fn no_response() -> String {
+    "no response: expected \"output\", \"completion\", \"response\", \"solution\" or \"messages\" with the assistant's".to_owned()
+}
+
+#[cfg(test)]
+mod tests;
