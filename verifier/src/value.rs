@@ -683,7 +683,7 @@ mod tests {
     fn drive(source: &str, function: &str, inputs: &[&str]) -> Vec<Vec<u8>> {
         let driver = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(driver.path(), include_str!("functional.py")).expect("write the driver");
-        let load = serde_json::json!({ "source": source, "blocks": [], "function": function, "prelude": "from typing import *" });
+        let load = serde_json::json!({ "source": source, "blocks": [], "function": function, "literals": false, "prelude": "from typing import *" });
         let mut sent = Vec::new();
         for frame in [load.to_string().as_str(), ""].iter().chain(inputs) {
             sent.extend_from_slice(&(8 + frame.len() as u32).to_le_bytes());
@@ -710,7 +710,6 @@ mod tests {
         frames
     }
 
-    /// What lcb_runner's `==` says of each value, through the real driver.
     #[test]
     fn literals_keep_their_tuples() {
         let one = || Json::Int(IBig::ONE);
@@ -730,6 +729,7 @@ mod tests {
         assert!(Json::literal(&"(".repeat(100_000)).is_err());
     }
 
+    /// What lcb_runner's `==` says of each value, through the real driver.
     #[test]
     fn equality_is_pythons() {
         let rows = [
