@@ -219,14 +219,14 @@ fn a_full_disk_is_the_machines_failure() {
 
 /// A guardian that failed after its worker had run went on as if it were the worker. Where only math was graded it
 /// needed no sandbox, did not look at the failure, and wrote the results a second time. Too few open files make it
-/// fail: it wants three, the loader of the program one.
+/// fail: it wants four, the loaders of problems and completions two.
 #[test]
 fn a_process_without_its_guardian_does_nothing() {
     let rows = ["grade math.jsonl done.jsonl --out out", "run a.py", "doctor", "serve --listen 127.0.0.1:0"];
     let place = place();
     for line in rows {
         let mut command = assay(place.path(), line);
-        let limited = format!("ulimit -n 5; exec {} {line}", env!("CARGO_BIN_EXE_assay"));
+        let limited = format!("ulimit -n 6; exec {} {line}", env!("CARGO_BIN_EXE_assay"));
         let environment: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
         command = Command::new("sh");
         command.args(["-c", &limited]).current_dir(place.path());
