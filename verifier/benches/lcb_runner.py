@@ -28,6 +28,8 @@ import threading
 import time
 import zlib
 
+import processes
+
 TIMEOUT = 6
 
 
@@ -178,13 +180,7 @@ def stand_in_run(tests, code, result):
 
 def family(root):
     """The process and all that descend from it."""
-    parents = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                pass
+    parents = processes.parents()
     found = {root}
     while True:
         more = {pid for pid, parent in parents.items() if parent in found} - found

@@ -21,6 +21,8 @@ import tempfile
 import time
 import zlib
 
+import processes
+
 MEBIBYTE = 1 << 20
 
 
@@ -54,13 +56,7 @@ def make(path, size, packer):
 
 def peaks(root):
     """{pid: (part, peak bytes)} of the process and its descendants."""
-    parents, found = {}, {}
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                pass
+    parents, found = processes.parents(), {}
     for pid, parent in [(root, None), *parents.items()]:
         try:
             if pid == root:
