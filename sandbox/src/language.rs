@@ -2,7 +2,7 @@
 //! the number of an entry in this process's table, which only grows.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use serde::de::{self, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -224,6 +224,7 @@ pub(crate) struct Tool {
     pub(crate) commands: Vec<String>,
     pub(crate) variable: Option<String>,
     pub(crate) home: Vec<String>,
+    pub(crate) stands_for: Vec<PathBuf>,
     pub(crate) show: Vec<String>,
     pub(crate) version: Vec<String>,
     pub(crate) label: String,

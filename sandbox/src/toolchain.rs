@@ -162,7 +162,10 @@ fn executable(candidate: &Path, tool: &Tool) -> io::Result<PathBuf> {
         let name = candidate.file_name().unwrap_or_default();
         return Path::new(home.trim()).join("bin").join(name).canonicalize();
     }
-    candidate.canonicalize()
+    let program = candidate.canonicalize()?;
+    let beside = program.parent().unwrap_or(Path::new("/"));
+    let real = tool.stands_for.iter().find_map(|path| beside.join(path).canonicalize().ok());
+    Ok(real.unwrap_or(program))
 }
 
 /// The tree a tool was installed in: what is above its `bin`. Not where that is the system's own, which is not shown

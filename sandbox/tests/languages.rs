@@ -52,6 +52,10 @@ fn main() {
         missing();
         Ok(())
     }));
+    trials.push(Trial::test("a_tool_that_does_not_work_is_no_fault_of_the_program", || {
+        broken();
+        Ok(())
+    }));
     trials.push(Trial::test("a_precompiled_header_changes_nothing_but_the_time", || {
         header();
         Ok(())
@@ -325,6 +329,30 @@ fn venv() {
     }
     let state = sandbox.doctor().languages.into_iter().find(|state| state.language == language);
     assert!(state.as_ref().is_some_and(|state| state.ok && state.version.starts_with("3.")), "{state:?}");
+}
+
+/// TypeScript's compiler came to consist of two packages, of which the box showed one, and ended with 1 whatever it was
+/// told: so all programs counted as refused.
+fn broken() {
+    let place = tempfile::tempdir_in("/var/tmp").expect("a directory");
+    open_to_all(place.path());
+    let tool = place.path().join("bin/broken");
+    std::fs::create_dir(place.path().join("bin")).expect("a directory");
+    std::fs::copy("/bin/false", &tool).expect("a tool");
+    let file = place.path().join("languages.toml");
+    let entries = format!(
+        "[[language]]\nname = 'c-broken'\nlike = 'c'\ncompiler = {tool:?}\n\
+         [[language]]\nname = 'js-broken'\nlike = 'javascript'\ninterpreter = {tool:?}\n"
+    );
+    std::fs::write(&file, entries).expect("a file of languages");
+    let sandbox = start(SandboxConfig { languages: Some(file), ..SandboxConfig::default() });
+    for (name, row) in [("c-broken", &C), ("js-broken", &JAVASCRIPT)] {
+        let language = Language::from_name(name).expect("the file's language");
+        match run(&sandbox, language, row.hello, "") {
+            Err(SandboxError::Unavailable(why)) => assert!(why.contains("Exited(1)"), "{why}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
 }
 
 fn open_to_all(directory: &Path) {

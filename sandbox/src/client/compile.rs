@@ -72,6 +72,7 @@ impl Sandbox {
             None => self.repeat(&job(args), &[], limits)?,
         };
         if done.outcome.termination != Termination::Exited(0) {
+            self.vouch(program.language, Role::Compiler)?;
             return Ok(Err(Outcome { refused: true, ..done.outcome }));
         }
         let Some(binary) = done.binary else { return Ok(Err(without_program(done.outcome))) };

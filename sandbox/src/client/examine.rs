@@ -108,6 +108,26 @@ impl Sandbox {
         Ok(())
     }
 
+    /// That a tool fails says something of the program only where the tool works: one that cannot even tell its version
+    /// in the box is a fault of the host's.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] with what the tool said.
+    pub(super) fn vouch(&self, language: Language, role: Role) -> Result<(), SandboxError> {
+        self.walls.pool()?.sound(Room::of(language, role), || {
+            let outcome = self.ask_tool(language, role).0?;
+            if outcome.termination == Termination::Exited(0) {
+                return Ok(());
+            }
+            let (end, said) = (outcome.termination, String::from_utf8_lossy(&outcome.stderr));
+            let text = format!(
+                "{language} does not work inside the box, where its tool ends with {end:?}: {}",
+                said.trim()
+            );
+            Err(SandboxError::Unavailable(text))
+        })
+    }
+
     /// A tool's version, and what to put before it.
     fn ask_tool(&self, language: Language, role: Role) -> (Result<Outcome, SandboxError>, &'static str) {
         let work = if role == Role::Compiler { Work::Compile } else { Work::Run };

@@ -297,6 +297,11 @@ impl Sandbox {
             return module.run(executable.language, &task);
         }
         let done = self.repeat(&executable.job(stdin)?, stdin, limits)?;
+        if let (Image::Hosted(_), Termination::Exited(1..) | Termination::Signaled(_)) =
+            (&executable.image, done.outcome.termination)
+        {
+            self.vouch(executable.language, Role::Program)?;
+        }
         executable.image.keep(done.code);
         Ok(done.outcome)
     }

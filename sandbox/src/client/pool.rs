@@ -2,7 +2,7 @@
 //! time, given back clean or thrown away. A spawner that died is replaced: by the guardian where there is one,
 //! else by starting another.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -55,6 +55,8 @@ pub(super) struct Pool {
     link: Mutex<Link>,
     /// The tools asked for so far.
     tools: Mutex<HashMap<Room, Result<Found, String>>>,
+    /// Those that answered inside the box.
+    sound: Mutex<HashSet<Room>>,
     /// Programs that were compiled before.
     pub(super) programs: Cache,
     pub(super) headers: Option<Headers>,
@@ -215,6 +217,7 @@ impl Pool {
             freed: Condvar::new(),
             link: Mutex::new(link),
             tools: Mutex::default(),
+            sound: Mutex::default(),
             programs: Cache::new(config.kept_programs.unwrap_or(KEPT_PROGRAMS)),
             headers,
             cold: Mutex::new(cold),
@@ -249,6 +252,19 @@ impl Pool {
             },
         };
         found.map_err(SandboxError::Unavailable)
+    }
+
+    /// Sees to it that a room's tool works at all: asked once, by `ask`.
+    pub(super) fn sound(
+        &self,
+        room: Room,
+        ask: impl FnOnce() -> Result<(), SandboxError>,
+    ) -> Result<(), SandboxError> {
+        if !locked(&self.sound).contains(&room) {
+            ask()?;
+            locked(&self.sound).insert(room);
+        }
+        Ok(())
     }
 
     /// Makes a slot for one run, beside those that are kept.

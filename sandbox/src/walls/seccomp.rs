@@ -123,6 +123,8 @@ const REFUSE: &[(c_long, When)] = &[
     // A place on another core, a higher priority.
     (SYS_sched_setaffinity, Always), (SYS_sched_setscheduler, Always), (SYS_sched_setparam, Always),
     (SYS_sched_setattr, Always), (SYS_setpriority, Always),
+    // Watching files; TypeScript's compiler asks at its start whether it could.
+    (SYS_fanotify_init, Always), (SYS_fanotify_mark, Always),
 ];
 
 #[rustfmt::skip]
@@ -139,7 +141,7 @@ const KILL: &[(c_long, When)] = &[
     // Wide or young kernel surface.
     (SYS_bpf, Always), (SYS_perf_event_open, Always), (SYS_userfaultfd, Always), (SYS_io_uring_setup, Always),
     (SYS_io_uring_enter, Always), (SYS_io_uring_register, Always), (SYS_keyctl, Always), (SYS_add_key, Always),
-    (SYS_request_key, Always), (SYS_fanotify_init, Always), (SYS_fanotify_mark, Always),
+    (SYS_request_key, Always),
     (SYS_modify_ldt, Always), (SYS_iopl, Always), (SYS_ioperm, Always),
     // The machine itself.
     (SYS_kexec_load, Always), (SYS_kexec_file_load, Always), (SYS_init_module, Always),
