@@ -5,7 +5,8 @@
 //! `cargo bench -p assay-sandbox --bench runs [-- --seconds 2 --repeats 5 --only NAME --json]`. CPU is the whole machine's busy time
 //! per run, so nothing that a run makes others do is missed; measure on an idle machine. Each run of new source has a
 //! text of its own, compiled in that run; every output is checked, and one run in fifty is a program that looks
-//! whether the walls stand around it. "Sparse" runs come 5 to 30 ms apart, one at a time: their latency counts.
+//! whether the walls stand around it. With `--features removable-walls` there are rows of runs each of which lacks one
+//! wall. "Sparse" runs come 5 to 30 ms apart, one at a time: their latency counts.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -104,7 +105,8 @@ fn main() {
     };
     // The last comes first.
     let lower = [("... nor namespaces", Lack::Namespaces), ("python, next test, no groups", Lack::Groups)];
-    let lower = lower.map(|(name, lack)| (name, lacking(lack)));
+    let lower: Vec<_> =
+        without_each().iter().chain(&lower).map(|(name, lack)| (*name, lacking(*lack))).collect();
     let native = prepare(&sandbox, Language::Cpp17, "#include <cstdio>\nint main() { puts(\"42\"); }");
     let numpy = "try: import numpy\nexcept ImportError: pass\nprint({})\n";
     let mut kinds = vec![
@@ -145,6 +147,24 @@ fn main() {
         kinds.iter_mut().for_each(|kind| kind.measure(cores, seconds));
     }
     report(&mut kinds, std::env::args().any(|argument| argument == "--json"));
+}
+
+/// Each wall of a run left out by itself, in builds where that can be.
+#[cfg(not(feature = "removable-walls"))]
+fn without_each() -> &'static [(&'static str, Lack)] {
+    &[]
+}
+
+#[cfg(feature = "removable-walls")]
+fn without_each() -> &'static [(&'static str, Lack)] {
+    use assay_sandbox::Step::*;
+    &[
+        ("... but for the list of calls", Lack::Step(Seccomp)),
+        ("... but for landlock", Lack::Step(Landlock)),
+        ("... but for capabilities", Lack::Step(Credentials)),
+        ("... but for limits", Lack::Step(Rlimits)),
+        ("... but for descriptors, group", Lack::Step(Descriptors)),
+    ]
 }
 
 impl<'a> Kind<'a> {

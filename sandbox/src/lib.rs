@@ -104,6 +104,8 @@ pub use language::Language;
 pub use limits::Limits;
 pub use outcome::{Outcome, Termination, Usage};
 pub use program::Program;
+#[cfg(feature = "removable-walls")]
+pub use tier::Step;
 pub use tier::{Lack, Tier};
 
 /// Plays the part of a spawner, a slot-init or the WebAssembly compiler and never returns, if this process was started as one;

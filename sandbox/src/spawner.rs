@@ -439,14 +439,18 @@ fn become_slot(plan: &Plan, socket: BorrowedFd<'_>) -> Failure {
             return failure;
         }
     }
-    let result = socket
-        .try_clone_to_owned()
-        .map(|socket| Command::new("/proc/self/exe").arg0(slot::NAME).env_clear().stdin(socket).exec());
+    let result = socket.try_clone_to_owned().map(|socket| {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0(slot::NAME).env_clear().stdin(socket);
+        #[cfg(feature = "removable-walls")]
+        command.envs(std::env::var(WITHOUT_VARIABLE).map(|names| (WITHOUT_VARIABLE, names)));
+        command.exec()
+    });
     Failure::new("slot", &result.unwrap_or_else(|error| error))
 }
 
 /// What the environment says this host shall seem to lack.
-fn lacks() -> Vec<Lack> {
+pub(crate) fn lacks() -> Vec<Lack> {
     Lack::from_names(&std::env::var(WITHOUT_VARIABLE).unwrap_or_default())
 }
 

@@ -58,10 +58,45 @@ pub enum Lack {
     Users,
     /// All kernel walls: tier W. Nothing is started but the compiler of WebAssembly.
     Walls,
+    /// One wall of each Python run, and nothing else: for benches alone.
+    #[cfg(feature = "removable-walls")]
+    Step(Step),
+}
+
+/// A step of `zygote.py`'s by its name there.
+#[cfg(feature = "removable-walls")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Closing what is open, and a process group of the guest's own.
+    Descriptors,
+    /// Giving capabilities up.
+    Credentials,
+    /// File rules, TCP, scopes.
+    Landlock,
+    /// Resource limits.
+    Rlimits,
+    /// The lists of system calls: made, and gone through at each call.
+    Seccomp,
 }
 
 impl Lack {
-    const ALL: [Lack; 5] = [Lack::Groups, Lack::Mounts, Lack::Namespaces, Lack::Users, Lack::Walls];
+    const ALL: &[Lack] = &[
+        Lack::Groups,
+        Lack::Mounts,
+        Lack::Namespaces,
+        Lack::Users,
+        Lack::Walls,
+        #[cfg(feature = "removable-walls")]
+        Lack::Step(Step::Descriptors),
+        #[cfg(feature = "removable-walls")]
+        Lack::Step(Step::Credentials),
+        #[cfg(feature = "removable-walls")]
+        Lack::Step(Step::Landlock),
+        #[cfg(feature = "removable-walls")]
+        Lack::Step(Step::Rlimits),
+        #[cfg(feature = "removable-walls")]
+        Lack::Step(Step::Seccomp),
+    ];
 
     /// The word of the spawner's environment.
     pub(crate) fn name(self) -> &'static str {
@@ -71,12 +106,20 @@ impl Lack {
             Lack::Namespaces => "namespaces",
             Lack::Users => "users",
             Lack::Walls => "walls",
+            #[cfg(feature = "removable-walls")]
+            Lack::Step(step) => match step {
+                Step::Descriptors => "descriptors",
+                Step::Credentials => "credentials",
+                Step::Landlock => "landlock",
+                Step::Rlimits => "rlimits",
+                Step::Seccomp => "seccomp",
+            },
         }
     }
 
     /// Reads a list of words with commas between them; other words name nothing.
     pub(crate) fn from_names(names: &str) -> Vec<Lack> {
-        Lack::ALL.into_iter().filter(|lack| names.split(',').any(|name| name == lack.name())).collect()
+        Lack::ALL.iter().filter(|lack| names.split(',').any(|name| name == lack.name())).copied().collect()
     }
 }
 

@@ -127,6 +127,8 @@ struct Plan<'a> {
     /// Bytes to be replaced by a child's own number, and the filter they are in.
     pin: Option<(String, String)>,
     final_filter: String,
+    /// Steps that children leave out.
+    left_out: Vec<&'static str>,
 }
 
 /// One run, as its process reads it.
@@ -157,8 +159,9 @@ impl Start<'_> {
         let mut message = self.flags().to_le_bytes().to_vec();
         message.extend((targets.len() as u32).to_le_bytes());
         message.extend((0..8).flat_map(|at| targets.get(at).unwrap_or(&-1).to_le_bytes()));
-        message.extend((self.rlimits.len() as u64).to_le_bytes());
-        let words = self.rlimits.iter().flat_map(|(which, value)| [u64::from(*which), *value, *value]);
+        let rlimits = if left_out().contains(&"rlimits") { &[][..] } else { &self.rlimits };
+        message.extend((rlimits.len() as u64).to_le_bytes());
+        let words = rlimits.iter().flat_map(|(which, value)| [u64::from(*which), *value, *value]);
         message.extend(words.flat_map(u64::to_le_bytes));
         message
     }
@@ -216,6 +219,7 @@ impl Zygote {
                     .map(|pin| (hex(&seccomp::OWN_NUMBER.to_ne_bytes()), hex(&to_bytes(pin)))),
                 base_filters: setting.filters.base.iter().map(|filter| hex(&to_bytes(filter))).collect(),
                 final_filter: hex(&to_bytes(&setting.filters.last)),
+                left_out: left_out(),
             };
             let ready = protocol::send(&zygote.socket, &plan, &[]).and_then(|()| zygote.answer());
             ready.map_err(|error| io::Error::other(format!("{error}; {}", excerpt(messages))))?;
@@ -261,6 +265,14 @@ impl Zygote {
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an answer of another length")),
         }
     }
+}
+
+/// None, but in builds for benches.
+fn left_out() -> Vec<&'static str> {
+    #[cfg(feature = "removable-walls")]
+    return crate::spawner::lacks().into_iter().map(crate::Lack::name).collect();
+    #[cfg(not(feature = "removable-walls"))]
+    Vec::new()
 }
 
 impl Drop for Zygote {
