@@ -54,6 +54,8 @@ mod native;
 mod open_r1;
 mod package;
 mod packed;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod pickle;
 mod problem;
 mod records;

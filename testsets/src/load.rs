@@ -156,8 +156,8 @@ enum Source {
     Packages(std::vec::IntoIter<PathBuf>),
 }
 
-/// Opens a file of problems: JSON Lines or one JSON array, plain, gzipped or zstd; or problem packages, in a folder or
-/// a zip archive.
+/// Opens a file of problems: JSON Lines or one JSON array, plain, gzipped or zstd; with the feature `parquet` a parquet
+/// file; or problem packages, in a folder or a zip archive.
 ///
 /// Without `format` the first record's keys decide. Two problems with one `question_id` are an error at the
 /// second.

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// How a zstd frame begins.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// How a parquet file begins, and ends.
+pub(crate) const PARQUET: [u8; 4] = *b"PAR1";
 
 /// All frames of a zstd file, one after the other.
 struct Zstd {
@@ -265,6 +267,9 @@ impl Records {
 pub(crate) fn unpacked(path: &Path) -> std::io::Result<(Box<dyn Read + Send>, bool)> {
     let mut plain = BufReader::with_capacity(1 << 16, File::open(path)?);
     let head = plain.fill_buf()?;
+    if head.starts_with(&PARQUET) {
+        return Ok((parquet(path)?, true));
+    }
     Ok(match head.starts_with(&[0x1f, 0x8b]) {
         true => (Box::new(MultiGzDecoder::new(plain)), true),
         false if head.starts_with(&ZSTD) => (Box::new(Zstd { frame: None, file: Some(plain) }), true),
@@ -272,12 +277,25 @@ pub(crate) fn unpacked(path: &Path) -> std::io::Result<(Box<dyn Read + Send>, bo
     })
 }
 
+#[cfg(feature = "parquet")]
+fn parquet(path: &Path) -> std::io::Result<Box<dyn Read + Send>> {
+    Ok(Box::new(crate::parquet::Lines::open(File::open(path)?)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_: &Path) -> std::io::Result<Box<dyn Read + Send>> {
+    let what = "a parquet file, which this build does not read";
+    Err(std::io::Error::new(std::io::ErrorKind::Unsupported, what))
+}
+
 pub(crate) fn unreadable(path: &Path, place: Option<Place>, error: &std::io::Error) -> LoadError {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof, Unsupported};
     let hint = match error.kind() {
         // Only a packed file has a form and an end of its own.
         UnexpectedEof => "the packed file is cut off: fetch it again",
         InvalidData | InvalidInput => "the packed file is damaged: fetch it again",
+        Unsupported if cfg!(feature = "parquet") => "write it again, packed with snappy, gzip or zstd",
+        Unsupported => "build with `--features parquet`, or convert it to JSON Lines",
         _ => "check the path and the permissions",
     };
     let misfit = Misfit::new("a readable file", error.to_string(), hint);

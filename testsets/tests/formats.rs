@@ -382,3 +382,11 @@ proptest! {
         }
     }
 }
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_build_without_parquet_says_how_to_get_it() {
+    let expected = "FILE: expected a readable file, found a parquet file, which this build does not read; \
+                    build with `--features parquet`, or convert it to JSON Lines";
+    assert_eq!(read(b"PAR1\x15\x04", None).unwrap_err(), expected);
+}

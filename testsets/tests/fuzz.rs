@@ -20,6 +20,10 @@ use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::NamedTempFile;
 
+#[cfg(feature = "parquet")]
+#[path = "parquet/writer.rs"]
+mod writer;
+
 /// Executions of a harness by default.
 const USUAL: u64 = 1_000;
 /// No file here is a megabyte; a loader that needs this long has gone wrong on the busiest machine.
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
         })
         .collect();
     trials.push(Trial::test("fuzz_kattis", packages));
+    #[cfg(feature = "parquet")]
+    trials.push(Trial::test("fuzz_parquet", parquet));
     trials.push(Trial::test("every_format_has_a_corpus", every_format));
     trials.push(Trial::test("time_grows_with_the_length", light_bombs));
     if std::env::var_os("ASSAY_LONG").is_some() {
@@ -115,6 +121,39 @@ fn packages() -> Result<(), Failed> {
         }
         bytes
     })
+}
+
+/// The corpus as parquet files, with the bytes of one changed: in its pages, or in what it says of them.
+#[cfg(feature = "parquet")]
+fn parquet() -> Result<(), Failed> {
+    use ::parquet::basic::{Compression, ZstdLevel};
+    let ways = [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(ZstdLevel::default())];
+    let mut seeds = Vec::new();
+    for path in corpus().iter().filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")) {
+        let text = std::fs::read_to_string(path)?;
+        let rows: Vec<_> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        seeds.extend(ways.map(|way| writer::parquet(&rows, way, 2)));
+    }
+    // What the library says of damage it asserts not to be there is no finding, and much.
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = fuzz("parquet", |random| {
+        let mut bytes = seeds[random.below(seeds.len())].clone();
+        for _ in 0..1 + random.below(3) {
+            match random.below(3) {
+                0 => mutate(random, &mut bytes, &seeds),
+                // Lengths are kept, or nothing behind them would be read.
+                _ => {
+                    let at = 4 + random.below(bytes.len().saturating_sub(12));
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte ^= 1 << random.below(8);
+                    }
+                }
+            }
+        }
+        bytes
+    });
+    drop(std::panic::take_hook());
+    found
 }
 
 fn collect(folder: &Path, root: &Path, files: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {

@@ -46,7 +46,8 @@ use suite::{Suite, Template};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EPILOGUE)]
 pub(crate) struct Args {
-    /// The problems, in any of the forms of --format; JSON Lines or a JSON array, also packed with gzip or zstd
+    /// The problems, in any of the forms of --format; JSON Lines or a JSON array, also packed with gzip or zstd; parquet
+    /// in a build with that feature
     problems: PathBuf,
     /// The server, up to what comes before /chat/completions, such as http://127.0.0.1:8000/v1
     #[arg(long, value_name = "URL")]

@@ -29,7 +29,8 @@ use plan::{Plan, Shard, shard};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EPILOGUE)]
 pub(crate) struct Args {
-    /// The problems, in any of the forms of --format; JSON Lines or a JSON array, also packed with gzip or zstd
+    /// The problems, in any of the forms of --format; JSON Lines or a JSON array, also packed with gzip or zstd; parquet
+    /// in a build with that feature
     problems: PathBuf,
     /// The completions: [{question_id, code_list}], or JSON Lines of {question_id, completion} or {question_id, output_list}
     completions: PathBuf,
