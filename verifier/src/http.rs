@@ -22,11 +22,13 @@ mod grade;
 mod health;
 mod judge0;
 mod listen;
+mod live;
 mod log;
 mod metrics;
 mod nemo_gym;
 mod nemo_skills;
 mod open_instruct;
+mod page;
 mod piston;
 mod problems;
 mod program;
@@ -37,6 +39,7 @@ mod run_code;
 mod store;
 mod submit;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -51,7 +54,7 @@ use std::time::{Duration, Instant, SystemTime};
 use assay_sandbox::{Sandbox, guardian};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -244,6 +247,7 @@ struct Service {
     judge0: judge0::Kept,
     store: store::Store,
     cache: cache::Cache,
+    live: live::Live,
 }
 
 async fn serve_in_runtime(
@@ -274,7 +278,9 @@ async fn serve_in_runtime(
     let server = tokio::spawn(listen::serve(listener, router(service.clone()), head_timeout, async {
         let _ = stopped.await;
     }));
+    tokio::spawn(live::sample(service.clone()));
     signals.next().await;
+    service.live.close();
     service.draining.store(true, Ordering::SeqCst);
     let left = service.queue.depth() + service.queue.running();
     service.log.event(LogLevel::Info, "draining", &[("items", left.into())]);
@@ -319,7 +325,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// The routes, also the label values of the metrics, each with the form of its errors.
-const ROUTES: [(&str, Form); 34] = [
+const ROUTES: [(&str, Form); 36] = [
     ("/v1/grade", Form::Native),
     ("/v1/grade/batch", Form::Native),
     ("/v1/problems", Form::Native),
@@ -354,6 +360,8 @@ const ROUTES: [(&str, Form); 34] = [
     ("/healthz", Form::Native),
     ("/readyz", Form::Native),
     ("/metrics", Form::Native),
+    ("/live", Form::Page),
+    ("/live/events", Form::Page),
 ];
 
 fn router(service: Arc<Service>) -> Router {
@@ -392,6 +400,8 @@ fn router(service: Arc<Service>) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/live", get(page::live))
+        .route("/live/events", get(live::events))
         .fallback(async |request: Request| HttpError::NotFound(request.uri().path().to_owned()))
         .method_not_allowed_fallback(async |request: Request| {
             HttpError::MethodNotAllowed(request.method().clone())
@@ -411,7 +421,8 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
     let known = ROUTES.into_iter().find(|(route, _)| *route == matched);
     let (route, form) = known.unwrap_or(("other", Form::Native));
     let open = matches!(route, "/healthz" | "/readyz");
-    let mut response = if open || service.admits(request.headers()) {
+    let works = method == Method::POST;
+    let mut response = if open || service.admits(request.headers(), form) {
         CatchPanic(Box::pin(next.run(request))).await
     } else {
         form.refuse(&HttpError::Unauthorized)
@@ -419,6 +430,9 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
     response.headers_mut().insert(REQUEST_ID, id.clone());
     let (status, took) = (response.status(), began.elapsed());
     service.metrics.request(route, status.as_u16(), took);
+    if works {
+        service.live.answered(took);
+    }
     service.log.event(
         if status.is_server_error() { LogLevel::Error } else { LogLevel::Info },
         "request",
@@ -455,23 +469,27 @@ impl Service {
             judge0: judge0::Kept::default(),
             store,
             cache: cache::Cache::new(config.cache),
+            live: live::Live::default(),
             config,
         })
     }
 
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    fn admits(&self, headers: &HeaderMap, form: Form) -> bool {
         if self.config.tokens.is_empty() {
             return true;
         }
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let bearer = text(header::AUTHORIZATION).and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token)
+        let authorization = text(header::AUTHORIZATION).and_then(|value| {
+            let (scheme, rest) = value.split_once(' ')?;
+            match scheme.to_ascii_lowercase().as_str() {
+                "bearer" => Some(Cow::Borrowed(rest)),
+                "basic" if form == Form::Page => page::password(rest).map(Cow::Owned),
+                _ => None,
+            }
         });
         // Judge0's clients know this header alone.
-        let Some(given) = bearer.or_else(|| text(AUTH_TOKEN)).map(|token| Token::new(token.trim())) else {
-            return false;
-        };
+        let given = authorization.or_else(|| text(AUTH_TOKEN).map(Cow::Borrowed));
+        let Some(given) = given.map(|token| Token::new(token.trim())) else { return false };
         // No early exit: how long this takes must not depend on which token fits.
         self.config.tokens.iter().fold(false, |found, token| found | token.same(&given))
     }
@@ -485,6 +503,12 @@ impl Service {
         self.metrics.infra_error();
         self.health.doubt();
         self.log.event(LogLevel::Error, "infra_error", &[("reason", reason.into())]);
+    }
+
+    /// One item's wait in line.
+    fn waited(&self, waited: Duration) {
+        self.metrics.queue_wait(waited);
+        self.live.waited(waited);
     }
 
     fn gauges(&self) -> Gauges {
@@ -508,7 +532,7 @@ impl Service {
         let worker = self.clone();
         let (result, waited) =
             self.queue.run(ticket, deadline, move || work(&worker)).await.map_err(not_done)?;
-        self.metrics.queue_wait(waited);
+        self.waited(waited);
         Ok(result)
     }
 

@@ -152,6 +152,8 @@ pub(crate) enum Form {
     Message,
     /// `{"error": ..}`, Flask's and Judge0's.
     Error,
+    /// A sentence, for people with a browser.
+    Page,
 }
 
 impl Form {
@@ -159,6 +161,7 @@ impl Form {
     pub(crate) fn refuse(self, error: &HttpError) -> Response {
         let body = match (self, error) {
             (Form::Native, error) => return error.clone().into_response(),
+            (Form::Page, error) => return page(error),
             (Form::Detail, HttpError::Malformed(text) | HttpError::Invalid(text)) => {
                 return json_response(StatusCode::UNPROCESSABLE_ENTITY, &validation_detail(None, text));
             }
@@ -168,6 +171,17 @@ impl Form {
         };
         json_response(error.patient_status(), &body)
     }
+}
+
+/// A browser without a token is made to ask for one.
+fn page(error: &HttpError) -> Response {
+    let mut response = (error.status(), format!("{}\n", error.detail())).into_response();
+    if *error == HttpError::Unauthorized {
+        *response.body_mut() = Body::from("The password is a token of this service; any user name will do.\n");
+        let challenge = HeaderValue::from_static("Basic realm=\"assay: a token as the password\", charset=\"UTF-8\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 impl IntoResponse for HttpError {

@@ -174,7 +174,8 @@ async fn judged(
     let mut response = response?;
     response.timings.queue = waited.as_secs_f64();
     let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or_default();
-    service.metrics.times(waited, seconds(response.timings.compile), seconds(response.timings.run));
+    service.waited(waited);
+    service.metrics.times(seconds(response.timings.compile), seconds(response.timings.run));
     Ok(response)
 }
 

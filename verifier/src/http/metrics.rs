@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use super::live::Totals;
+
 /// Everything counted. One per service.
 #[derive(Default)]
 pub(crate) struct Metrics {
@@ -64,11 +66,28 @@ impl Metrics {
         self.queue_wait.observe(waited);
     }
 
-    /// Where an item's time went.
-    pub(crate) fn times(&self, queue: Duration, compile: Duration, run: Duration) {
-        self.queue_wait(queue);
+    /// Where a judge's time went.
+    pub(crate) fn times(&self, compile: Duration, run: Duration) {
         self.compile.observe(compile);
         self.run.observe(run);
+    }
+
+    /// The sums that the live page shows; what is kept of results is not counted here.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals =
+            Totals { infra_errors: self.infra_errors.load(Ordering::Relaxed), ..Totals::default() };
+        for ((_, status), count) in self.requests.all() {
+            totals.requests += count;
+            totals.failed += if status >= 500 { count } else { 0 };
+        }
+        let items = self.grades.all().into_iter().map(|((_, outcome, verdict), count)| match verdict {
+            "" => (outcome, count),
+            verdict => (verdict, count),
+        });
+        for (name, count) in items.chain(self.run_code.all()) {
+            *totals.verdicts.entry(name).or_default() += count;
+        }
+        totals
     }
 
     /// The text of `/metrics`.
@@ -219,7 +238,7 @@ mod tests {
     fn buckets_are_cumulative_and_end_in_the_count() {
         let metrics = Metrics::default();
         for millis in [0, 3, 3, 700, 100_000] {
-            metrics.times(Duration::from_millis(millis), Duration::ZERO, Duration::ZERO);
+            metrics.queue_wait(Duration::from_millis(millis));
         }
         metrics.request("/v1/grade", 200, Duration::from_millis(3));
         let gauges = Gauges { queue_depth: 2, in_flight: 1, cache: (3, 4), ready: true, tier: "A".into() };

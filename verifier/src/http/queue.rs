@@ -173,6 +173,11 @@ impl Queue {
         self.shared.lock().running
     }
 
+    /// Of those, jobs whose program only sleeps.
+    pub(crate) fn asleep(&self) -> usize {
+        self.shared.lock().idle
+    }
+
     fn push(&self, place: Place, work: Work) -> Queued {
         let mut state = self.shared.lock();
         let id = state.next_id;
