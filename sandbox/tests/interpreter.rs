@@ -5,10 +5,11 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use assay_sandbox::Termination::{CpuTimeLimit, Exited, Signaled};
+use assay_sandbox::Termination::{CpuTimeLimit, Exited, Signaled, WallTimeLimit};
 use assay_sandbox::{
     Executable, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, WallState,
 };
@@ -30,7 +31,10 @@ fn main() {
         let config = SandboxConfig { slots: 2, cold_start: true, ..SandboxConfig::default() };
         Sandbox::start(&config).expect("a sandbox")
     };
-    let mut trials = vec![Trial::test("a_killed_interpreter_is_replaced", alone)];
+    let mut trials = vec![
+        Trial::test("a_killed_interpreter_is_replaced", alone),
+        Trial::test("an_unwanted_program_is_ended", unwanted),
+    ];
     for (name, source) in SAME {
         let shared = Arc::clone(&shared);
         trials.push(Trial::test(format!("as_plain_{name}"), move || same(shared.get_or_init(start), source)));
@@ -366,6 +370,29 @@ fn replaced() {
         let outcome = sandbox.run(&prepare(sandbox, "while True: pass"), b"", &busy).expect("run");
         assert_eq!(outcome.termination, CpuTimeLimit);
     }
+}
+
+/// A client that hung up kept a slot busy until its program's limit.
+fn unwanted() -> Result<(), Failed> {
+    static GONE: AtomicBool = AtomicBool::new(false);
+    let unwanted: fn() -> bool = || GONE.load(Relaxed);
+    let config = SandboxConfig { slots: 1, unwanted: Some(unwanted), ..SandboxConfig::default() };
+    let sandbox = &Sandbox::start(&config)?;
+    let minute = Duration::from_secs(60);
+    let limits = Limits { cpu_time: minute, wall_time: minute, ..Limits::DEFAULT };
+    for source in ["while True: pass", "import time; time.sleep(100)"] {
+        let program = prepare(sandbox, source);
+        std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            GONE.store(true, Relaxed);
+        });
+        let outcome = sandbox.run(&program, b"", &limits)?;
+        GONE.store(false, Relaxed);
+        assert_eq!(outcome.termination, WallTimeLimit, "{source}");
+        assert!(outcome.usage.wall_time < minute / 2, "{source}: {:?}", outcome.usage);
+        assert_eq!(printed(&run(sandbox, "print('wanted')", b"")), "wanted\n");
+    }
+    Ok(())
 }
 
 /// The warm interpreters below this process.

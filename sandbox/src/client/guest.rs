@@ -93,6 +93,7 @@ pub(super) struct Guest {
     end: Option<End>,
     peak_seen: u64,
     idleness: Option<Idleness>,
+    unwanted: Option<fn() -> bool>,
     /// Without a group: nanoseconds that each process below the guest was seen to run or to wait for a core, also
     /// of those that are gone. A compiler's driver sleeps while its stages work, one after the other.
     below: BTreeMap<i32, u64>,
@@ -194,6 +195,7 @@ impl Guest {
             end: None,
             peak_seen: 0,
             idleness: None,
+            unwanted: None,
             below: BTreeMap::new(),
             lease,
         })
@@ -202,6 +204,12 @@ impl Guest {
     /// Says from now on when it is idle, where the sandbox's caller wants to know.
     pub(super) fn telling(mut self) -> Guest {
         self.idleness = self.lease.idleness().map(Idleness::new);
+        self
+    }
+
+    /// Asks from now on whether it is wanted, where the sandbox's caller can say.
+    pub(super) fn asking(mut self) -> Guest {
+        self.unwanted = self.lease.unwanted();
         self
     }
 
@@ -379,6 +387,10 @@ impl Guest {
             }
             return Ok(now + Duration::from_millis(100));
         }
+        if self.unwanted.is_some_and(|unwanted| unwanted()) {
+            self.kill(Termination::WallTimeLimit)?;
+            return Ok(now);
+        }
         let cpu = self.spent_cpu();
         let most = self.most_cpu(cpu);
         if cpu > most {
@@ -422,6 +434,9 @@ impl Guest {
                 idleness.look(now, self.cpu() + self.delay());
             }
             self.idleness = Some(idleness);
+            pause = pause.min(idleness::LOOK);
+        }
+        if self.unwanted.is_some() {
             pause = pause.min(idleness::LOOK);
         }
         Ok(now + pause.max(TICK))

@@ -89,6 +89,10 @@ pub struct SandboxConfig {
     /// works again, wants to, or is over. For callers that run more programs at once than there are cores: one that
     /// sleeps takes none. Not told of compilers, of interactive runs and of WebAssembly.
     pub idleness: Option<fn(bool)>,
+    /// Asked every 50 ms, on the thread that waits for a run or a session, whether nobody wants its result any more; then the
+    /// program is ended as if it had been idle for too long. Not asked about compilers, whose product others may be waiting for,
+    /// about interactive runs and about WebAssembly.
+    pub unwanted: Option<fn() -> bool>,
     /// What is not used though the host may have it. For tests of the weaker tiers; under a guardian it does nothing.
     pub without: Vec<Lack>,
     /// How much fuel of a WebAssembly program, about one instruction a unit, makes a second of
@@ -385,7 +389,7 @@ impl Sandbox {
         loop {
             attempt += 1;
             match self.launch(&job, true, limits) {
-                Ok(guest) => return Ok(Session::new(guest.telling(), executable.clone(), inside)),
+                Ok(guest) => return Ok(Session::new(guest.telling().asking(), executable.clone(), inside)),
                 Err(SandboxError::Step { .. }) if attempt < ATTEMPTS => {}
                 Err(error) => return Err(error),
             }
@@ -428,7 +432,9 @@ impl Sandbox {
     /// One run on one slot.
     fn once(&self, job: &Job<'_>, stdin: &[u8], limits: &Limits) -> Result<Done, SandboxError> {
         let _inside = self.enter();
-        self.launch(job, false, limits)?.telling().run_to_end(stdin, self.alone.is_none())
+        let guest = self.launch(job, false, limits)?.telling();
+        let guest = if job.room.role == Role::Program { guest.asking() } else { guest };
+        guest.run_to_end(stdin, self.alone.is_none())
     }
 
     /// Starts it on a leased slot.

@@ -48,6 +48,7 @@ pub(super) struct Pool {
     most: usize,
     /// Whom to tell of idle programs.
     idleness: Option<fn(bool)>,
+    unwanted: Option<fn() -> bool>,
     host: HostReport,
     shelf: Mutex<Shelf>,
     /// A slot came free, of whichever room: all who wait look.
@@ -212,6 +213,7 @@ impl Pool {
         Ok(Pool {
             most: slots(config),
             idleness: config.idleness,
+            unwanted: config.unwanted,
             host,
             shelf: Mutex::default(),
             freed: Condvar::new(),
@@ -464,6 +466,11 @@ impl Lease {
     /// Whom to tell when the program is idle.
     pub(super) fn idleness(&self) -> Option<fn(bool)> {
         self.pool.idleness
+    }
+
+    /// Whom to ask whether the program is still wanted.
+    pub(super) fn unwanted(&self) -> Option<fn() -> bool> {
+        self.pool.unwanted
     }
 
     /// The socket to poll.
