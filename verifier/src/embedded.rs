@@ -136,7 +136,8 @@ fn run(arguments: &[OsString]) -> Result<(), String> {
     let math_only = arguments.iter().any(|argument| argument == MATH_ONLY);
     let sandbox = if math_only { None } else { Some(sandbox(config.slots)?) };
     let announce = |address: SocketAddr| writeln!(io::stdout(), "http://{address}");
-    match http::serve(&config, sandbox, announce).map_err(|error| error.to_string())? {
+    let settled = || Err("its configuration is its owner's and does not change".to_owned());
+    match http::serve(&config, sandbox, settled, announce).map_err(|error| error.to_string())? {
         Ended::Drained | Ended::Interrupted | Ended::Early(_) => Ok(()),
         Ended::GraceOver(lost) => Err(format!("stopped with {lost} items unfinished")),
     }

@@ -10,6 +10,8 @@
 //! drop-in routes wait within their clients' own deadlines and then answer 504, because the best-known of those
 //! clients turns every other error into a reward of 0.
 //!
+//! SIGHUP reads the configuration again (`reload`): tokens, certificates and limits change, connections stay.
+//!
 //! Shutting down: the first SIGTERM or SIGINT makes `/readyz` say 503 and closes the listener; requests
 //! already sent are finished, for at most the grace period. A second signal ends the process at once.
 
@@ -33,11 +35,13 @@ mod piston;
 mod problems;
 mod program;
 mod queue;
+mod reload;
 mod reward;
 mod router;
 mod run_code;
 mod store;
 mod submit;
+mod tls;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -46,8 +50,8 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -71,10 +75,16 @@ use metrics::{Gauges, Metrics};
 use queue::Queue;
 
 pub use log::{LogFormat, LogLevel};
+pub use tls::{Tls, TlsFiles};
 
 /// For [`SandboxConfig::idleness`](assay_sandbox::SandboxConfig): a program that sleeps takes no other one's place.
 pub fn note_idle(idle: bool) {
     queue::note_idle(idle);
+}
+
+/// For [`SandboxConfig`](assay_sandbox::SandboxConfig), too: a program whose client has hung up is ended.
+pub fn unwanted() -> bool {
+    queue::unwanted()
 }
 
 /// How a service runs. Every figure has its default in [`Config::default`].
@@ -84,6 +94,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who may ask; empty means everyone who can reach the address.
     pub tokens: Vec<Token>,
+    /// With what connections are encrypted; absent, they are not.
+    pub tls: Option<Tls>,
     /// Items worked on at once, each on a thread of its own and in a sandbox slot of its own.
     pub slots: usize,
     /// Items beyond those whose programs only sleep, as [`note_idle`] is told.
@@ -129,6 +141,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             tokens: Vec::new(),
+            tls: None,
             slots: cores,
             sleepers: 20,
             queue: 1024,
@@ -215,19 +228,21 @@ pub enum Ended {
 }
 
 /// Runs the service until a signal ends it. `sandbox` absent means math only, and code items are answered
-/// `infra_error`. `ready` is called once, with the bound address, after the self-test has passed.
+/// `infra_error`. `read_again` gives the configuration of now, on SIGHUP. `ready` is called once, with the bound address,
+/// after the self-test has passed.
 pub fn serve(
     config: &Config,
     sandbox: Option<Sandbox>,
+    read_again: impl Fn() -> Result<Config, String>,
     ready: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<Ended, ServeError> {
-    refuse_open_address(config)?;
+    refuse_open_address(config).map_err(ServeError::Usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| ServeError::Failed(format!("cannot start the HTTP threads: {error}")))?;
-    let ended = runtime.block_on(serve_in_runtime(config, sandbox, ready));
+    let ended = runtime.block_on(serve_in_runtime(config, sandbox, read_again, ready));
     // Judge threads may be inside a run; they hold nothing that must be put back.
     runtime.shutdown_background();
     ended
@@ -235,7 +250,8 @@ pub fn serve(
 
 /// What every handler can reach.
 struct Service {
-    config: Config,
+    /// Of now: SIGHUP changes it.
+    config: RwLock<Arc<Config>>,
     judge: Judge,
     sandbox: Option<Sandbox>,
     queue: Queue,
@@ -243,6 +259,8 @@ struct Service {
     health: Health,
     log: Log,
     draining: AtomicBool,
+    /// Whether the configuration could be read when it was last asked for.
+    reloaded: AtomicBool,
     ids: RequestIds,
     judge0: judge0::Kept,
     store: store::Store,
@@ -253,6 +271,7 @@ struct Service {
 async fn serve_in_runtime(
     config: &Config,
     sandbox: Option<Sandbox>,
+    read_again: impl Fn() -> Result<Config, String>,
     ready: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<Ended, ServeError> {
     let mut signals = Signals::listen(config.until_stdin_closes)
@@ -274,12 +293,14 @@ async fn serve_in_runtime(
     ready(address).map_err(|error| ServeError::Failed(format!("cannot print the address: {error}")))?;
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let head_timeout = config.head_timeout;
-    let server = tokio::spawn(listen::serve(listener, router(service.clone()), head_timeout, async {
+    let stopped = async {
         let _ = stopped.await;
-    }));
+    };
+    let server = tokio::spawn(listen::serve(listener, service.clone(), router(service.clone()), stopped));
     tokio::spawn(live::sample(service.clone()));
-    signals.next().await;
+    while signals.next().await == Wish::ReadAgain {
+        service.reload(read_again());
+    }
     service.live.close();
     service.draining.store(true, Ordering::SeqCst);
     let left = service.queue.depth() + service.queue.running();
@@ -287,27 +308,29 @@ async fn serve_in_runtime(
     let _ = stop.send(());
     let ended = tokio::select! {
         _ = server => Ended::Drained,
-        () = tokio::time::sleep(config.grace) => match service.queue.depth() + service.queue.running() {
+        () = tokio::time::sleep(service.config().grace) => match service.queue.depth() + service.queue.running() {
             0 => Ended::Drained,
             lost => Ended::GraceOver(lost),
         },
-        () = signals.next() => Ended::Interrupted,
+        () = signals.stop() => Ended::Interrupted,
     };
     service.log.event(LogLevel::Info, "stopped", &[("how", format!("{ended:?}").into())]);
     Ok(ended)
 }
 
-/// Anyone who reaches the port can spend this machine's time, so an address that others reach needs a token.
-fn refuse_open_address(config: &Config) -> Result<(), ServeError> {
-    if config.listen.ip().is_loopback() || !config.tokens.is_empty() {
+/// Anyone who reaches the port can spend this machine's time, so an address that others reach needs a token, or clients with
+/// certificates. The error says so.
+pub fn refuse_open_address(config: &Config) -> Result<(), String> {
+    let asks_clients = config.tls.as_ref().is_some_and(|tls| tls.asks_clients);
+    if config.listen.ip().is_loopback() || !config.tokens.is_empty() || asks_clients {
         return Ok(());
     }
     let port = config.listen.port();
-    Err(ServeError::Usage(format!(
-        "refusing to listen on {} without a token: anyone who reaches it could run code here; give --token-file \
-         FILE, or listen on 127.0.0.1:{port}",
+    Err(format!(
+        "refusing to listen on {} without a token: anyone who reaches it could run code here; give --token-file FILE or \
+         --tls-client-ca FILE, or listen on 127.0.0.1:{port}",
         config.listen
-    )))
+    ))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -410,6 +433,10 @@ fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
+/// Stands in a request that came with a certificate of a client's, which the handshake verified.
+#[derive(Debug, Clone, Copy)]
+struct KnownClient;
+
 /// Around every request: its id, the token, the net under panics, one log line, the counters.
 async fn observe(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
@@ -422,10 +449,10 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
     let (route, form) = known.unwrap_or(("other", Form::Native));
     let open = matches!(route, "/healthz" | "/readyz");
     let works = method == Method::POST;
-    let mut response = if open || service.admits(request.headers(), form) {
-        CatchPanic(Box::pin(next.run(request))).await
-    } else {
-        form.refuse(&HttpError::Unauthorized)
+    let refused = if open { None } else { service.refuses(&request, form) };
+    let mut response = match refused {
+        None => CatchPanic(Box::pin(next.run(request))).await,
+        Some(error) => form.refuse(&error),
     };
     response.headers_mut().insert(REQUEST_ID, id.clone());
     let (status, took) = (response.status(), began.elapsed());
@@ -465,33 +492,29 @@ impl Service {
             metrics: Metrics::default(),
             log: Log::new(config.log, config.log_level),
             draining: AtomicBool::new(false),
+            reloaded: AtomicBool::new(true),
             ids: RequestIds::new(),
             judge0: judge0::Kept::default(),
             store,
             cache: cache::Cache::new(config.cache),
             live: live::Live::default(),
-            config,
+            config: RwLock::new(Arc::new(config)),
         })
     }
 
-    fn admits(&self, headers: &HeaderMap, form: Form) -> bool {
-        if self.config.tokens.is_empty() {
-            return true;
+    /// The configuration of now.
+    fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why a request is not let in, if it is not.
+    fn refuses(&self, request: &Request, form: Form) -> Option<HttpError> {
+        let config = self.config();
+        let known = request.extensions().get::<KnownClient>().is_some();
+        if config.tls.as_ref().is_some_and(|tls| tls.asks_clients) && !known {
+            return Some(HttpError::NoCertificate);
         }
-        let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let authorization = text(header::AUTHORIZATION).and_then(|value| {
-            let (scheme, rest) = value.split_once(' ')?;
-            match scheme.to_ascii_lowercase().as_str() {
-                "bearer" => Some(Cow::Borrowed(rest)),
-                "basic" if form == Form::Page => page::password(rest).map(Cow::Owned),
-                _ => None,
-            }
-        });
-        // Judge0's clients know this header alone.
-        let given = authorization.or_else(|| text(AUTH_TOKEN).map(Cow::Borrowed));
-        let Some(given) = given.map(|token| Token::new(token.trim())) else { return false };
-        // No early exit: how long this takes must not depend on which token fits.
-        self.config.tokens.iter().fold(false, |found, token| found | token.same(&given))
+        (!admits(&config.tokens, request.headers(), form)).then_some(HttpError::Unauthorized)
     }
 
     fn is_draining(&self) -> bool {
@@ -515,6 +538,8 @@ impl Service {
         Gauges {
             queue_depth: self.queue.depth(),
             in_flight: self.queue.running(),
+            left: self.queue.left(),
+            reloaded: self.reloaded.load(Ordering::Relaxed),
             cache: self.cache.counts(),
             ready: !self.is_draining() && self.health.last_passed(),
             tier: self.health.tier(),
@@ -538,9 +563,30 @@ impl Service {
 
     /// The moment a request's wait in the queue ends: the service's own, or the client's if that is sooner.
     fn queue_deadline(&self, headers: &HeaderMap) -> Result<Instant, HttpError> {
-        let wait = self.config.queue_deadline;
+        let wait = self.config().queue_deadline;
         Ok(Instant::now() + client_deadline(headers)?.map_or(wait, |asked| asked.min(wait)))
     }
+}
+
+/// Whether a request brings one of the tokens.
+fn admits(tokens: &[Token], headers: &HeaderMap, form: Form) -> bool {
+    if tokens.is_empty() {
+        return true;
+    }
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let authorization = text(header::AUTHORIZATION).and_then(|value| {
+        let (scheme, rest) = value.split_once(' ')?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "bearer" => Some(Cow::Borrowed(rest)),
+            "basic" if form == Form::Page => page::password(rest).map(Cow::Owned),
+            _ => None,
+        }
+    });
+    // Judge0's clients know this header alone.
+    let given = authorization.or_else(|| text(AUTH_TOKEN).map(Cow::Borrowed));
+    let Some(given) = given.map(|token| Token::new(token.trim())) else { return false };
+    // No early exit: how long this takes must not depend on which token fits.
+    tokens.iter().fold(false, |found, token| found | token.same(&given))
 }
 
 /// The header by which a client says how long it will wait for the whole answer.
@@ -635,8 +681,17 @@ fn log_panics(log: Log) {
     }));
 }
 
-/// SIGTERM, SIGINT and, where asked for, the end of standard input, as one stream of wishes to stop.
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Stop,
+    ReadAgain,
+}
+
+/// SIGTERM, SIGINT and, where asked for, the end of standard input, as one stream of wishes to stop; among them SIGHUP, the wish
+/// to read the configuration again.
 struct Signals {
+    hang_up: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     stdin_closed: Option<tokio::sync::oneshot::Receiver<()>>,
@@ -651,6 +706,7 @@ impl Signals {
     fn listen(stdin: bool) -> io::Result<Signals> {
         let stdin_closed = if stdin { Some(stdin_watcher()?) } else { None };
         let signals = Signals {
+            hang_up: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             stdin_closed,
@@ -668,7 +724,12 @@ impl Signals {
         }
     }
 
-    async fn next(&mut self) {
+    /// The next wish to stop.
+    async fn stop(&mut self) {
+        while self.next().await == Wish::ReadAgain {}
+    }
+
+    async fn next(&mut self) -> Wish {
         loop {
             let stdin = async {
                 match &mut self.stdin_closed {
@@ -679,11 +740,12 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
+                _ = self.hang_up.recv() => return Wish::ReadAgain,
                 () = stdin => self.stdin_closed = None,
             }
             if self.last.is_none_or(|last| last.elapsed() > Self::ONE_WISH) {
                 self.last = Some(Instant::now());
-                return;
+                return Wish::Stop;
             }
         }
     }

@@ -22,8 +22,10 @@ use assay_testsets::{
     Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Task, TaskLimits, TestCase,
     TestType,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::Judgement;
 use crate::judge::{JudgeOptions, LimitOverrides, Mode, Profile, Submission};
@@ -31,7 +33,7 @@ use crate::math::MathRules;
 use crate::reward::{RewardFormula, RewardPolicy};
 
 /// The body of `POST /v1/grade`, and one item of a batch.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GradeRequest {
     /// What was asked; this or `problem_id`.
@@ -56,18 +58,25 @@ pub struct GradeRequest {
     /// Limits that replace the problem's and the profile's.
     #[serde(default)]
     pub limits: LimitsForm,
+    /// Judge only so many of a program's tests: the first ones or, with `seed`, ones that it draws; in their order.
+    pub first_n: Option<usize>,
+    /// Draws the tests of `first_n`: the same ones for the same problem, whatever the completion.
+    pub seed: Option<u64>,
+    /// Stop at the first test that fails. When absent, a reward that counts tests has them all judged, another one not.
+    pub early_stop: Option<bool>,
 }
 
 /// The body of `POST /v1/grade/batch`. Items are read one by one: a bad one is answered in its place.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BatchRequest {
     /// As [`GradeRequest`] each.
+    #[schemars(with = "Vec<GradeRequest>")]
     pub items: Vec<Value>,
 }
 
 /// A problem on the wire.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProblemForm {
     /// Echoed in the answer.
@@ -78,7 +87,7 @@ pub struct ProblemForm {
 }
 
 /// A task on the wire, told apart by `type`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum TaskForm {
     /// A final answer.
@@ -104,7 +113,7 @@ pub enum TaskForm {
 }
 
 /// One test on the wire.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestCaseForm {
     /// Standard input, or one JSON value per line.
@@ -117,7 +126,7 @@ pub struct TestCaseForm {
 }
 
 /// How a test is fed.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TestTypeForm {
     /// Text in, text out.
@@ -129,7 +138,7 @@ pub enum TestTypeForm {
 }
 
 /// How output is compared: a name, or an object for what needs more than a name.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckerForm {
     /// Byte for byte.
@@ -153,7 +162,7 @@ pub enum CheckerForm {
 }
 
 /// See [`KattisFlags`].
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KattisForm {
     /// Upper and lower case differ.
@@ -167,7 +176,7 @@ pub struct KattisForm {
 }
 
 /// A checker or interactor.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeProgramForm {
     /// What it is written in, such as `cpp17`.
@@ -182,7 +191,7 @@ pub struct JudgeProgramForm {
 }
 
 /// See [`Protocol`].
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProtocolForm {
     /// testlib's arguments and exit codes.
@@ -192,7 +201,7 @@ pub enum ProtocolForm {
 }
 
 /// Tolerances of the float checker; an absent one is 0.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ToleranceForm {
     /// Largest absolute difference.
@@ -204,7 +213,7 @@ pub struct ToleranceForm {
 }
 
 /// Limits a problem states for itself.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TaskLimitsForm {
     /// Seconds of CPU time per test.
@@ -214,7 +223,7 @@ pub struct TaskLimitsForm {
 }
 
 /// Limits of one request.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsForm {
     /// Seconds of CPU time per test.
@@ -228,7 +237,7 @@ pub struct LimitsForm {
 }
 
 /// Whose rules decide.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProfileForm {
     /// A real process per test.
@@ -239,7 +248,7 @@ pub enum ProfileForm {
 }
 
 /// What the completion holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ModeForm {
     /// A model's whole text; the code block or the boxed answer is looked for.
@@ -252,7 +261,7 @@ pub enum ModeForm {
 }
 
 /// How a judgement becomes a number.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardForm {
     /// 1 when accepted, else 0.
@@ -265,7 +274,7 @@ pub enum RewardForm {
 }
 
 /// The answer to one item. Every field is always there; `null` where it does not apply.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct GradeResponse {
     /// As asked.
     pub question_id: String,
@@ -305,7 +314,7 @@ pub struct GradeResponse {
 }
 
 /// Whether there is a verdict, and if not, whose fault that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeName {
     /// There is a verdict and a reward.
@@ -331,7 +340,7 @@ impl OutcomeName {
 }
 
 /// Seconds, each.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 pub struct Timings {
     /// From admission to a free worker.
     pub queue: f64,
@@ -395,6 +404,8 @@ pub(crate) struct Item {
     pub(crate) submission: Submission,
     pub(crate) options: JudgeOptions,
     pub(crate) reward: RewardPolicy,
+    /// Of which tests of the problem as it came its tests are, where they are not all.
+    pub(crate) chosen: Option<Vec<usize>>,
     /// What its result is kept under, where results are kept.
     pub(crate) key: Option<[u8; 32]>,
 }
@@ -422,6 +433,9 @@ impl GradeRequest {
             mode: ModeForm::default(),
             reward: RewardForm::default(),
             limits: LimitsForm::default(),
+            first_n: None,
+            seed: None,
+            early_stop: None,
         }
     }
 
@@ -436,6 +450,11 @@ impl GradeRequest {
             (None, Some(id)) => stored(&id)?,
             (None, None) => return Err("missing field `problem`, or `problem_id`".into()),
             (Some(_), Some(_)) => return Err("give `problem` or `problem_id`, not both".into()),
+        };
+        let (problem, chosen) = match (self.first_n, self.seed) {
+            (Some(count), seed) => drawn(&problem, count, seed)?,
+            (None, None) => (problem, None),
+            (None, Some(_)) => return Err("`seed` draws the tests of `first_n`, which is missing".into()),
         };
         let submission = Submission { question_id: problem.question_id.clone(), completion: self.completion };
         let reward = match self.reward {
@@ -463,12 +482,37 @@ impl GradeRequest {
                 ModeForm::Answer => Mode::Answer,
                 ModeForm::Code => Mode::Code,
             },
-            all_tests: reward.needs_all_tests(),
+            all_tests: self.early_stop.map_or(reward.needs_all_tests(), |stop| !stop),
             math,
             ..JudgeOptions::default()
         };
-        Ok(Item { problem, submission, options, reward, key: None })
+        Ok(Item { problem, submission, options, reward, chosen, key: None })
     }
+}
+
+/// The problem with so many of its tests, and which they are. A seed ranks tests by a hash of both, so what it draws depends on
+/// nothing else.
+fn drawn(
+    problem: &Arc<Problem>,
+    count: usize,
+    seed: Option<u64>,
+) -> Result<(Arc<Problem>, Option<Vec<usize>>), String> {
+    let Task::Code(task) = &problem.task else {
+        return Err("`first_n` is for programs; a math problem has no tests".into());
+    };
+    if count == 0 {
+        return Err("`first_n` must be above 0: without a test everything would be accepted".into());
+    }
+    let mut order: Vec<usize> = (0..task.test_cases.len()).collect();
+    if let Some(seed) = seed {
+        let rank = |index: &usize| Sha256::digest(format!("{seed} {index}"));
+        order.sort_by_cached_key(rank);
+    }
+    order.truncate(count);
+    order.sort_unstable();
+    let test_cases = order.iter().map(|index| task.test_cases[*index].clone()).collect();
+    let task = Task::Code(CodeTask { test_cases, ..task.clone() });
+    Ok((Arc::new(Problem { task, ..(**problem).clone() }), Some(order)))
 }
 
 impl LimitsForm {

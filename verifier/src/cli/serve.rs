@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use assay_sandbox::guardian::{self, GuardOptions};
 use assay_sandbox::{Sandbox, SandboxConfig, SandboxError, Tier};
-use assay_verifier::http::{self, Config, Ended, LogFormat, LogLevel, ServeError, Token};
+use assay_verifier::http::{self, Config, Ended, LogFormat, LogLevel, ServeError, Tls, TlsFiles, Token};
+use clap::{ArgMatches, FromArgMatches};
 
 use super::values::{count, duration, size};
 use super::{CliError, Status, output, read_file};
@@ -22,6 +23,15 @@ pub(crate) struct Args {
     /// File with the tokens clients may use, one a line; needed for any address but loopback
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Certificate to encrypt connections with, PEM, the service's own first; needs --tls-key
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Let in only clients whose certificate one of these authorities signed, PEM; /healthz and /readyz stay open
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
     /// Items worked on at once, each in a sandbox slot of its own; 0 means one per core
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count(0..=1024_u16))]
     slots: u16,
@@ -91,7 +101,10 @@ When ready, one line on stdout says where: http://127.0.0.1:8080. Then:
     {\"problem\": {\"task\": {\"type\": \"math\", \"ground_truth\": \"1/2\"}}, \"completion\": \"\\\\boxed{0.5}\"}'
 
 Routes: POST /v1/grade and /v1/grade/batch; those of SandboxFusion, ScaleBox, OpenRLHF, slime, open-instruct, NeMo-Gym,
-NeMo-Skills, open-r1, AReaL, Piston and Judge0; GET /healthz, /readyz, /metrics. GET /v1/version lists them all.
+NeMo-Skills, open-r1, AReaL, Piston and Judge0; GET /healthz, /readyz, /metrics. In a browser: /docs shows them all, /live
+what goes on; where there are tokens, one is the password there.
+SIGHUP reads the settings and their files again: tokens, certificates, limits and deadlines change at once, and the log names
+what needs a restart.
 SIGTERM or Ctrl-C finishes what was asked and exits 0; a second one exits at once with 130. One that
 comes before the service is ready ends it at once: exit code 143 after SIGTERM, 130 after Ctrl-C.";
 
@@ -103,11 +116,12 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
         guardian::release_stop_signals().map_err(unheld)?;
     }
     let config = config(&args)?;
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
     let sandbox = guarded.map(|guarded| connect(guarded, &args)).transpose()?;
     let ready = |address: SocketAddr| {
-        output::print(format!("http://{address}\n").as_bytes()).map_err(|error| error.message)
+        output::print(format!("{scheme}://{address}\n").as_bytes()).map_err(|error| error.message)
     };
-    match http::serve(&config, sandbox, |address| ready(address).map_err(io::Error::other)) {
+    match http::serve(&config, sandbox, read_again, |address| ready(address).map_err(io::Error::other)) {
         Ok(Ended::Drained) => Ok(Status::Fine),
         Ok(Ended::GraceOver(lost)) => Err(CliError::failure(format!(
             "stopped with {lost} items unfinished after the grace period of {} s; give a longer --grace",
@@ -123,6 +137,26 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
         Err(ServeError::Usage(message)) => Err(CliError::usage(message)),
         Err(ServeError::Failed(message)) => Err(CliError::failure(message)),
     }
+}
+
+/// For SIGHUP: the same command line with the settings file and all other files as they are now.
+fn read_again() -> Result<Config, String> {
+    let parsed = super::parse(std::env::args_os().collect()).and_then(|parsed| match parsed {
+        super::Parsed::Command(command) => match *command {
+            super::Command::Serve(args) => config(&args),
+            _ => Err(CliError::failure("this process serves, and its command line says otherwise")),
+        },
+        super::Parsed::Text(_) => {
+            Err(CliError::failure("this process serves, and its command line asks for help"))
+        }
+    });
+    parsed.map_err(|error| error.message)
+}
+
+/// For `assay config check`: whether a service would start with these settings, as far as its files and addresses go.
+pub(crate) fn check(settings: &ArgMatches) -> Result<(), CliError> {
+    let args = Args::from_arg_matches(settings).map_err(|error| CliError::usage(error.to_string()))?;
+    http::refuse_open_address(&config(&args)?).map_err(CliError::usage)
 }
 
 /// Keeps SIGTERM and SIGINT waiting where the command line starts a server: the first thing of all, so that the
@@ -144,6 +178,7 @@ fn connect(guarded: Result<(), SandboxError>, args: &Args) -> Result<Sandbox, Cl
         slots: slots(args) + usize::from(args.sleepers),
         tier: args.tier,
         idleness: Some(http::note_idle),
+        unwanted: Some(http::unwanted),
         ..SandboxConfig::default()
     };
     Sandbox::connect(&config)?.ok_or_else(|| {
@@ -155,6 +190,7 @@ fn config(args: &Args) -> Result<Config, CliError> {
     Ok(Config {
         listen: args.listen,
         tokens: args.token_file.as_deref().map(tokens).transpose()?.unwrap_or_default(),
+        tls: tls(args)?,
         slots: slots(args),
         sleepers: args.sleepers.into(),
         queue: args.queue as usize,
@@ -178,6 +214,21 @@ fn config(args: &Args) -> Result<Config, CliError> {
 
 fn slots(args: &Args) -> usize {
     if args.slots == 0 { Config::default().slots } else { args.slots.into() }
+}
+
+fn tls(args: &Args) -> Result<Option<Tls>, CliError> {
+    let files = match (&args.tls_cert, &args.tls_key, &args.tls_client_ca) {
+        (Some(cert), Some(key), client_ca) => {
+            TlsFiles { cert: cert.clone(), key: key.clone(), client_ca: client_ca.clone() }
+        }
+        (None, None, None) => return Ok(None),
+        _ => {
+            return Err(CliError::usage(
+                "TLS needs --tls-cert and --tls-key both; --tls-client-ca only adds to them",
+            ));
+        }
+    };
+    Tls::read(&files).map(Some).map_err(CliError::usage)
 }
 
 fn tokens(path: &Path) -> Result<Vec<Token>, CliError> {

@@ -22,9 +22,9 @@ const DRAINED: usize = 16;
 
 /// The whole body as the client meant it.
 pub(super) async fn body_of(service: &Service, request: Request) -> Result<Bytes, HttpError> {
-    let limit = service.config.max_body;
+    let limit = service.config().max_body;
     let coding = coding(&request)?;
-    let whole = within(service.config.body_timeout, received(request.into_body(), limit)).await?;
+    let whole = within(service.config().body_timeout, received(request.into_body(), limit)).await?;
     match coding {
         Coding::Identity => Ok(whole),
         coding => tokio::task::block_in_place(|| unpacked(&whole, coding, limit)),

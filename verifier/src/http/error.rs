@@ -18,6 +18,8 @@ pub(crate) enum HttpError {
     Malformed(String),
     /// No token, or a wrong one.
     Unauthorized,
+    /// No certificate of the client's, where one is needed.
+    NoCertificate,
     /// No such route.
     NotFound(String),
     /// The route exists under another method.
@@ -54,6 +56,7 @@ impl HttpError {
         match self {
             HttpError::Malformed(_) => StatusCode::BAD_REQUEST,
             HttpError::Unauthorized => StatusCode::UNAUTHORIZED,
+            HttpError::NoCertificate => StatusCode::FORBIDDEN,
             HttpError::NotFound(_) => StatusCode::NOT_FOUND,
             HttpError::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             HttpError::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
@@ -99,6 +102,9 @@ impl HttpError {
             HttpError::Unauthorized => {
                 "send `Authorization: Bearer TOKEN` with a token of the service".into()
             }
+            HttpError::NoCertificate => {
+                "this service wants a client's certificate, signed by the authority it knows".into()
+            }
             HttpError::NotFound(path) => {
                 format!("there is nothing at {path}; GET /v1/version lists the routes")
             }
@@ -126,6 +132,7 @@ impl HttpError {
         match self {
             HttpError::Malformed(_) => ("malformed-json", "The body is not JSON"),
             HttpError::Unauthorized => ("unauthorized", "A valid token is needed"),
+            HttpError::NoCertificate => ("no-certificate", "A client's certificate is needed"),
             HttpError::NotFound(_) => ("not-found", "No such route"),
             HttpError::MethodNotAllowed(_) => ("method-not-allowed", "Wrong method"),
             HttpError::BodyTimeout(_) => ("body-timeout", "The body came too slowly"),
@@ -177,8 +184,10 @@ impl Form {
 fn page(error: &HttpError) -> Response {
     let mut response = (error.status(), format!("{}\n", error.detail())).into_response();
     if *error == HttpError::Unauthorized {
-        *response.body_mut() = Body::from("The password is a token of this service; any user name will do.\n");
-        let challenge = HeaderValue::from_static("Basic realm=\"assay: a token as the password\", charset=\"UTF-8\"");
+        *response.body_mut() =
+            Body::from("The password is a token of this service; any user name will do.\n");
+        let challenge =
+            HeaderValue::from_static("Basic realm=\"assay: a token as the password\", charset=\"UTF-8\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     response

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::cache::{Look, key_of};
 use super::error::HttpError;
-use super::queue::{NotDone, Ticket};
+use super::queue::{NotDone, Ticket, unwanted};
 use super::{Service, body_of, json_response, read_json, want_json};
 use crate::judge::{JudgeError, Judged};
 use crate::reward::reward;
@@ -68,7 +68,7 @@ pub(super) async fn batch(
 
 /// Items a batch has in hand at once.
 pub(super) fn window(service: &Service) -> usize {
-    service.config.slots * 2 + service.config.sleepers
+    service.config().slots * 2 + service.config().sleepers
 }
 
 fn admit(service: &Service) -> Result<Ticket, HttpError> {
@@ -194,7 +194,11 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
             compile = judgement.compile_time;
             let reward =
                 reward(&judgement, &item.reward).map_err(|wrong| HttpError::Invalid(wrong.to_string()))?;
-            GradeResponse::graded(question_id, judgement, reward)
+            let mut response = GradeResponse::graded(question_id, judgement, reward);
+            if let (Some(chosen), Some(failed)) = (&item.chosen, &mut response.failed_test) {
+                *failed = chosen.get(*failed).copied().unwrap_or(*failed);
+            }
+            response
         }
         Ok(Judged::Unsupported { reason }) => {
             GradeResponse::without_verdict(question_id, OutcomeName::Unsupported, reason)
@@ -207,6 +211,10 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
     };
     let run = began.elapsed().saturating_sub(compile);
     response.timings = Timings { queue: 0.0, compile: compile.as_secs_f64(), run: run.as_secs_f64() };
+    if unwanted() {
+        // Its program was ended for that: the verdict is none.
+        return Ok(response);
+    }
     service.metrics.grade(kind, response.outcome.name(), response.verdict.unwrap_or_default());
     Ok(response)
 }
@@ -225,7 +233,7 @@ pub(super) fn read_item(service: &Service, request: GradeRequest) -> Result<Item
     };
     let item = request.into_item(stored);
     let item = item.map_err(|text| ours.take().unwrap_or(HttpError::Invalid(text)))?;
-    let config = &service.config;
+    let config = service.config();
     let asked = &item.options.limits;
     let own = match &item.problem.task {
         Task::Code(task) => task.limits,

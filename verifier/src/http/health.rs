@@ -131,7 +131,7 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
 
 /// `GET /v1/version`: what would have to be equal for two runs to be comparable.
 pub(super) async fn version(State(service): State<Arc<Service>>) -> Response {
-    let config = &service.config;
+    let config = service.config();
     let body = json!({
         "name": "assay",
         "version": env!("CARGO_PKG_VERSION"),

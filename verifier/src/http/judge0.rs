@@ -118,7 +118,7 @@ pub(super) async fn about() -> axum::Json<Value> {
 
 /// `GET /config_info`.
 pub(super) async fn config(State(service): State<Arc<Service>>) -> axum::Json<Value> {
-    let config = &service.config;
+    let config = service.config();
     axum::Json(config_info(config.max_time.as_secs_f64(), config.max_memory, config.queue))
 }
 
@@ -282,7 +282,7 @@ fn token() -> String {
 
 /// Puts it in line, waits as long as the service lets anybody wait, and keeps what became of it.
 async fn run(service: Arc<Service>, submission: Submission, plan: Plan) -> Submission {
-    let deadline = Instant::now() + service.config.queue_deadline;
+    let deadline = Instant::now() + service.config().queue_deadline;
     let ran = service.on_a_judge(deadline, move |service| plan.run(service)).await;
     let state = match ran {
         Ok(Ok(Ran::Ended { outcome, .. })) => judge0::State::Ended(outcome),

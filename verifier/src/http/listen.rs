@@ -1,20 +1,24 @@
 //! Connections: how many, how long a request's head may take, and how they end.
 //!
 //! A client that opens a connection and says nothing, or says it a byte a minute, holds a descriptor and nothing else, for at
-//! most `head_timeout`; that is also how long a connection is kept open between requests. So many connections are served at
+//! most `head_timeout`, which a TLS handshake has as well; that is also how long a connection is kept open between requests. So many connections are served at
 //! once as [`MOST`] says; the next wait in the kernel's line, not in ours.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+
+use super::tls::Tls;
+use super::{KnownClient, Service};
 
 /// Connections at once: what descriptors usually allow, and what any trainer opens.
 const MOST: usize = 8192;
@@ -24,14 +28,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Serves until `stop` is ready, closes the listener, and finishes what was asked on open connections.
 pub(super) async fn serve(
     listener: TcpListener,
+    service: Arc<Service>,
     router: Router,
-    head_timeout: Duration,
     stop: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST));
-    let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    let speaking = Speaking::new(router, service.config().head_timeout);
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
@@ -48,14 +51,55 @@ pub(super) async fn serve(
         };
         // A client's answer is one write: waiting to fill a packet would only delay it.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(protocol.serve_connection(TokioIo::new(stream), service));
+        let (speaking, watcher) = (speaking.clone(), graceful.watcher());
+        // The certificate of now: it may have been read again.
+        let tls = service.config().tls.clone();
         tokio::spawn(async move {
-            // A client that breaks off breaks its own connection.
-            let _ = connection.await;
+            match tls {
+                None => speaking.finish(stream, watcher, false).await,
+                Some(tls) => speaking.encrypted(stream, watcher, &tls).await,
+            }
             drop(place);
         });
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// How connections are spoken with.
+#[derive(Clone)]
+struct Speaking {
+    protocol: http1::Builder,
+    head_timeout: Duration,
+    /// For clients that are not known by a certificate.
+    router: Router,
+    /// For those that are.
+    known: Router,
+}
+
+impl Speaking {
+    fn new(router: Router, head_timeout: Duration) -> Speaking {
+        let mut protocol = http1::Builder::new();
+        protocol.timer(TokioTimer::new()).header_read_timeout(head_timeout);
+        Speaking { protocol, head_timeout, known: router.clone().layer(Extension(KnownClient)), router }
+    }
+
+    async fn encrypted(self, stream: TcpStream, watcher: Watcher, tls: &Tls) {
+        let handshake = tls.acceptor().accept(stream);
+        // A client that does not come to terms knows so from the handshake.
+        let Ok(Ok(stream)) = tokio::time::timeout(self.head_timeout, handshake).await else { return };
+        let known = stream.get_ref().1.peer_certificates().is_some();
+        self.finish(stream, watcher, known).await;
+    }
+
+    async fn finish<S>(self, stream: S, watcher: Watcher, known: bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let router = if known { self.known } else { self.router };
+        let connection =
+            self.protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        // A client that breaks off breaks its own connection.
+        let _ = watcher.watch(connection).await;
+    }
 }

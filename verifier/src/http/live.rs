@@ -144,9 +144,9 @@ pub(super) async fn sample(service: Arc<Service>) {
             "waiting": queue.depth(),
             "running": queue.running(),
             "asleep": queue.asleep(),
-            "slots": service.config.slots,
-            "sleepers": service.config.sleepers,
-            "queue": service.config.queue,
+            "slots": service.config().slots,
+            "sleepers": service.config().sleepers,
+            "queue": service.config().queue,
             "cache": service.cache.is_on(),
         });
         let (cache_hits, cache_misses) = service.cache.counts();
@@ -303,8 +303,14 @@ mod tests {
         let last = live.after(rounds - 1);
         let sample: Value = serde_json::from_str(last.split("data: ").nth(1).unwrap()).unwrap();
         assert!(last.starts_with(&format!("id: {rounds}\n")), "{last}");
-        assert_eq!((&sample["gained"]["requests"], &sample["gained"]["verdicts"]["accepted"]), (&json!(3), &json!(2)));
+        assert_eq!(
+            (&sample["gained"]["requests"], &sample["gained"]["verdicts"]["accepted"]),
+            (&json!(3), &json!(2))
+        );
         assert_eq!(sample["totals"]["requests"], json!(rounds * 3));
-        assert!(sample["answers"]["p50"].as_f64().unwrap() < 0.008 && sample["waits"]["p50"].is_null(), "{sample}");
+        assert!(
+            sample["answers"]["p50"].as_f64().unwrap() < 0.008 && sample["waits"]["p50"].is_null(),
+            "{sample}"
+        );
     }
 }

@@ -27,6 +27,10 @@ pub(crate) struct Metrics {
 pub(crate) struct Gauges {
     pub(crate) queue_depth: usize,
     pub(crate) in_flight: usize,
+    /// Items whose client hung up while a judge was at them.
+    pub(crate) left: u64,
+    /// Whether SIGHUP did last what it should.
+    pub(crate) reloaded: bool,
     /// Hits and misses of the kept results.
     pub(crate) cache: (u64, u64),
     pub(crate) ready: bool,
@@ -105,6 +109,13 @@ impl Metrics {
             "1 when the last self-test passed and the service is not draining.",
         );
         text.line("assay_ready", "", u64::from(now.ready));
+        let reloaded = "assay_config_last_reload_successful";
+        text.head(
+            reloaded,
+            "gauge",
+            "0 when SIGHUP met settings or files that cannot be used, and changed nothing.",
+        );
+        text.line(reloaded, "", u64::from(now.reloaded));
         text.head("assay_queue_depth", "gauge", "Items waiting for a judge.");
         text.line("assay_queue_depth", "", now.queue_depth as u64);
         text.head("assay_in_flight", "gauge", "Items a judge is working on.");
@@ -112,6 +123,7 @@ impl Metrics {
         text.head("assay_infra_errors_total", "counter", "Failures of ours; none of them became a reward.");
         text.line("assay_infra_errors_total", "", self.infra_errors.load(Ordering::Relaxed));
         for (name, help, count) in [
+            ("assay_abandoned_total", "Items whose client hung up while a judge was at them.", now.left),
             ("assay_cache_hits_total", "Items whose result was known.", now.cache.0),
             ("assay_cache_misses_total", "Items that were judged to be kept.", now.cache.1),
         ] {
@@ -241,7 +253,15 @@ mod tests {
             metrics.queue_wait(Duration::from_millis(millis));
         }
         metrics.request("/v1/grade", 200, Duration::from_millis(3));
-        let gauges = Gauges { queue_depth: 2, in_flight: 1, cache: (3, 4), ready: true, tier: "A".into() };
+        let gauges = Gauges {
+            queue_depth: 2,
+            in_flight: 1,
+            left: 0,
+            reloaded: true,
+            cache: (3, 4),
+            ready: true,
+            tier: "A".into(),
+        };
         let text = metrics.render(&gauges);
         for line in [
             "assay_queue_wait_seconds_bucket{le=\"0.0005\"} 1",

@@ -44,7 +44,7 @@ pub(super) async fn aggregate_metrics(State(service): State<Arc<Service>>, reque
 
 async fn answer(service: &Arc<Service>, request: Request) -> Result<Value, HttpError> {
     // Its client waits without end.
-    let wait = service.config.queue_deadline;
+    let wait = service.config().queue_deadline;
     let asked = client_deadline(request.headers())?;
     let deadline = Instant::now() + asked.map_or(wait, |asked| asked.min(wait));
     let body = body_of(service, request).await?;

@@ -60,7 +60,7 @@ async fn answer(service: &Arc<Service>, request: Request, kind: Kind) -> Result<
             ..LimitOverrides::default()
         },
         run_all: true,
-        in_process: service.config.in_process,
+        in_process: service.config().in_process,
     };
     // Half for waiting, half for the tests.
     let deadline = began + asked.unwrap_or(patience(limit)) / 2;

@@ -97,7 +97,7 @@ impl Plan {
 
 /// A time limit as a client states it, in seconds, within what the service allows.
 pub(super) fn time_limit(service: &Service, field: &str, seconds: f64) -> Result<Duration, HttpError> {
-    let most = service.config.max_time;
+    let most = service.config().max_time;
     let asked = crate::wire::seconds(field, seconds).map_err(HttpError::Invalid)?;
     if asked > most {
         let most = most.as_secs_f64();
@@ -110,7 +110,7 @@ pub(super) fn time_limit(service: &Service, field: &str, seconds: f64) -> Result
 
 /// A memory limit in units of `unit` bytes; 0 or less is no wish, and then it is 1 GiB.
 pub(super) fn memory_limit(service: &Service, field: &str, asked: i64, unit: u64) -> Result<u64, HttpError> {
-    let most = service.config.max_memory;
+    let most = service.config().max_memory;
     let bytes = u64::try_from(asked).ok().filter(|asked| *asked > 0).map(|asked| asked.saturating_mul(unit));
     match bytes {
         None => Ok(DEFAULT_MEMORY.min(most)),

@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,13 @@ struct Shared {
 thread_local! {
     /// On a judge thread, whose it is.
     static MINE: RefCell<Option<Arc<Shared>>> = const { RefCell::new(None) };
+    /// Whether nobody waits any more for what the judge thread is at.
+    static LEFT: RefCell<Arc<AtomicBool>> = RefCell::default();
+}
+
+/// Called on a judge thread: whether whoever asked for the present job has gone. On other threads nobody has.
+pub(crate) fn unwanted() -> bool {
+    LEFT.with_borrow(|left| left.load(Ordering::Relaxed))
 }
 
 /// Called on a judge thread when the program it waits for begins to be idle, and when it is so no more. On other threads it
@@ -81,6 +89,8 @@ struct State {
     running: usize,
     /// How many of those only wait.
     idle: usize,
+    /// How many ended with nobody there any more.
+    left: u64,
     stopping: bool,
 }
 
@@ -144,14 +154,20 @@ impl Queue {
     ) -> Result<(T, Duration), NotDone> {
         let (send, mut receive) = oneshot::channel();
         let queued_at = Instant::now();
+        let left = Arc::new(AtomicBool::new(false));
+        let (shared, has_left) = (self.shared.clone(), left.clone());
         let job: Work = Box::new(move || {
             let waited = queued_at.elapsed();
+            LEFT.set(has_left.clone());
             let result = catch_unwind(AssertUnwindSafe(work)).map_err(|_panic| NotDone::Panicked);
+            if has_left.load(Ordering::Relaxed) {
+                shared.lock().left += 1;
+            }
             drop(ticket);
             // Nobody listens when the client went away while we worked; that is fine.
             Box::new(move || _ = send.send(result.map(|value| (value, waited))))
         });
-        let queued = self.push(place, job);
+        let queued = self.push(place, job, left);
         tokio::select! {
             biased;
             answer = &mut receive => return answer.unwrap_or(Err(NotDone::Panicked)),
@@ -178,7 +194,12 @@ impl Queue {
         self.shared.lock().idle
     }
 
-    fn push(&self, place: Place, work: Work) -> Queued {
+    /// Jobs that ended with nobody there any more.
+    pub(crate) fn left(&self) -> u64 {
+        self.shared.lock().left
+    }
+
+    fn push(&self, place: Place, work: Work, left: Arc<AtomicBool>) -> Queued {
         let mut state = self.shared.lock();
         let id = state.next_id;
         state.next_id += 1;
@@ -189,7 +210,7 @@ impl Queue {
         }
         drop(state);
         self.shared.changed.notify_one();
-        Queued { shared: self.shared.clone(), id }
+        Queued { shared: self.shared.clone(), id, left }
     }
 }
 
@@ -236,6 +257,7 @@ impl Shared {
 struct Queued {
     shared: Arc<Shared>,
     id: u64,
+    left: Arc<AtomicBool>,
 }
 
 impl Queued {
@@ -251,6 +273,7 @@ impl Queued {
 
 impl Drop for Queued {
     fn drop(&mut self) {
+        self.left.store(true, Ordering::Relaxed);
         self.take_out();
     }
 }
@@ -267,7 +290,7 @@ impl Drop for StopOnDrop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc;
 
     fn in_runtime<T>(future: impl Future<Output = T>) -> T {
@@ -349,6 +372,27 @@ mod tests {
             let ticket = queue.try_admit().unwrap();
             queue.run(ticket, later(), count(&ran)).await.unwrap();
             assert_eq!(ran.load(Ordering::SeqCst), 1, "only the last one ran");
+        });
+    }
+
+    #[test]
+    fn a_job_is_told_that_nobody_waits_for_it() {
+        in_runtime(async {
+            let queue = Queue::start(1, 0, 1).unwrap();
+            let (started, has_started) = mpsc::channel();
+            let (other, ticket) = (queue.clone(), queue.try_admit().unwrap());
+            let work = move || {
+                started.send(unwanted()).unwrap();
+                while !unwanted() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            };
+            let leaver = tokio::spawn(async move { other.run(ticket, later(), work).await });
+            assert!(!tokio::task::block_in_place(|| has_started.recv().unwrap()));
+            leaver.abort();
+            let ticket = queue.try_admit().unwrap();
+            assert!(!queue.run(ticket, later(), unwanted).await.unwrap().0, "the next one is wanted");
+            assert_eq!(queue.left(), 1);
         });
     }
 

@@ -40,7 +40,7 @@ async fn answer(service: &Arc<Service>, request: Request) -> Result<Vec<ScriptRe
     let patience = asked.unwrap_or(seconds("request_timeout", request.request_timeout, REQUEST_TIMEOUT)?);
     // The client gives up on the request before a script of the usual 300 s is over; no script gets longer than that.
     let limit = seconds("timeout", request.timeout, SCRIPT_TIMEOUT)?;
-    let limit = limit.min(service.config.max_time).min(patience / 2);
+    let limit = limit.min(service.config().max_time).min(patience / 2);
     let scripts = scripts(request)?;
     let mut results: Vec<Option<ScriptResult>> = scripts.iter().map(|_| None).collect();
     let mut in_hand = JoinSet::new();

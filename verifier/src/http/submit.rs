@@ -65,7 +65,7 @@ async fn answer(
     read: fn(&Service, SubmitRequest) -> Result<Submission, Refused>,
 ) -> Result<EvalResult, Refused> {
     // Its client waits without end; so does a request here, within the service's own patience.
-    let wait = service.config.queue_deadline;
+    let wait = service.config().queue_deadline;
     let asked = client_deadline(request.headers())?;
     let deadline = Instant::now() + asked.map_or(wait, |asked| asked.min(wait));
     let body = body_of(service, request).await?;

@@ -8,11 +8,13 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ArealCallRequest")]
 pub(crate) struct CallRequest {
     #[serde(default)]
     pub(crate) uid: Value,
@@ -34,7 +36,8 @@ pub(crate) struct CallRequest {
 }
 
 /// One test.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ArealTestcase")]
 pub(crate) struct Testcase {
     input: Value,
     #[serde(rename = "expectedOutput")]
@@ -42,14 +45,16 @@ pub(crate) struct Testcase {
 }
 
 /// What math is compared by.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ArealExtraInfo")]
 pub(crate) struct ExtraInfo {
     pub(crate) answers: Vec<Value>,
     pub(crate) solutions: Vec<Value>,
 }
 
 /// The reply.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ArealCallResponse")]
 pub(crate) struct CallResponse {
     pub(crate) uid: Value,
     pub(crate) success: bool,
@@ -57,7 +62,8 @@ pub(crate) struct CallResponse {
 }
 
 /// One test's, or one answer's.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "ArealCallResult")]
 pub(crate) struct CallResult {
     pub(crate) success: bool,
     pub(crate) reason: String,

@@ -13,6 +13,7 @@
 use assay_sandbox::{Outcome, Termination};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -35,7 +36,8 @@ pub(crate) const LANGUAGES: [(u32, &str, &str); 7] = [
 ];
 
 /// The body of `/submissions`; a batch has several.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[schemars(rename = "Judge0SubmissionRequest")]
 pub(crate) struct SubmissionRequest {
     pub(crate) source_code: Option<String>,
     pub(crate) language_id: Option<u32>,

@@ -10,13 +10,15 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the client adds to the program's time before it gives up.
 pub(crate) const CLIENT_SLACK: Duration = Duration::from_secs(5);
 
 /// The body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "NemoSkillsExecuteRequest")]
 pub(crate) struct ExecuteRequest {
     pub(crate) generated_code: String,
     pub(crate) timeout: f64,
@@ -29,7 +31,8 @@ pub(crate) struct ExecuteRequest {
 }
 
 /// The reply.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "NemoSkillsExecuteResponse")]
 pub(crate) struct ExecuteResponse {
     pub(crate) process_status: &'static str,
     pub(crate) stdout: String,

@@ -15,11 +15,13 @@
 use std::time::Duration;
 
 use assay_testsets::{TestCase, TestType, call_of_assertion, unpack_text};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The body of both routes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OpenInstructTestRequest")]
 pub(crate) struct TestRequest {
     pub(crate) program: String,
     tests: Value,
@@ -28,7 +30,8 @@ pub(crate) struct TestRequest {
 }
 
 /// The reply.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "OpenInstructTestResponse")]
 pub(crate) struct TestResponse {
     pub(crate) results: Vec<u8>,
     pub(crate) runtimes: Vec<f64>,

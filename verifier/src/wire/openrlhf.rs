@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,7 +20,8 @@ use super::GradeResponse;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The body of `/get_reward`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "OpenRlhfRewardRequest")]
 pub(crate) struct RewardRequest {
     query: Vec<String>,
     #[serde(default)]
@@ -29,7 +31,8 @@ pub(crate) struct RewardRequest {
 }
 
 /// The reply; every list has an entry per query.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "OpenRlhfRewardResponse")]
 pub(crate) struct RewardResponse {
     rewards: Vec<f64>,
     scores: Vec<f64>,
@@ -37,7 +40,8 @@ pub(crate) struct RewardResponse {
 }
 
 /// What the client averages and logs beside the reward.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "OpenRlhfExtraLogs")]
 struct ExtraLogs {
     no_answer: Vec<f64>,
     time_limit_exceeded: Vec<f64>,

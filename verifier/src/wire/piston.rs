@@ -17,13 +17,15 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How long the client waits for an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The body of `/api/v2/execute`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "PistonExecuteRequest")]
 pub(crate) struct ExecuteRequest {
     pub(crate) language: String,
     pub(crate) version: String,
@@ -39,7 +41,8 @@ pub(crate) struct ExecuteRequest {
 }
 
 /// One file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "PistonFile")]
 pub(crate) struct File {
     pub(crate) name: Option<String>,
     content: String,
@@ -47,7 +50,8 @@ pub(crate) struct File {
 }
 
 /// The reply.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PistonExecuteResponse")]
 pub(crate) struct ExecuteResponse {
     pub(crate) language: String,
     pub(crate) version: String,
@@ -57,7 +61,8 @@ pub(crate) struct ExecuteResponse {
 }
 
 /// What became of the compiler or of the program.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+#[schemars(rename = "PistonStage")]
 pub(crate) struct Stage {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -75,7 +80,8 @@ pub(crate) struct Stage {
 }
 
 /// One entry of `/api/v2/runtimes`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PistonRuntime")]
 pub(crate) struct Runtime {
     pub(crate) language: &'static str,
     pub(crate) version: String,

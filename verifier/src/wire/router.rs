@@ -9,11 +9,13 @@
 //! is as good as it is. The client makes 0 of everything that is not a number. Source: open-r1's `routed_sandbox.py` and
 //! `routed_morph.py`, read and written anew.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The body.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "RouterBatchRequest")]
 pub(crate) struct BatchRequest {
     pub(crate) scripts: Vec<String>,
     #[serde(default)]
@@ -25,7 +27,7 @@ pub(crate) struct BatchRequest {
 }
 
 /// One script's.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct ScriptResult {
     pub(crate) execution: Option<Value>,
     pub(crate) text: Option<String>,

@@ -9,11 +9,12 @@ pub(crate) mod scalebox;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The body of `/run_code`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 pub struct RunCodeRequest {
     /// The program's source.
     pub code: String,
@@ -41,7 +42,7 @@ pub struct RunCodeRequest {
 }
 
 /// The reply, always HTTP 200 once the body is understood.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RunCodeResponse {
     /// Worst of both parts.
     pub status: RunStatus,
@@ -58,7 +59,7 @@ pub struct RunCodeResponse {
 }
 
 /// The reply in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum RunStatus {
     /// Every part finished and returned 0.
     Success,
@@ -69,7 +70,7 @@ pub enum RunStatus {
 }
 
 /// One part: the compiler's run or the program's.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct CommandResult {
     /// How it ended.
     pub status: CommandStatus,
@@ -84,7 +85,7 @@ pub struct CommandResult {
 }
 
 /// How a part ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub enum CommandStatus {
     /// By itself.
     Finished,

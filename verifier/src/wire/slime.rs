@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,7 +20,8 @@ use super::GradeResponse;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The body of `/rm`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "SlimeRewardRequest")]
 pub(crate) struct RewardRequest {
     /// What the model wrote.
     pub(crate) response: String,

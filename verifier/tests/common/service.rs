@@ -27,7 +27,7 @@ impl Server {
         let mut child = serve(arguments).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("http://").and_then(|address| address.parse().ok());
+        let address = line.trim_end().split_once("://").and_then(|(_, address)| address.parse().ok());
         let Some(address) = address else {
             let output = child.wait_with_output().unwrap();
             panic!("no address but {line:?}; stderr: {}", String::from_utf8_lossy(&output.stderr));

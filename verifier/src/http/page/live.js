@@ -63,7 +63,7 @@ function drawState(last) {
   const recent = sum(samples, (sample) => sample.gained.infra_errors);
   const failures = element("failures");
   failures.hidden = recent === 0;
-  failures.textContent = `${number(recent)} failures of the service's own in the last five minutes. None became a reward; ` +
+  failures.textContent = `failures of the service's own in the last five minutes: ${number(recent)}. None became a reward; ` +
     "the log has the reason of each.";
 }
 
@@ -75,17 +75,17 @@ function drawFigures(last, minute) {
   const looked = totals.cache_hits + totals.cache_misses;
   const failed = sum(minute, (sample) => sample.gained.failed);
   const figures = [
-    ["Requests a second", number(rate), "mean of ten seconds"],
+    ["Requests a second", number(rate), "mean of 10 seconds"],
     ["In line", number(now.waiting), `room for ${number(now.queue)}`],
     ["Working", number(Math.max(0, now.running - now.asleep)), `of ${now.slots} slots`],
     ["Asleep", number(now.asleep), `of ${now.sleepers} places`],
-    ["Answers, median", seconds(last.answers.p50), "POST, last minute"],
-    ["Answers, 95 %", seconds(last.answers.p95), "took at most this"],
-    ["Answers, 99 %", seconds(last.answers.p99), "took at most this"],
-    ["Wait in line, 95 %", seconds(last.waits.p95), "last minute"],
+    ["Answers, median", seconds(last.answers.p50), "of the last minute"],
+    ["Answers, 95\u00a0%", seconds(last.answers.p95), "took at most this"],
+    ["Answers, 99\u00a0%", seconds(last.answers.p99), "took at most this"],
+    ["In line, 95\u00a0%", seconds(last.waits.p95), "waited at most this"],
     ["Infra errors", number(totals.infra_errors), "since the start"],
     ["Answered 5xx", number(failed), "last minute"],
-    now.cache ? ["Cache hits", looked ? `${number(100 * totals.cache_hits / looked)} %` : "none",
+    now.cache ? ["Cache hits", looked ? `${number(100 * totals.cache_hits / looked)}\u00a0%` : "none",
       `${number(totals.cache_hits)} of ${number(looked)}`] : ["Cache hits", "off", "start with --cache N"],
   ];
   const parent = element("figures");
@@ -106,9 +106,9 @@ const CHARTS = [
   { title: "Items", lines: [["working", (s) => Math.max(0, s.now.running - s.now.asleep)], ["in line", (s) => s.now.waiting],
     ["asleep", (s) => s.now.asleep]] },
   { title: "Time to the answer, over a minute", log: true, show: seconds,
-    lines: [["median", (s) => s.answers.p50], ["95 %", (s) => s.answers.p95], ["99 %", (s) => s.answers.p99]] },
+    lines: [["median", (s) => s.answers.p50], ["95\u00a0%", (s) => s.answers.p95], ["99\u00a0%", (s) => s.answers.p99]] },
   { title: "Wait in line, over a minute", log: true, show: seconds,
-    lines: [["median", (s) => s.waits.p50], ["95 %", (s) => s.waits.p95], ["99 %", (s) => s.waits.p99]] },
+    lines: [["median", (s) => s.waits.p50], ["95\u00a0%", (s) => s.waits.p95], ["99\u00a0%", (s) => s.waits.p99]] },
 ];
 
 function drawCharts() {
@@ -204,7 +204,7 @@ function drawVerdicts(last, minute) {
     const bar = make(cell, "svg", { class: "bar", viewBox: "0 0 160 12", "aria-hidden": "true" });
     make(bar, "rect", { class: "frame", x: 0.5, y: 0.5, width: 159, height: 11 });
     make(bar, "rect", { class: "fill", x: 0, y: 0, width: 160 * share, height: 12 });
-    cell.append(all ? ` ${Math.round(100 * share)} %` : "");
+    cell.append(all ? `\u00a0${Math.round(100 * share)}\u00a0%` : "");
     make(row, "td", { class: "n" }, number(last.totals.verdicts[name]));
     return row;
   });

@@ -15,13 +15,14 @@
 //! `utils/extraction.py`, read and written anew.
 
 use assay_sandbox::Language;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::RunCodeResponse;
 
 /// The body of `/submit`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct SubmitRequest {
     pub(crate) dataset: Option<String>,
     pub(crate) id: Option<Value>,
@@ -30,7 +31,7 @@ pub(crate) struct SubmitRequest {
 }
 
 /// How to test.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct TestConfig {
     pub(crate) dataset_type: Option<String>,
     pub(crate) language: Option<String>,
@@ -43,7 +44,7 @@ pub(crate) struct TestConfig {
 }
 
 /// What of `extra` counts.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct Extra {
     /// Run the tests after a failed one too.
     #[serde(default)]
@@ -77,7 +78,7 @@ pub(crate) struct StdioOutput {
 }
 
 /// The reply.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct EvalResult {
     pub(crate) id: Value,
     pub(crate) accepted: bool,
@@ -90,7 +91,7 @@ pub(crate) struct EvalResult {
 }
 
 /// What became of one test.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct EvalTestCase {
     pub(crate) passed: bool,
     pub(crate) exec_info: RunCodeResponse,
