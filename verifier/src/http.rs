@@ -30,6 +30,7 @@ mod metrics;
 mod nemo_gym;
 mod nemo_skills;
 mod open_instruct;
+mod openapi;
 mod page;
 mod piston;
 mod problems;
@@ -348,7 +349,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 }
 
 /// The routes, also the label values of the metrics, each with the form of its errors.
-const ROUTES: [(&str, Form); 36] = [
+const ROUTES: [(&str, Form); 38] = [
     ("/v1/grade", Form::Native),
     ("/v1/grade/batch", Form::Native),
     ("/v1/problems", Form::Native),
@@ -385,6 +386,8 @@ const ROUTES: [(&str, Form); 36] = [
     ("/metrics", Form::Native),
     ("/live", Form::Page),
     ("/live/events", Form::Page),
+    ("/docs", Form::Page),
+    ("/openapi.json", Form::Page),
 ];
 
 fn router(service: Arc<Service>) -> Router {
@@ -425,6 +428,8 @@ fn router(service: Arc<Service>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/live", get(page::live))
         .route("/live/events", get(live::events))
+        .route("/docs", get(page::docs))
+        .route("/openapi.json", get(openapi::openapi))
         .fallback(async |request: Request| HttpError::NotFound(request.uri().path().to_owned()))
         .method_not_allowed_fallback(async |request: Request| {
             HttpError::MethodNotAllowed(request.method().clone())

@@ -23,9 +23,18 @@ static LIVE: LazyLock<Page> = LazyLock::new(|| {
     Page::new(include_str!("page/live.html"), include_str!("page/page.css"), include_str!("page/live.js"))
 });
 
+static DOCS: LazyLock<Page> = LazyLock::new(|| {
+    Page::new(include_str!("page/docs.html"), include_str!("page/page.css"), include_str!("page/docs.js"))
+});
+
 /// `GET /live`.
 pub(super) async fn live() -> Response {
     LIVE.response()
+}
+
+/// `GET /docs`.
+pub(super) async fn docs() -> Response {
+    DOCS.response()
 }
 
 /// A whole document.

@@ -7,4 +7,5 @@
 mod service;
 
 mod live;
+mod openapi;
 mod tls;
