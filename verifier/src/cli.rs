@@ -13,6 +13,7 @@
 mod bench;
 mod census;
 mod compare;
+mod config;
 mod doctor;
 mod elo;
 mod grade;
@@ -28,6 +29,7 @@ mod rules;
 mod run;
 mod serve;
 mod settings;
+mod shell;
 mod values;
 mod window;
 
@@ -54,8 +56,9 @@ struct Cli {
 }
 
 const EPILOGUE: &str = "\
-Every option can also be set by the environment (ASSAY_CPU_TIME for --cpu-time) or in the file
-given with --config. A flag wins over the environment, the environment over the file.
+Every option can also be set by the environment (ASSAY_CPU_TIME for --cpu-time, but ASSAY_RESULTS_CACHE for --cache) or in the
+file given with --config. A flag wins over the environment, the environment over the file; `assay config dump` shows what
+comes of it.
 
 Examples:
   assay doctor                      what this machine offers, and what to install
@@ -80,6 +83,9 @@ enum Command {
     Elo(elo::Args),
     Math(math::Args),
     Serve(serve::Args),
+    Config(config::Args),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 impl Command {
@@ -94,6 +100,9 @@ impl Command {
             Command::Elo(args) => elo::run(&args),
             Command::Math(args) => math::run(args),
             Command::Serve(args) => serve::run(args),
+            Command::Config(args) => config::run(args),
+            Command::Completions(args) => shell::completions(&args),
+            Command::Man(args) => shell::man(&args),
         }
     }
 }

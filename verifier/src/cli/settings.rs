@@ -34,6 +34,27 @@ struct Entry {
     line: usize,
 }
 
+impl File {
+    /// Its path, for people.
+    pub(crate) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Where it sets an option of a command.
+    pub(crate) fn place(&self, table: &str, key: &str) -> Option<String> {
+        let entry = self.entries.iter().find(|entry| entry.table == table && entry.key == key)?;
+        Some(format!("{}, line {}", self.path.display(), entry.line))
+    }
+}
+
+/// The options of a command that are settings.
+pub(crate) fn options(command: &Command) -> impl Iterator<Item = &Arg> {
+    let beside = ["help", "version", "config"];
+    command
+        .get_arguments()
+        .filter(move |option| option.get_long().is_some_and(|long| !beside.contains(&long)))
+}
+
 /// Loads the file named by `--config` or `ASSAY_CONFIG`, if any.
 pub(crate) fn load(arguments: &[OsString]) -> Result<Option<File>, CliError> {
     let Some(path) = path(arguments) else { return Ok(None) };
@@ -76,7 +97,7 @@ pub(crate) fn origin(argument: &str, arguments: &[OsString], file: Option<&File>
     let file = file?;
     let is_table = |name: &str| arguments.iter().any(|argument| argument == OsStr::new(name));
     let entry = file.entries.iter().find(|entry| entry.key == long && is_table(&entry.table))?;
-    Some(format!("{}, line {}", file.path.display(), entry.line))
+    file.place(&entry.table, long)
 }
 
 fn layer_option(option: Arg, table: &str, file: Option<&File>) -> Arg {
@@ -99,7 +120,10 @@ fn layer_option(option: Arg, table: &str, file: Option<&File>) -> Arg {
     }
 }
 
-fn variable(long: &str) -> String {
+/// The variable of an option. `ASSAY_CACHE` is the sandbox's own, a directory for what compilers made; a service that had it
+/// took it for its `--cache N`, and did not start.
+pub(crate) fn variable(long: &str) -> String {
+    let long = if long == "cache" { "results-cache" } else { long };
     format!("ASSAY_{}", long.replace('-', "_").to_ascii_uppercase())
 }
 

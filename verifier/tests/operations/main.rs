@@ -8,4 +8,5 @@ mod service;
 
 mod live;
 mod openapi;
+mod settings;
 mod tls;
