@@ -6,6 +6,7 @@
 #[path = "../common/service.rs"]
 mod service;
 
+mod deploy;
 mod live;
 mod openapi;
 mod settings;
