@@ -180,3 +180,80 @@ fn zstd_block(kind: u32, size: u32, content: &[u8], last: bool) -> Vec<u8> {
     let header = u32::from(last) | kind << 1 | size << 3;
     [&header.to_le_bytes()[..3], content].concat()
 }
+
+#[test]
+fn fewer_tests_are_the_first_or_those_that_a_seed_draws() {
+    let server = Server::start(&["--slots", "1"]);
+    let tests: Vec<Value> =
+        (0..10).map(|n| json!({ "input": format!("{n}\n"), "output": format!("{n}\n") })).collect();
+    let problem = json!({ "task": { "type": "code", "test_cases": tests } });
+    // Right but for the inputs 1, 4 and 7.
+    let code = "n = int(input())\nprint(-1 if n in (1, 4, 7) else n)";
+    let grade = |settings: Value| {
+        let mut body = json!({ "problem": problem, "completion": code, "mode": "code" });
+        body.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        server.post("/v1/grade", &body).json()
+    };
+    for (settings, reward, passed, total, failed) in [
+        (json!({ "first_n": 1 }), 1.0, 1, 1, Value::Null),
+        (json!({ "first_n": 5 }), 0.0, 1, 5, json!(1)),
+        (json!({ "first_n": 5, "early_stop": false }), 0.0, 3, 5, json!(1)),
+        (json!({ "first_n": 5, "reward": "fraction" }), 0.6, 3, 5, json!(1)),
+        (json!({ "first_n": 99, "reward": "fraction" }), 0.7, 7, 10, json!(1)),
+        (json!({ "reward": "fraction", "early_stop": true }), 0.1, 1, 10, json!(1)),
+    ] {
+        let graded = grade(settings.clone());
+        let found = (&graded["reward"], &graded["passed"], &graded["total"], &graded["failed_test"]);
+        assert_eq!(found, (&json!(reward), &json!(passed), &json!(total), &failed), "{settings}: {graded}");
+    }
+    // A seed draws the same every time, others draw others, and the failed test is named as it came.
+    let drawn = |seed: u64| grade(json!({ "first_n": 4, "seed": seed, "reward": "fraction" }));
+    let results: Vec<Value> = (0..8).map(drawn).collect();
+    let seen = |graded: &Value| (graded["passed"].clone(), graded["failed_test"].clone());
+    assert_eq!(seen(&drawn(3)), seen(&results[3]));
+    assert!(results.iter().any(|graded| seen(graded) != seen(&results[0])), "{results:?}");
+    for graded in &results {
+        let failed = &graded["failed_test"];
+        assert!(
+            graded["total"] == 4 && (failed.is_null() || [1, 4, 7].contains(&failed.as_i64().unwrap())),
+            "{graded}"
+        );
+    }
+    for (settings, part) in [(json!({ "first_n": 0 }), "first_n"), (json!({ "seed": 1 }), "first_n")] {
+        let refused = grade(settings);
+        assert!(refused["status"] == 422 && refused["detail"].as_str().unwrap().contains(part), "{refused}");
+    }
+    let mut body = math("1", "1");
+    body["first_n"] = json!(1);
+    assert_eq!(server.post("/v1/grade", &body).status, 422);
+}
+
+/// A client that hung up kept its judge busy until its program's time was over, whoever waited behind it.
+#[test]
+fn hanging_up_frees_the_judge() {
+    let server = Server::start(&["--slots", "1", "--sleepers", "0"]);
+    let minute = json!({ "cpu_time": 60, "wall_time": 60 });
+    let endless = |task: Value| json!({ "problem": { "task": task }, "completion": "def f(n):\n    while True: pass\nf(1)", "mode": "code", "limits": minute });
+    let test = json!([{ "input": "1", "output": "1" }]);
+    let stdin = json!({ "type": "code", "test_cases": test });
+    let calls = json!({ "type": "code", "func_name": "f", "test_cases": test });
+    let run = json!({ "code": "import time\ntime.sleep(60)", "run_timeout": 60 });
+    let rows = [
+        ("/v1/grade", endless(stdin.clone())),
+        ("/v1/grade", endless(calls)),
+        ("/v1/grade/batch", json!({ "items": [endless(stdin)] })),
+        ("/run_code", run),
+    ];
+    for (at, (path, body)) in rows.iter().enumerate() {
+        let leaver = server.ask_and_do_not_wait(path, body);
+        server.wait_for_metric("assay_in_flight", 1.0);
+        let left = std::time::Instant::now();
+        drop(leaver);
+        server.wait_for_metric("assay_in_flight", 0.0);
+        assert!(left.elapsed().as_secs() < 30, "{path} went on for {:?}", left.elapsed());
+        assert_eq!(server.metric("assay_abandoned_total"), at as f64 + 1.0, "{path}");
+    }
+    assert_eq!(server.post("/v1/grade", &sum(RIGHT)).json()["reward"], 1.0);
+    let verdict = "assay_grade_total{kind=\"code\",outcome=\"graded\",verdict=\"time_limit_exceeded\"}";
+    assert_eq!(server.metric(verdict), 0.0, "what nobody waited for is no verdict");
+}
