@@ -257,3 +257,19 @@ fn hanging_up_frees_the_judge() {
     let verdict = "assay_grade_total{kind=\"code\",outcome=\"graded\",verdict=\"time_limit_exceeded\"}";
     assert_eq!(server.metric(verdict), 0.0, "what nobody waited for is no verdict");
 }
+
+/// Forty equal items that slept until their limit were judged one after the other where results are kept: each waited for the one
+/// before, whose result was not kept.
+#[test]
+fn equal_items_without_a_lasting_verdict_do_not_wait_for_each_other() {
+    let server = Server::start(&["--slots", "1", "--cache", "10"]);
+    let mut item = sum("import time\ntime.sleep(60)");
+    item["limits"] = json!({ "wall_time": 2 });
+    let began = std::time::Instant::now();
+    let results = server.post("/v1/grade/batch", &json!({ "items": vec![item; 16] })).json();
+    for result in results["results"].as_array().unwrap() {
+        assert_eq!(result["verdict"], "time_limit_exceeded", "{result}");
+    }
+    // Two rounds of two seconds, or sixteen.
+    assert!(began.elapsed().as_secs() < 24, "{:?}", began.elapsed());
+}

@@ -1,6 +1,9 @@
 //! Results kept, so that the same item is judged once: a group's samples often repeat, and an item that comes twice at the
 //! same time (single flight) waits for the first one's result.
 //!
+//! Where the first one's result is not kept, those that wait for it judge for themselves, all at once: one after the other they
+//! would wait for as many time limits as they are.
+//!
 //! An item's key is the SHA-256 of its JSON as it came: problem, completion, limits and all. Only verdicts that a second run
 //! would give again are kept: none that hangs on time or memory, none of a run that was repeated, no failure of ours. The oldest
 //! go where there are too many. A service that restarts has another interpreter, perhaps: nothing is kept on disk.
@@ -35,15 +38,15 @@ pub(crate) struct Cache {
 struct Shelf {
     known: HashMap<Key, GradeResponse>,
     order: VecDeque<Key>,
-    flying: HashMap<Key, watch::Receiver<()>>,
+    flying: HashMap<Key, watch::Receiver<bool>>,
 }
 
 /// What is known of an item.
 pub(crate) enum Look<'a> {
     /// Its result.
     Known(Box<GradeResponse>),
-    /// Somebody else is at it: look again when this changes or closes.
-    Flying(watch::Receiver<()>),
+    /// Somebody else is at it. This becomes true when the result is not kept; look again when it closes.
+    Flying(watch::Receiver<bool>),
     /// Nothing: the caller is the first.
     First(Flight<'a>),
 }
@@ -52,7 +55,7 @@ pub(crate) enum Look<'a> {
 pub(crate) struct Flight<'a> {
     cache: &'a Cache,
     key: Key,
-    _landing: watch::Sender<()>,
+    landing: watch::Sender<bool>,
 }
 
 impl Cache {
@@ -82,9 +85,9 @@ impl Cache {
             return Look::Flying(flying.clone());
         }
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let (landing, flying) = watch::channel(());
+        let (landing, flying) = watch::channel(false);
         shelf.flying.insert(key, flying);
-        Look::First(Flight { cache: self, key, _landing: landing })
+        Look::First(Flight { cache: self, key, landing })
     }
 
     /// Every change under this lock is whole before it is given up.
@@ -97,6 +100,7 @@ impl Flight<'_> {
     /// Keeps the result, if a second run would give it again.
     pub(crate) fn land(self, response: &GradeResponse) {
         if !repeatable(response) {
+            self.landing.send_replace(true);
             return;
         }
         let mut shelf = self.cache.locked();
@@ -138,8 +142,9 @@ mod tests {
         for (verdict, kept) in [("accepted", true), ("wrong_answer", true), ("time_limit_exceeded", false)] {
             let key = key_of(verdict.as_bytes());
             let Look::First(flight) = cache.look(key) else { panic!("{verdict} is news") };
-            assert!(matches!(cache.look(key), Look::Flying(_)));
+            let Look::Flying(waiting) = cache.look(key) else { panic!("{verdict} flies") };
             flight.land(&graded(verdict));
+            assert_eq!(*waiting.borrow(), !kept, "{verdict}");
             assert_eq!(matches!(cache.look(key), Look::Known(known) if known.cached), kept, "{verdict}");
         }
         let infra = GradeResponse { outcome: OutcomeName::InfraError, ..graded("accepted") };

@@ -149,7 +149,10 @@ pub(super) async fn grade(
             Look::Known(response) => return Ok(GradeResponse { timings: Timings::default(), ..*response }),
             Look::Flying(mut landing) => {
                 let landed = tokio::time::timeout_at(deadline.into(), landing.changed()).await;
-                landed.map_err(|_elapsed| failed(service, NotDone::Expired))?.unwrap_or_default();
+                let changed = landed.map_err(|_elapsed| failed(service, NotDone::Expired))?;
+                if changed.is_ok() && *landing.borrow() {
+                    return judged(service, item, ticket, deadline).await;
+                }
             }
             Look::First(flight) => {
                 let response = judged(service, item, ticket, deadline).await?;

@@ -154,8 +154,8 @@ pub(super) async fn version(State(service): State<Arc<Service>>) -> Response {
         },
         "routes": ROUTES.iter().map(|(route, _)| *route).collect::<Vec<_>>(),
         "profiles": ["judge", "lcb"],
-        "rewards": ["all", "fraction"],
-        "capabilities": ["batch", "ndjson", "problems", "gzip", "zstd", "deadline"],
+        "rewards": ["all", "fraction", "formula"],
+        "capabilities": ["batch", "ndjson", "problems", "gzip", "zstd", "deadline", "first_n"],
     });
     json_response(StatusCode::OK, &body)
 }

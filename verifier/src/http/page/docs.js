@@ -118,7 +118,7 @@ function showSchema(parent, schema, depth = 0) {
   if (!schema || schema === true) { return; }
   if (depth === 0 && !schema.properties) { make(parent, "p", { class: "note" }, typeName(schema)); }
   if (schema.description && depth === 0) { prose(parent, "p", {}, schema.description); }
-  if (depth > 6) { return; }
+  if (depth > 12) { return; }
   if (schema.properties) { showFields(parent, schema, depth); }
   for (const item of [schema.items, schema.additionalProperties]) {
     if (item && typeof item === "object") { showSchema(parent, item, depth + 1); }
