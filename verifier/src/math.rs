@@ -459,8 +459,10 @@ fn no_answer(reason: &'static str) -> MathResult {
 }
 
 fn decide(gold: &Spelling, answer: &str, profile: &MathProfile, work: &mut Work) -> (Found, Tier) {
-    let exact_only =
-        profile.decimal_places.is_none() && profile.relative_digits.is_none() && profile.tolerance.is_none();
+    let exact_only = profile.decimal_places.is_none()
+        && profile.relative_digits.is_none()
+        && profile.tolerance.is_none()
+        && profile.absolute_error.is_none();
     if let (Some(gold), Some(answer)) = (gold.fast, fast::read(answer))
         && (if gold == answer { !profile.literal } else { exact_only })
     {

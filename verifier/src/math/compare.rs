@@ -13,7 +13,7 @@ mod value;
 mod words;
 
 use super::Proof;
-use super::ast::{Ast, Function, Relation};
+use super::ast::{Ast, Function, ListKind, Relation};
 use super::budget::{Budget, Fuel, Stop, Work};
 use super::formal::{Formal, Frac, Poly, expression};
 use super::parse::is_infinite;
@@ -336,6 +336,11 @@ impl Comparison<'_> {
                     self.solution(others, items)
                 }
             }
+            (Ast::List(items, kind), Ast::List(others, other_kind))
+                if are_named(items) && (*kind == ListKind::Or) != (*other_kind == ListKind::Or) =>
+            {
+                Found::Unsupported("equations that hold together beside alternatives")
+            }
             (Ast::List(items, kind), Ast::List(others, other_kind)) => {
                 self.lists(items, *kind, others, *other_kind)
             }
@@ -358,13 +363,7 @@ impl Comparison<'_> {
                 Some(a) => self.intervals(&a, b),
                 None => Found::Different("an interval for a tuple"),
             },
-            (Ast::Union(items), Ast::Union(others)) => {
-                if items.len() == others.len() {
-                    self.multiset(items, others, "another union")
-                } else {
-                    Found::Unsupported("a union in other pieces")
-                }
-            }
+            (Ast::Union(items), Ast::Union(others)) => self.unions(items, others),
             (Ast::Union(_), Ast::Interval(_)) | (Ast::Interval(_), Ast::Union(_)) => {
                 Found::Unsupported("a union in other pieces")
             }
@@ -376,6 +375,13 @@ impl Comparison<'_> {
                 if items.iter().any(is_condition) =>
             {
                 Found::Unsupported("conditions joined by a comma or by \"and\"")
+            }
+            // What could be solved for its variable is an interval by now: `x^2 < 4` is left.
+            (Ast::Relation(_, relations), Ast::Interval(_) | Ast::Union(_) | Ast::Set(_) | Ast::Tuple(_))
+            | (Ast::Interval(_) | Ast::Union(_) | Ast::Set(_) | Ast::Tuple(_), Ast::Relation(_, relations))
+                if relations.iter().any(|relation| *relation != Relation::Equal) =>
+            {
+                Found::Unsupported("an inequality that is not solved")
             }
             (Ast::Matrix(rows), Ast::Matrix(others)) => self.matrices(rows, others),
             (Ast::Matrix(_), Ast::Tuple(_)) | (Ast::Tuple(_), Ast::Matrix(_)) => {

@@ -198,6 +198,17 @@ impl<'a> Parser<'a, '_> {
                 return Err(Stop::Limit("items of a list"));
             }
         }
+        // `{x | x < 1 or x > 2}, 3`: what is in braces reads as its condition, which no longer shows where it ends.
+        // `[x = 1, y = 2], [x = 3, y = 4]` does.
+        let nested = |item: &Ast| match item {
+            Ast::List(inner, kind) => {
+                *kind == ListKind::Or || !inner.iter().all(|part| matches!(part, Ast::Relation(..)))
+            }
+            _ => false,
+        };
+        if items.len() > 1 && items.iter().any(nested) {
+            return Err(Stop::Unsupported("a list inside a list"));
+        }
         Ok(if items.len() == 1 { items.swap_remove(0) } else { Ast::List(items, kind) })
     }
 
@@ -248,6 +259,9 @@ impl<'a> Parser<'a, '_> {
         let value = self.union()?;
         if self.peek() != Some(Token::Command("pmod")) {
             return Ok(value);
+        }
+        if !value.is_value() || matches!(value, Ast::Quantity(..)) {
+            return Err(Stop::Unsupported("a modulus of what is no number"));
         }
         self.at += 1;
         let modulus = self.deeper(Self::argument)?;

@@ -55,7 +55,7 @@ impl Display for Ast {
                     ListKind::Or => " \\text{ or } ",
                     ListKind::Words => " \\text{ and } ",
                 },
-                Ast::to_string,
+                item,
             ),
             Ast::Interval(interval) => interval.fmt(f),
             Ast::Union(parts) => joined(f, parts, " \\cup ", Ast::to_string),
@@ -127,8 +127,18 @@ fn joined(f: &mut Formatter<'_>, items: &[Ast], between: &str, show: impl Fn(&As
 
 fn enclosed(f: &mut Formatter<'_>, open: &str, items: &[Ast], close: &str) -> fmt::Result {
     f.write_str(open)?;
-    joined(f, items, ", ", Ast::to_string)?;
+    joined(f, items, ", ", item)?;
     f.write_str(close)
+}
+
+/// An item of a list: a list in it shows where it ends.
+fn item(ast: &Ast) -> String {
+    match ast {
+        Ast::List(items, _) => {
+            format!("[{}]", items.iter().map(item).collect::<Vec<String>>().join(", "))
+        }
+        _ => ast.to_string(),
+    }
 }
 
 fn sum(f: &mut Formatter<'_>, terms: &[Ast]) -> fmt::Result {

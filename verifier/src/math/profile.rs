@@ -3,7 +3,7 @@
 use super::{Budget, ToleranceRule};
 
 /// A named set of policies. `DESIGN.md` in this folder has the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MathProfile {
     /// The name on the command line and in reports.
     pub name: &'static str,
@@ -26,6 +26,8 @@ pub struct MathProfile {
     /// Real numbers, one of them written as a decimal, are the same where they differ by a 10^-n part of the gold at
     /// most.
     pub relative_digits: Option<u32>,
+    /// Real numbers are the same where they differ by this much at most, however they are written: a row's own `error`.
+    pub absolute_error: Option<f64>,
     /// Golds have to be whole numbers in this range, ends included; another one is unreadable.
     pub whole_golds: Option<(i64, i64)>,
     /// A rule of the user's for real numbers that are not equal.
@@ -46,6 +48,7 @@ impl MathProfile {
         literal: false,
         decimal_places: None,
         relative_digits: None,
+        absolute_error: None,
         whole_golds: None,
         tolerance: None,
         budget: Budget::DEFAULT,
@@ -119,7 +122,8 @@ pub enum MathRules {
     Math,
     /// GSM8K: strict; golds are numbers.
     Gsm8k,
-    /// OlympiadBench: bare lists have no order; decimals to one part in 10^8 of the gold.
+    /// OlympiadBench: bare lists have no order; decimals to one part in 10^8 of the gold, real numbers to the row's own
+    /// `error` where it has one ([`MathProfile::absolute_error`]).
     OlympiadBench,
     /// Minerva: decimals and powers of ten within 2 % of the gold, everything else exactly.
     Minerva,

@@ -5,6 +5,9 @@
 use super::lex::sign;
 use dashu_ratio::RBig;
 
+/// The highest power of a base dimension: what is written is read with it, what is printed is a product of such powers.
+const MOST_POWER: i8 = 12;
+
 /// What stands after a value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Unit {
@@ -388,12 +391,16 @@ fn known(parts: &[UnitPart<'_>]) -> Option<Unit> {
                     power = *written;
                     at += 1;
                 }
-                if !(1..=6).contains(&power.abs()) {
+                if !(-MOST_POWER..=MOST_POWER).contains(&power) || power == 0 {
                     return None;
                 }
                 let power = power * sign;
                 for (axis, exponent) in row.1 {
-                    dimension[*axis] = dimension[*axis].checked_add(exponent * power)?;
+                    let summed = dimension[*axis] + exponent * power;
+                    if !(-MOST_POWER..=MOST_POWER).contains(&summed) {
+                        return None;
+                    }
+                    dimension[*axis] = summed;
                 }
                 let step = RBig::from_parts(row.2.into(), row.3.into());
                 for _ in 0..power.abs() {
@@ -442,7 +449,9 @@ fn label(parts: &[UnitPart<'_>]) -> Option<Unit> {
             let word = word.trim_end_matches(['.', ',', '!']);
             let fine = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphabetic() || c == '\'');
             let lower = word.to_ascii_lowercase();
-            let number = NOT_LABELS.contains(&lower.as_str()) || lower.ends_with("fold");
+            let number = NOT_LABELS.contains(&lower.as_str())
+                || lower.ends_with("fold")
+                || super::lex::is_function(&lower);
             let lone = word.len() == 1 && !matches!(word, "F" | "C" | "T" | "V");
             // A lone letter may be a factor as well.
             if !fine || number || lone || text.len() > 60 {

@@ -71,16 +71,21 @@ impl Comparison<'_> {
     }
 
     fn distinct(&mut self, items: &[Ast]) -> Vec<Ast> {
+        // A unit may be left out of an answer, but 2 and 2 days are two members.
         let mut kept: Vec<Ast> = Vec::new();
         for item in items {
-            if !kept.iter().any(|other| matches!(self.parts(other, item), Found::Equal(_))) {
+            let again = |other: &Ast| {
+                signs(other) == signs(item) && matches!(self.parts(other, item), Found::Equal(_))
+            };
+            if !kept.iter().any(again) {
                 kept.push(item.clone());
             }
         }
         kept
     }
 
-    /// Equal in some order. Equality is transitive, so taking the first equal partner is enough.
+    /// Equal in some order. Equality is transitive but for units and signs of percent on one side only, so the first equal
+    /// partner with the same signs will do, else the first one.
     pub(super) fn multiset(&mut self, items: &[Ast], others: &[Ast], reason: &'static str) -> Found {
         if items.len() != others.len() {
             return Found::Different(reason);
@@ -93,7 +98,9 @@ impl Comparison<'_> {
         for item in items {
             let mut open = None;
             let mut partner = None;
-            for (at, other) in left.iter().enumerate() {
+            let (alike, unlike): (Vec<_>, Vec<_>) =
+                left.iter().enumerate().partition(|(_, other)| signs(other) == signs(item));
+            for (at, other) in alike.into_iter().chain(unlike) {
                 match self.parts(item, other) {
                     Found::Equal(proof) => {
                         partner = Some((at, proof));
@@ -117,6 +124,60 @@ impl Comparison<'_> {
 
     pub(super) fn may_be_one_point(&mut self, ends: &Interval) -> bool {
         !matches!(self.parts(&ends.low, &ends.high), Found::Different(_))
+    }
+
+    /// Unions of the same pieces are equal; of other pieces they differ only where no two pieces of one touch.
+    pub(super) fn unions(&mut self, items: &[Ast], others: &[Ast]) -> Found {
+        const PIECES: Found = Found::Unsupported("a union in other pieces");
+        match self.multiset(items, others, "another union") {
+            Found::Different(_) if items.len() != others.len() => PIECES,
+            Found::Different(_) if !self.are_apart(items) || !self.are_apart(others) => PIECES,
+            found => found,
+        }
+    }
+
+    /// Whether the pieces of a union are intervals and points with something between any two of them.
+    fn are_apart(&mut self, pieces: &[Ast]) -> bool {
+        let point = |value: &Ast| Interval {
+            low: value.clone(),
+            high: value.clone(),
+            low_closed: true,
+            high_closed: true,
+        };
+        let mut intervals = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            match piece {
+                Ast::Interval(interval) => intervals.push((**interval).clone()),
+                Ast::Set(values) => intervals.extend(values.iter().map(point)),
+                Ast::Tuple(items) => match open_interval(items) {
+                    Some(interval) => intervals.push(interval),
+                    None => return false,
+                },
+                _ => return false,
+            }
+        }
+        let mut ends = Vec::with_capacity(intervals.len());
+        for interval in intervals {
+            let (low, high) = (self.end(&interval.low), self.end(&interval.high));
+            let (Some(low), Some(high)) = (low, high) else { return false };
+            ends.push((low, high, interval));
+        }
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ends.windows(2).all(|pair| {
+            let ((_, high, left), (low, _, right)) = (&pair[0], &pair[1]);
+            // `(-1, 0) \cup (0, 1)` leaves out one point.
+            let one_point = !left.high_closed && !right.low_closed && left.high == right.low;
+            one_point || low - high > 1e-6 * high.abs().max(low.abs())
+        })
+    }
+
+    /// The end of an interval as a float.
+    fn end(&mut self, ast: &Ast) -> Option<f64> {
+        match ast {
+            Ast::Infinity => Some(f64::INFINITY),
+            Ast::Negative(inner) if **inner == Ast::Infinity => Some(f64::NEG_INFINITY),
+            _ => self.real(ast),
+        }
     }
 
     pub(super) fn intervals(&mut self, a: &Interval, b: &Interval) -> Found {
@@ -209,6 +270,15 @@ impl Comparison<'_> {
             found.and(|| self.values(&left, &right))
         })
     }
+}
+
+/// Whether a unit and a sign of percent stand at a value.
+fn signs(ast: &Ast) -> (bool, bool) {
+    let bare = match ast {
+        Ast::Quantity(inner, _) | Ast::Degrees(inner) => inner,
+        other => other,
+    };
+    (!std::ptr::eq(bare, ast), matches!(bare, Ast::Percent(_)))
 }
 
 /// An interval, or an inequality that stands for one.

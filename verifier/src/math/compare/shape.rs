@@ -5,10 +5,11 @@ use super::matrix;
 use super::value::without_unit;
 use crate::math::ast::{Ast, Interval, ListKind, Relation};
 use crate::math::budget::Stop;
-use crate::math::formal::Formal;
+use crate::math::formal::{Formal, expression};
 use crate::math::lex::sign;
 use crate::math::numeric;
-use crate::math::parse::defined_name;
+use crate::math::parse::{defined_name, is_infinite};
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// An answer with what only names it split off: `x = 5` is 5 named x.
@@ -38,6 +39,13 @@ pub(super) fn shape(ast: &Ast, formal: &mut Formal<'_>) -> Result<Shape, Stop> {
         unfinished if matrix::is_unfinished(unfinished) => unnamed(matrix::finished(unfinished)?),
         value if value.is_value() || matches!(value, Ast::Tuple(_)) => {
             let mut values = plus_minus_values(value)?;
+            for value in &mut values {
+                if let Ast::Tuple(places) = value
+                    && let Some(point) = point(places)
+                {
+                    *value = point;
+                }
+            }
             unnamed(if values.len() == 2 { Ast::List(values, ListKind::Or) } else { values.swap_remove(0) })
         }
         other => unnamed(other.clone()),
@@ -109,7 +117,25 @@ fn relation_shape(terms: &[Ast], relations: &[Relation], formal: &mut Formal<'_>
         return Ok(unnamed(Ast::Relation(terms.to_vec(), relations.to_vec())));
     }
     Ok(interval_of(terms, relations)
+        .or_else(|| solved(terms, relations, formal))
         .unwrap_or_else(|| unnamed(Ast::Relation(terms.to_vec(), relations.to_vec()))))
+}
+
+/// An inequality linear in its one variable, solved for it: `2x - 3 < 7` is `x < 5`.
+fn solved(terms: &[Ast], relations: &[Relation], formal: &mut Formal<'_>) -> Option<Shape> {
+    let ([left, right], [relation]) = (terms, relations) else { return None };
+    if !left.is_value() || !right.is_value() || is_infinite(left) || is_infinite(right) {
+        return None;
+    }
+    let (left, right) = (formal.value(left).ok()?, formal.value(right).ok()?);
+    let difference = formal.minus(&left, &right).ok()?;
+    let (name, slope, rest) = difference.above.linear().filter(|_| difference.below.is_none())?;
+    let relation = match numeric::sign(&slope, &mut formal.fuel).ok()? {
+        Ordering::Less => turned(*relation),
+        _ => *relation,
+    };
+    let bound = formal.divide(&rest.negated().into(), &slope.into()).ok()?;
+    interval_of(&[Ast::Symbol(name), expression(&bound)], &[relation])
 }
 
 /// Whether a decimal stands for a value to its last digit: `5 \approx 7.5` gives two answers and not one.
@@ -213,22 +239,90 @@ fn list_shape(items: &[Ast], kind: ListKind, formal: &mut Formal<'_>) -> Result<
             equation: None,
         });
     }
-    if name.is_some() && !one_name {
-        return Ok(unnamed(Ast::List(items.to_vec(), kind)));
+    if !one_name && shapes.iter().any(|item| item.name.is_some()) {
+        return Ok(unnamed(Ast::List(solutions(items, &shapes)?, kind)));
     }
     let kind = if one_name || shapes.iter().any(|item| matches!(item.body, Ast::List(..))) {
         ListKind::Or
     } else {
         kind
     };
+    // `(x, y) = (1, 2), (3, 4)` takes the order of the names for both, and places are taken in that of the alphabet.
+    let points = items.iter().any(|item| matches!(item, Ast::Tuple(_)));
+    if points && items.iter().any(names_out_of_order) {
+        return Err(Stop::Unsupported("names in another order than the alphabet's"));
+    }
     let mut flat = Vec::new();
     for item in shapes {
         match item.body {
+            Ast::List(system, _) if items.len() > 1 && system.iter().any(is_relation) => {
+                flat.push(point(&system).ok_or(Stop::Unsupported("a list of systems"))?);
+            }
             Ast::List(inner, _) => flat.extend(inner),
             body => flat.push(body),
         }
     }
     Ok(Shape { name, body: Ast::List(flat, kind), equation: None })
+}
+
+fn is_relation(ast: &Ast) -> bool {
+    matches!(ast, Ast::Relation(..))
+}
+
+fn names_out_of_order(ast: &Ast) -> bool {
+    let Ast::Relation(terms, _) = ast else { return false };
+    let Some(Ast::Tuple(names)) = terms.first() else { return false };
+    !names.is_sorted_by_key(defined_name)
+}
+
+/// Equations of several names as they are, where each name has one; where names come again the list is of solutions, each
+/// of them a point: which value of y goes with which of x is a part of the answer.
+fn solutions(items: &[Ast], shapes: &[Shape]) -> Result<Vec<Ast>, Stop> {
+    const OPEN: Stop = Stop::Unsupported("solutions that cannot be told apart");
+    if shapes.iter().any(|item| item.name.is_none() && item.equation.is_none() && item.body.is_value()) {
+        return Err(Stop::Unsupported("values with and without names"));
+    }
+    let mut groups: Vec<Vec<(&str, Ast)>> = vec![Vec::new()];
+    for (item, shape) in items.iter().zip(shapes) {
+        let name = shape.name.as_deref().unwrap_or("");
+        let last = groups.len() - 1;
+        if groups[last].iter().any(|(other, _)| *other == name && !name.is_empty()) {
+            groups.push(Vec::new());
+        }
+        let last = groups.len() - 1;
+        groups[last].push((name, item.clone()));
+    }
+    if groups.len() == 1 {
+        return Ok(items.to_vec());
+    }
+    for group in &mut groups {
+        group.sort_by(|a, b| a.0.cmp(b.0));
+    }
+    let names = |group: &[(&str, Ast)]| group.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
+    let first = names(&groups[0]);
+    let alike = groups.iter().all(|group| names(group) == first);
+    if !alike || first.len() < 2 || first.iter().any(String::is_empty) {
+        return Err(OPEN);
+    }
+    Ok(groups
+        .into_iter()
+        .map(|group| Ast::Tuple(group.into_iter().map(|(_, item)| item).collect()))
+        .collect())
+}
+
+/// Equations for one name each as a point, its places in the order of the alphabet.
+fn point(equations: &[Ast]) -> Option<Ast> {
+    let mut named = Vec::with_capacity(equations.len());
+    for equation in equations {
+        let Ast::Relation(terms, relations) = equation else { return None };
+        if *relations != [Relation::Equal] {
+            return None;
+        }
+        named.push((defined_name(&terms[0])?, equation.clone()));
+    }
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    let distinct = named.windows(2).all(|pair| pair[0].0 != pair[1].0);
+    distinct.then(|| Ast::Tuple(named.into_iter().map(|(_, equation)| equation).collect()))
 }
 
 /// The two values of an expression with plus-minus signs (all taken alike), or the one value without.

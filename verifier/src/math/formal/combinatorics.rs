@@ -1,7 +1,7 @@
 //! Factorials and binomial coefficients as products of prime powers (Legendre), never as long numbers.
 
 use super::Formal;
-use super::form::{BINOMIAL, Base, Exponent, FACTORIAL, Factor, Frac, Poly, atom, opaque};
+use super::form::{BINOMIAL, Base, Exponent, FACTORIAL, Factor, Frac, Poly, atom, is_negative, opaque};
 use crate::math::ast::Function;
 use crate::math::budget::{Step, Stop};
 use dashu_ratio::RBig;
@@ -16,7 +16,10 @@ impl<'b> Formal<'b> {
         if !value.is_int() {
             return Err(Stop::Unsupported("a factorial of what is not a whole number"));
         }
-        let n = u64::try_from(value.numerator()).map_err(|_| Stop::Undefined("a factorial below zero"))?;
+        if is_negative(&value) {
+            return Err(Stop::Undefined("a factorial below zero"));
+        }
+        let n = u64::try_from(value.numerator()).map_err(|_| Stop::Limit("factorial"))?;
         let mut powers = BTreeMap::new();
         self.add_factorial(&mut powers, n, 1)?;
         self.product_of_primes(powers)

@@ -180,12 +180,32 @@ impl Poly {
         if self.0.len() == 1 { self.0.first_key_value() } else { None }
     }
 
-    pub(super) fn negated(&self) -> Poly {
+    pub(crate) fn negated(&self) -> Poly {
         Poly(self.0.iter().map(|(mono, value)| (mono.clone(), -value.clone())).collect())
     }
 
     pub(super) fn scaled(&self, by: &RBig) -> Poly {
         Poly(self.0.iter().map(|(mono, value)| (mono.clone(), value.clone() * by)).collect())
+    }
+
+    /// `slope * variable + rest` where neither has a variable in it.
+    pub(crate) fn linear(&self) -> Option<(Arc<str>, Poly, Poly)> {
+        let is_variable = |factor: &&Factor| matches!(factor.base, Base::Symbol(_)) && factor.over.is_none();
+        let (mut found, mut slope, mut rest) = (None, Poly::default(), Poly::default());
+        for (mono, value) in &self.0 {
+            match mono.0.iter().find(is_variable) {
+                None => rest.0.insert(mono.clone(), value.clone()),
+                Some(Factor { base: Base::Symbol(name), power: Exponent::ONE, .. })
+                    if found.as_ref().is_none_or(|other| other == name) =>
+                {
+                    found = Some(name.clone());
+                    let others = mono.0.iter().filter(|factor| !is_variable(factor)).cloned().collect();
+                    slope.0.insert(Mono(others), value.clone())
+                }
+                Some(_) => return None,
+            };
+        }
+        found.filter(|_| slope.is_constant() && rest.is_constant()).map(|name| (name, slope, rest))
     }
 
     /// Walks over all factors, also those inside exponents, groups and arguments; stops where `visit` says
@@ -288,6 +308,12 @@ pub(super) fn mono_factors(mono: &Mono, visit: &mut dyn FnMut(&Factor) -> bool) 
                 _ => true,
             }
     })
+}
+
+impl From<Poly> for Frac {
+    fn from(above: Poly) -> Frac {
+        Frac::poly(above)
+    }
 }
 
 impl Frac {

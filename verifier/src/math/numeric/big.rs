@@ -38,10 +38,44 @@ fn approximate_ln(x: &Repr<2>) -> Option<Repr<2>> {
     (value.abs() < 1e15).then(|| Repr::new(IBig::from((value * 2_f64.powi(40)) as i128), -40))
 }
 
+/// A number to the precision of a float: zero or infinity beyond their range.
+fn approximate(x: &Repr<2>) -> Option<f64> {
+    let (significand, exponent) = x.clone().into_parts();
+    let shift = significand.bit_len().saturating_sub(64);
+    let leading = i128::try_from(significand >> shift).ok()?;
+    let power = (exponent as i64).saturating_add(shift as i64).clamp(-2000, 2000);
+    // In two halves: 2^-1080 times 2^64 is in range.
+    Some(leading as f64 * 2_f64.powi((power / 2) as i32) * 2_f64.powi((power - power / 2) as i32))
+}
+
 /// The number out of a rounded result; infinities end the evaluation.
 fn finite<R: dashu_float::round::Round>(result: FpResult<dashu_float::FBig<R, 2>>) -> Option<Repr<2>> {
     let repr = result.ok()?.value().into_repr();
     repr.is_finite().then_some(repr)
+}
+
+/// Whether |x| < 2^-bits. dashu rounds correctly by working with more and more bits until it sees on which side of a
+/// number of `bits` bits the value lies: for a function of e^(-10^11), 10^11 of them. Such arguments never reach it; there
+/// e^x is 1, sin x, arcsin x and arctan x are x and cos x is 1 to within 2^-bits.
+fn is_tiny(x: &Repr<2>, bits: usize) -> bool {
+    log2_size(x) <= -(bits as i64)
+}
+
+/// The least power of two above |x|, as its logarithm.
+fn log2_size(x: &Repr<2>) -> i64 {
+    match *x.significand() == IBig::ZERO {
+        true => i64::MIN,
+        false => (x.exponent() as i64).saturating_add(x.significand().bit_len() as i64),
+    }
+}
+
+fn size(x: &Repr<2>) -> Repr<2> {
+    if *x < Repr::zero() { -x.clone() } else { x.clone() }
+}
+
+/// x less 2^-bits, rounded down.
+fn below(x: &Repr<2>, bits: usize) -> Option<Repr<2>> {
+    finite(down(bits).sub(x, &Repr::new(IBig::ONE, -(bits as isize))))
 }
 
 impl Big {
@@ -73,9 +107,19 @@ impl Big {
         Big::newton(x, &guess, bits, constants)
     }
 
+    /// e^x for one number.
+    fn exp_of(x: &Repr<2>, bits: usize, constants: &mut ConstCache) -> Option<Big> {
+        if !is_tiny(x, bits) {
+            return Big::around(finite(down(bits).exp(x, Some(constants)))?, bits);
+        }
+        // 1 + x <= e^x <= 1 + 2 |x| for |x| < 1
+        let bound = finite(up(bits).add(&size(x), &size(x)))?;
+        Big::new(finite(down(bits).add(&Repr::one(), x)), finite(up(bits).add(&Repr::one(), &bound)), bits)
+    }
+
     fn newton(x: &Repr<2>, guess: &Repr<2>, bits: usize, constants: &mut ConstCache) -> Option<Big> {
         let point = |value: Repr<2>| Big { low: value.clone(), high: value, bits };
-        let inverse = Big::around(finite(down(bits).exp(&-guess.clone(), Some(constants)))?, bits)?;
+        let inverse = Big::exp_of(&-guess.clone(), bits, constants)?;
         let minus_one = point(Repr::neg_one());
         let t = point(x.clone()).times(&inverse)?.add(&minus_one)?;
         if t.log2_size() > -20 {
@@ -85,10 +129,59 @@ impl Big {
         let half = Big::rational(&RBig::from_parts((-1).into(), 2_u8.into()), bits)?;
         let square = t.times(&t)?;
         let cube = square.times(&t)?;
-        let error = Repr::new(IBig::ONE, 4 * t.log2_size() as isize);
+        // Nothing where the guess was exact; then any bound will do.
+        let error = Repr::new(IBig::ONE, 4 * t.log2_size().max(-(bits as i64)) as isize);
         let error = Big { low: -error.clone(), high: error, bits };
         let sum = t.add(&square.times(&half)?)?.add(&cube.times(&third)?)?.add(&error)?;
         point(guess.clone()).add(&sum)
+    }
+
+    /// The angle whose sine and cosine are in this proportion, from -pi/2 to pi/2, by Newton's step: with the sine and cosine
+    /// of a guess, t = tan(angle - guess), and arctan t lies within t^5 of t - t^3/3 for |t| < 1/2. Cheaper than dashu's
+    /// inverse functions at both ends, for two of its sines.
+    fn angle(sine: &Big, cosine: &Big, constants: &mut ConstCache) -> Option<Big> {
+        let radians = approximate(&sine.low)?.atan2(approximate(&cosine.low)?);
+        // As a multiple of 2^-60.
+        let mut guess = Repr::new(IBig::from((radians * 2_f64.powi(60)) as i128), -60);
+        let bits = sine.bits;
+        if bits > COARSE {
+            let coarse = |x: &Big| Big { bits: COARSE, ..x.clone() };
+            // Any number will do for the next guess: its own error is enclosed there.
+            guess = Big::angle_near(&coarse(sine), &coarse(cosine), &guess, constants)?.low;
+        }
+        Big::angle_near(sine, cosine, &guess, constants)
+    }
+
+    fn angle_near(sine: &Big, cosine: &Big, guess: &Repr<2>, constants: &mut ConstCache) -> Option<Big> {
+        let bits = sine.bits;
+        let guess = Big { low: guess.clone(), high: guess.clone(), bits };
+        let (s, c) = guess.sin_cos(constants)?;
+        let above = sine.times(&c)?.add(&cosine.times(&s)?.negated())?;
+        let below = cosine.times(&c)?.add(&sine.times(&s)?)?;
+        let t = above.times(&below.inverse()?)?;
+        // Half a turn off, t would be as small.
+        if t.log2_size() > -20 || !below.is_above_zero() {
+            return None;
+        }
+        let minus_third = Big::rational(&RBig::from_parts((-1).into(), 3_u8.into()), bits)?;
+        let cube = t.times(&t)?.times(&t)?;
+        let error = Repr::new(IBig::ONE, 5 * t.log2_size().max(-(bits as i64)) as isize);
+        let error = Big { low: -error.clone(), high: error, bits };
+        guess.add(&t)?.add(&cube.times(&minus_third)?)?.add(&error)
+    }
+
+    /// The arc sine; near -1 and 1, where it grows without bound, dashu's at both ends.
+    fn arc_sine(&self, constants: &mut ConstCache) -> Option<Big> {
+        let one = Big::rational(&RBig::ONE, self.bits)?;
+        let rest = one.add(&self.times(self)?.negated())?;
+        if rest.log2_size() > -64
+            && let Some(found) = rest.root(2).and_then(|cosine| Big::angle(self, &cosine, constants))
+        {
+            return Some(found);
+        }
+        let bits = self.bits;
+        let low = finite(down(bits).asin(&self.low, Some(constants)));
+        Big::new(low, finite(up(bits).asin(&self.high, Some(constants))), bits)
     }
 
     /// Refuses arguments whose function value would need an astronomic exponent.
@@ -182,11 +275,11 @@ impl Real for Big {
         let bits = self.bits;
         let width = finite(up(bits).sub(&self.high, &self.low))?;
         if width > Repr::one() {
-            let low = finite(down(bits).exp(&self.low, Some(constants)));
-            return Big::new(low, finite(up(bits).exp(&self.high, Some(constants))), bits);
+            let low = Big::exp_of(&self.low, bits, constants)?.low;
+            return Big::new(Some(low), Some(Big::exp_of(&self.high, bits, constants)?.high), bits);
         }
         // One evaluation for both ends: e^w <= 1 + 2w for w from 0 to 1.
-        let low = Big::around(finite(down(bits).exp(&self.low, Some(constants)))?, bits)?;
+        let low = Big::exp_of(&self.low, bits, constants)?;
         let growth = finite(up(bits).add(&Repr::one(), &finite(up(bits).add(&width, &width))?));
         Big::new(Some(low.low), finite(up(bits).mul(&low.high, &growth?)), bits)
     }
@@ -217,32 +310,27 @@ impl Real for Big {
             let value = value?;
             Big::new(finite(down(bits).sub(&value, &width)), finite(up(bits).add(&value, &above)), bits)
         };
+        if is_tiny(&self.low, bits) {
+            return Some((spread(below(&self.low, bits))?, spread(below(&Repr::one(), bits))?));
+        }
         let (sine, cosine) = down(bits).sin_cos(&self.low, Some(constants));
         Some((spread(finite(sine))?, spread(finite(cosine))?))
     }
 
     fn inverse_function(&self, function: &Function, constants: &mut ConstCache) -> Option<Big> {
-        let bits = self.bits;
-        let (low, high) = match function {
-            Function::ArcSin => (
-                finite(down(bits).asin(&self.low, Some(constants))),
-                finite(up(bits).asin(&self.high, Some(constants))),
-            ),
-            Function::ArcCos => (
-                finite(down(bits).acos(&self.high, Some(constants))),
-                finite(up(bits).acos(&self.low, Some(constants))),
-            ),
-            Function::ArcTan => {
-                // atan b - atan a <= b - a; and 2 has the unit of every value.
-                let width = finite(up(bits).sub(&self.high, &self.low))?;
-                let above = finite(up(bits).add(&width, &Repr::new(IBig::ONE, 2 - bits as isize)))?;
-                let low = finite(down(bits).atan(&self.low, Some(constants)))?;
-                let high = finite(up(bits).add(&low, &above));
-                (Some(low), high)
+        match function {
+            Function::ArcSin => self.arc_sine(constants),
+            Function::ArcCos => {
+                let half = Big::rational(&RBig::from_parts(1.into(), 2_u8.into()), self.bits)?;
+                let right_angle = Big::pi(self.bits, constants)?.times(&half)?;
+                right_angle.add(&self.arc_sine(constants)?.negated())
             }
-            _ => return None,
-        };
-        Big::new(low, high, bits)
+            Function::ArcTan => {
+                let one = Big::rational(&RBig::ONE, self.bits)?;
+                Big::angle(self, &one, constants)
+            }
+            _ => None,
+        }
     }
 
     fn sign(&self) -> Option<Ordering> {
@@ -272,14 +360,7 @@ impl Real for Big {
     }
 
     fn log2_size(&self) -> i64 {
-        let size = |x: &Repr<2>| {
-            if *x.significand() == IBig::ZERO {
-                i64::MIN
-            } else {
-                (x.exponent() as i64).saturating_add(x.significand().bit_len() as i64)
-            }
-        };
-        size(&self.low).max(size(&self.high))
+        log2_size(&self.low).max(log2_size(&self.high))
     }
 
     fn cost(bits: usize) -> u64 {
@@ -293,7 +374,7 @@ impl Real for Big {
 
 #[cfg(test)]
 mod tests {
-    use super::{Big, ConstCache, Real, down, finite, up};
+    use super::{Big, ConstCache, Function, IBig, Real, Repr, down, finite, up};
     use dashu_ratio::RBig;
 
     /// Exponentials and logarithms are enclosed by one evaluation and a bound: dashu's own must lie inside.
@@ -325,7 +406,79 @@ mod tests {
         }
     }
 
+    /// The same for angles.
+    #[test]
+    fn angles_hold_what_dashu_rounds() {
+        let constants = &mut ConstCache::new();
+        for (above, below) in
+            [(0, 1_u32), (1, 3), (-1, 3), (1, 2), (-99, 100), (999_999, 1_000_000), (1, 1_000_003), (1, 1)]
+        {
+            for bits in [128, 512] {
+                let x = Big::rational(&RBig::from_parts(above.into(), below.into()), bits).unwrap();
+                let all = [Function::ArcSin, Function::ArcCos, Function::ArcTan];
+                for function in all {
+                    let found = x.inverse_function(&function, constants).unwrap();
+                    let exact = |end: &Repr<2>| {
+                        let context = down(2 * bits);
+                        finite(match function {
+                            Function::ArcSin => context.asin(end, None),
+                            Function::ArcCos => context.acos(end, None),
+                            _ => context.atan(end, None),
+                        })
+                        .unwrap()
+                    };
+                    for value in [exact(&x.low), exact(&x.high)] {
+                        let inside = found.low <= value && value <= found.high;
+                        assert!(inside, "{function:?} {above}/{below} at {bits} bits: {found:?}");
+                    }
+                    assert!(found.log2_width() < 34 - bits as i64, "{function:?} {above}/{below}: {found:?}");
+                }
+            }
+        }
+        for large in [40, 4000] {
+            let x = Repr::new(IBig::ONE, large);
+            let x = Big { low: x.clone(), high: x.clone(), bits: 512 };
+            let found = x.inverse_function(&Function::ArcTan, constants).unwrap();
+            let value = finite(down(1024).atan(&x.low, None)).unwrap();
+            assert!(found.low <= value && value <= found.high, "arctan 2^{large}: {found:?}");
+        }
+    }
+
+    /// exp asked dashu for e^(e^(-e^27)), which took 10^11 bits to round: a comparison that never ended.
+    #[test]
+    fn tiny_arguments_cost_no_more_than_others() {
+        let constants = &mut ConstCache::new();
+        for power in [-513_isize, -600, -100_000, -1_000_000_000_000] {
+            for sign in [1_i8, -1] {
+                let x = Repr::new(IBig::from(sign), power);
+                let x = Big { low: x.clone(), high: x, bits: 512 };
+                let (sine, cosine) = x.sin_cos(constants).unwrap();
+                let near = |value: &Big, middle: i8| {
+                    let distance = value.add(&Big::rational(&RBig::from(-middle), 512).unwrap()).unwrap();
+                    assert!(distance.log2_size() < -505, "2^{power}: {value:?}");
+                };
+                near(&x.exp(constants).unwrap(), 1);
+                near(&sine, 0);
+                near(&cosine, 1);
+                near(&x.inverse_function(&Function::ArcSin, constants).unwrap(), 0);
+                near(&x.inverse_function(&Function::ArcTan, constants).unwrap(), 0);
+                near(&x.inverse_function(&Function::ArcCos, constants).unwrap().cosine(constants), 0);
+            }
+        }
+        // Where both ways are open they agree.
+        for power in [-500_isize, -511, -512, -513] {
+            let x = Repr::new(IBig::from(3), power - 2);
+            let e = Big::exp_of(&x, 512, constants).unwrap();
+            let exact = finite(down(2048).exp(&x, None)).unwrap();
+            assert!(e.low <= exact && exact <= e.high, "e^(3 * 2^{power})");
+        }
+    }
+
     impl Big {
+        fn cosine(&self, constants: &mut ConstCache) -> Big {
+            self.sin_cos(constants).unwrap().1
+        }
+
         fn log2_width(&self) -> i64 {
             self.add(&self.negated()).unwrap().log2_size()
         }

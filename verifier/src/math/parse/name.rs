@@ -19,10 +19,11 @@ impl<'a> Parser<'a, '_> {
             return Ok(combination);
         }
         // `I(0)` is the value of I at 0 and not I times 0; `x(2)` may be either.
-        if let [Some(Token::Sign('(')), Some(Token::Number(_)), Some(Token::Sign(')'))] =
+        if let [Some(Token::Sign('(')), Some(Token::Number(text)), Some(Token::Sign(')'))] =
             [self.peek(), self.peek_after(), self.tokens.get(self.at + 2).copied()]
         {
-            if letter.is_lowercase() {
+            let plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+            if letter.is_lowercase() || !plain {
                 return Err(Stop::Unsupported("a letter before a number in brackets: a product or a value?"));
             }
             return self.application(letter);
@@ -51,12 +52,21 @@ impl<'a> Parser<'a, '_> {
             let braced = self.eat('{');
             loop {
                 match self.peek() {
-                    Some(Token::Number(text)) if text.bytes().all(|c| c.is_ascii_digit()) => {
+                    // `12e-41` is one numeral to the lexer, and so is `1,234`.
+                    Some(Token::Number(text))
+                        if text.bytes().all(|c| c.is_ascii_alphanumeric() || b",+-".contains(&c)) =>
+                    {
                         name.push_str(text)
                     }
                     Some(Token::Letter(letter)) => name.push(letter),
                     Some(Token::Word(text) | Token::Command(text)) => name.push_str(text),
-                    Some(Token::Text(text)) => name.push_str(text.trim()),
+                    Some(Token::Text(text))
+                        if text
+                            .chars()
+                            .all(|c| c.is_alphanumeric() || matches!(c, ' ' | '~' | '+' | '-' | ',')) =>
+                    {
+                        name.extend(text.chars().filter(|c| !matches!(c, ' ' | '~')))
+                    }
                     Some(Token::Sign(c @ ('+' | '-' | ','))) if braced => name.push(c),
                     _ => return Err(Stop::Unsupported("an index that is not plain")),
                 }
@@ -65,6 +75,9 @@ impl<'a> Parser<'a, '_> {
                     break;
                 }
             }
+        }
+        if name.ends_with('_') {
+            return Err(Stop::Unsupported("an index that is not plain"));
         }
         self.primes(&mut name)?;
         Ok(Ast::Symbol(name.into()))

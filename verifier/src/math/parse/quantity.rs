@@ -23,6 +23,10 @@ impl<'a> Parser<'a, '_> {
                 return Err(Stop::Limit("parts of a ratio"));
             }
         }
+        // `{x | x < 1} : {x | x < 2}` relates two conditions, `4:{4:3}` is no ratio of three.
+        if parts.iter().any(|part| matches!(part, Ast::Relation(..) | Ast::List(..) | Ast::Ratio(..))) {
+            return Err(Stop::Unsupported("a statement inside a ratio"));
+        }
         Ok(Ast::Ratio(parts, minutes))
     }
 

@@ -207,7 +207,7 @@ impl<'a> Parser<'a, '_> {
             _ => false,
         };
         let plain = bare.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'' | '(' | ')'));
-        if ends && plain && !matches!(bare, "or" | "and" | "not") {
+        if ends && plain && !matches!(bare, "" | "or" | "and" | "not") {
             Ok(Ast::Text(bare.to_owned()))
         } else {
             Err(Stop::Unsupported("words around the value"))
