@@ -18,10 +18,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from email.utils import parsedate_to_datetime
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 from urllib.parse import urlsplit
 
 OnInfraError = Union[str, float]
+T = TypeVar("T")
 
 
 class AssayError(Exception):
@@ -332,7 +334,7 @@ class AsyncClient:
         except InfraError as error:
             return [failed(error)] * len(items)
 
-    async def _in_thread(self, work: Any) -> Any:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
@@ -370,14 +372,22 @@ def pause(attempt: int, asked: Optional[float]) -> float:
 
 
 def retry_after(value: Optional[str]) -> Optional[float]:
-    """The header's seconds, where it has seconds.
+    """The header's seconds, or those until its date.
 
     >>> retry_after("1"), retry_after("soon"), retry_after(None)
     (1.0, None, None)
+    >>> retry_after("Fri, 31 Dec 1999 23:59:59 GMT")
+    0.0
     """
+    if value is None:
+        return None
     try:
-        return max(0.0, float(value)) if value is not None else None
+        return max(0.0, float(value))
     except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -26,7 +26,7 @@ def _tensors(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _tensors(inner) for name, inner in value.items()}
     try:
-        import torch
+        import torch  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return value
     return torch.tensor(value)
