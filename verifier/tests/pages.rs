@@ -83,6 +83,23 @@ fn conditions<'a>(provenance: &'a Value, window: &'a Window) -> Conditions<'a> {
     Conditions { provenance, window, wall_seconds: 1.5, notes: &[] }
 }
 
+/// Only samples of problems with points have a score; each problem counts once, however many samples it has.
+#[test]
+fn scores_are_averaged_over_the_problems_that_have_them() {
+    let (provenance, window) = (json!({}), Window::default());
+    let mut summary = two_problems();
+    assert_eq!(report::json(&summary, &conditions(&provenance, &window))["mean_score"], json!(null));
+    for (id, scores) in [("points", &[Some(1.0), Some(0.25)][..]), ("more", &[Some(0.0)]), ("none", &[None])]
+    {
+        for (sample, score) in scores.iter().enumerate() {
+            let (graded, detail) = rows(id, sample, Some("wrong_answer"), "x");
+            summary.add(&Graded { score: *score, ..graded }, &detail, String::new);
+        }
+    }
+    let mean = report::json(&summary, &conditions(&provenance, &window))["mean_score"].clone();
+    assert_eq!(mean, json!(0.625 / 2.0));
+}
+
 #[test]
 fn figures_are_those_computed_by_hand() {
     let (provenance, window) = (json!({"profile": "judge"}), Window::named("lcb-v5").expect("a window"));

@@ -47,6 +47,7 @@ pub fn json(summary: &Summary, conditions: &Conditions<'_>) -> Value {
         "standard_error": estimate.map(|e| e.standard_error),
         "standard_error_of_sampling": sampling_error(&summary.counts()),
         "interval_95": estimate.map(|e| [e.interval.0, e.interval.1]),
+        "mean_score": summary.mean_score(),
         "samples_per_problem": summary.samples_per_problem().map_or(0, |(fewest, _)| fewest),
         "pass@k_unbiased": k_of(|point| json!(point.unbiased)),
         "pass@k_unbiased_interval_95": k_of(|point| json!([point.interval.0, point.interval.1])),

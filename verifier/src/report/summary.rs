@@ -16,6 +16,8 @@ use crate::window::Window;
 const KEPT: usize = 12;
 /// Bytes kept of a program or a completion.
 const CODE: usize = 20_000;
+/// A whole score.
+const SCORE: f64 = 4_294_967_296.0;
 
 /// What came of a run so far.
 #[derive(Debug, Clone)]
@@ -48,6 +50,10 @@ pub(super) struct Row {
     unsupported: usize,
     /// The samples' shares of passed tests, added up.
     passed: f64,
+    /// Samples that have a part of the points, and these parts added up, in whole parts of [`SCORE`]: a sum of fractions would
+    /// depend on the order of samples.
+    scored: usize,
+    scores: u64,
 }
 
 impl Row {
@@ -134,6 +140,10 @@ impl Summary {
                 row.tried.accepted += usize::from(verdict == Verdict::Accepted);
                 row.verdicts[verdict as usize] += 1;
                 row.passed += graded.passed as f64 / graded.total.max(1) as f64;
+                if let Some(score) = graded.score {
+                    row.scored += 1;
+                    row.scores += (score.clamp(0.0, 1.0) * SCORE).round() as u64;
+                }
             }
             (Outcome::Unsupported, _) => {
                 row.unsupported += 1;
@@ -165,7 +175,8 @@ impl Summary {
         let place = self.problems.len();
         self.place.insert(about.question_id.clone(), place);
         let tried = Tried { samples: 0, accepted: 0 };
-        self.problems.push(Row { about, tried, verdicts: Default::default(), unsupported: 0, passed: 0.0 });
+        let verdicts = Default::default();
+        self.problems.push(Row { about, tried, verdicts, unsupported: 0, passed: 0.0, scored: 0, scores: 0 });
         place
     }
 
@@ -227,6 +238,14 @@ impl Summary {
     /// The mean acceptance rate.
     pub fn estimate(&self) -> Option<Estimate> {
         estimate(&self.counts())
+    }
+
+    /// The mean part of all points, problem by problem, over the problems that have points; `None` where none has.
+    pub(super) fn mean_score(&self) -> Option<f64> {
+        let scored = || self.problems.iter().filter(|row| row.scored > 0);
+        let sum: f64 = scored().map(|row| row.scores as f64 / SCORE / row.scored as f64).sum();
+        let count = scored().count();
+        (count > 0).then(|| sum / count as f64)
     }
 
     /// The same without the problems known to be at fault; `None` where there are none among those tried.
