@@ -13,11 +13,13 @@ pub struct Misfit {
     pub found: String,
     /// What the caller can do about it.
     pub hint: &'static str,
+    /// Whether the machine or this process is at fault and not what was handed over: no descriptor, memory or room was left.
+    pub ours: bool,
 }
 
 impl Misfit {
     pub(crate) fn new(expected: impl Into<String>, found: impl Into<String>, hint: &'static str) -> Misfit {
-        Misfit { expected: expected.into(), found: shortened(found.into()), hint }
+        Misfit { expected: expected.into(), found: shortened(found.into()), hint, ours: false }
     }
 }
 
@@ -36,7 +38,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A file of problems or completions that cannot be read. Always the caller's to mend, never a verdict.
+/// A file of problems or completions that cannot be read. Mostly the caller's to mend, never a verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoadError {
     /// The file, as it was named.

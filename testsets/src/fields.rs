@@ -8,6 +8,7 @@ use crate::error::{Misfit, clip};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -112,6 +113,14 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(raw: &'a str, name: &str, expected: &
             "correct that value",
         )
     })
+}
+
+/// A string, held a second time only if something in it is escaped.
+pub(crate) fn borrowed<'a>(raw: &'a str, name: &str, expected: &str) -> Result<Cow<'a, str>, Misfit> {
+    match serde_json::from_str(raw) {
+        Ok(text) => Ok(Cow::Borrowed(text)),
+        Err(_) => read(raw, name, expected).map(Cow::Owned),
+    }
 }
 
 struct ObjectVisitor;

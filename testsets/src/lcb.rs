@@ -5,13 +5,14 @@
 //! `metadata.func_name` alone, as lcb_runner does; `testtype` may say less but not contradict by asking for a
 //! function nobody names.
 
-use crate::cases::{task, unquoted};
+use crate::cases::task;
 use crate::error::{Misfit, clip};
-use crate::fields::{Fields, read};
+use crate::fields::{Fields, borrowed, read};
 use crate::packed::unpack;
 use crate::pickle::{PickleError, decode_entry, decode_str};
 use crate::problem::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestType};
 use serde::Deserialize;
+use std::borrow::Cow;
 
 const PUBLIC: &str = "public_test_cases";
 const PRIVATE: &str = "private_test_cases";
@@ -66,11 +67,14 @@ pub(crate) fn wrapped_problem(fields: &Fields<'_>, cap: usize) -> Result<Problem
         })
     };
     let raw = fields.raw("test").ok_or_else(|| fields.missing("a `test`"))?;
-    let text = unquoted(raw, "test")?;
+    let text = match raw.as_bytes().first() {
+        Some(b'[') => Cow::Borrowed(raw),
+        _ => borrowed(raw, "test", "a string: JSON, or base64 of zlib of a pickle")?,
+    };
     if text.trim_start().starts_with('[') {
         return about(Task::Code(common_oj(&text)?));
     }
-    let pickle = unpack(&fields.string("test")?, "test", cap)?;
+    let pickle = unpack(&text, "test", cap)?;
     let (key, text) = decode_entry(&pickle).map_err(|error| not_tests("test", &error))?;
     if key != "input_output" {
         let hint = "only LiveCodeBench tests are read from this form";
@@ -137,15 +141,15 @@ fn public_tests(fields: &Fields<'_>) -> Result<Vec<RawTest>, Misfit> {
     match fields.raw(PUBLIC) {
         None => Ok(Vec::new()),
         Some(raw) if raw.starts_with('[') => tests(raw, PUBLIC),
-        Some(raw) => tests(&read::<String>(raw, PUBLIC, "a JSON list in a string")?, PUBLIC),
+        Some(raw) => tests(&borrowed(raw, PUBLIC, "a JSON list in a string")?, PUBLIC),
     }
 }
 
 fn private_tests(fields: &Fields<'_>, cap: usize) -> Result<Vec<RawTest>, Misfit> {
-    let text: String = match fields.raw(PRIVATE) {
+    let text = match fields.raw(PRIVATE) {
         None => return Ok(Vec::new()),
         Some(raw) if raw.starts_with('[') => return tests(raw, PRIVATE),
-        Some(raw) => read(raw, PRIVATE, "a string: JSON, or base64 of zlib of a pickle")?,
+        Some(raw) => borrowed(raw, PRIVATE, "a string: JSON, or base64 of zlib of a pickle")?,
     };
     if text.trim_start().starts_with('[') {
         return tests(&text, PRIVATE);

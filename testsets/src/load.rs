@@ -194,20 +194,17 @@ pub(crate) fn from_records(
     format: Option<Format>,
     unpacked_cap: usize,
 ) -> Result<Problems, LoadError> {
-    let (place, text) = match records.next()? {
-        Some((place, bytes)) => (place, bytes.to_owned()),
-        None => {
-            let misfit = Misfit::new("at least one problem", "none", "check that this is the file you meant");
-            return Err(LoadError { file: path.to_owned(), place: None, misfit });
-        }
+    let Some((place, text)) = records.next()? else {
+        let misfit = Misfit::new("at least one problem", "none", "check that this is the file you meant");
+        return Err(LoadError { file: path.to_owned(), place: None, misfit });
     };
-    let format = match format {
-        Some(format) => format,
-        None => Fields::parse(&text, "a problem, a JSON object")
-            .and_then(|fields| Format::detect(&fields))
-            .map_err(|misfit| records.error(place, misfit))?,
+    let detected = match format {
+        Some(format) => Ok(format),
+        None => Fields::parse(text, "a problem, a JSON object").and_then(|fields| Format::detect(&fields)),
     };
-    let first = convert(format, unpacked_cap, place, &text).map_err(|misfit| records.error(place, misfit));
+    let first = detected.map(|format| (format, convert(format, unpacked_cap, place, text)));
+    let (format, first) = first.map_err(|misfit| records.error(place, misfit))?;
+    let first = first.map_err(|misfit| records.error(place, misfit));
     let (source, cap, seen) = (Source::Records(records), unpacked_cap, HashMap::new());
     let mut problems = Problems { source, format, cap, first: None, place, package: None, seen };
     problems.first = Some(first.and_then(|problem| problems.once(problem, path, place)));
@@ -238,10 +235,9 @@ impl Problems {
         match &mut self.source {
             Source::Records(records) => {
                 let Some((place, text)) = records.next()? else { return Ok(None) };
-                let text = text.to_owned();
                 self.place = place;
-                let problem = convert(self.format, self.cap, place, &text)
-                    .map_err(|misfit| records.error(place, misfit))?;
+                let problem = convert(self.format, self.cap, place, text);
+                let problem = problem.map_err(|misfit| records.error(place, misfit))?;
                 let file = records.file().to_owned();
                 self.once(problem, &file, place).map(Some)
             }

@@ -289,15 +289,42 @@ fn parquet(_: &Path) -> std::io::Result<Box<dyn Read + Send>> {
 }
 
 pub(crate) fn unreadable(path: &Path, place: Option<Place>, error: &std::io::Error) -> LoadError {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof, Unsupported};
+    use std::io::ErrorKind::{
+        InvalidData, InvalidInput, OutOfMemory, StorageFull, UnexpectedEof, Unsupported,
+    };
+    let ours = matches!(error.kind(), OutOfMemory | StorageFull) || error.raw_os_error().is_some_and(is_ours);
     let hint = match error.kind() {
         // Only a packed file has a form and an end of its own.
         UnexpectedEof => "the packed file is cut off: fetch it again",
         InvalidData | InvalidInput => "the packed file is damaged: fetch it again",
         Unsupported if cfg!(feature = "parquet") => "write it again, packed with snappy, gzip or zstd",
         Unsupported => "build with `--features parquet`, or convert it to JSON Lines",
+        StorageFull => "free some space in the temporary directory, or set TMPDIR to a larger place",
+        _ if ours => "the file may be fine: see what uses up this machine or its limits, and start again",
         _ => "check the path and the permissions",
     };
-    let misfit = Misfit::new("a readable file", error.to_string(), hint);
+    let misfit = Misfit { ours, ..Misfit::new("a readable file", error.to_string(), hint) };
     LoadError { file: path.to_owned(), place, misfit }
+}
+
+/// Linux's numbers for: input or output failed, and too many open files, in this process or on this machine.
+fn is_ours(number: i32) -> bool {
+    matches!(number, 5 | 23 | 24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process without free descriptors called the caller's file unreadable and its permissions wrong.
+    #[test]
+    fn what_the_machine_lacks_is_not_the_files_fault() {
+        let said = |number| unreadable(Path::new("f"), None, &std::io::Error::from_raw_os_error(number));
+        for (number, ours) in
+            [(2, false), (13, false), (21, false), (5, true), (12, true), (23, true), (24, true), (28, true)]
+        {
+            assert_eq!(said(number).misfit.ours, ours, "{}", said(number));
+            assert_eq!(said(number).to_string().contains("permissions"), !ours, "{}", said(number));
+        }
+    }
 }

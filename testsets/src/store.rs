@@ -200,7 +200,8 @@ fn version(file: &File) -> io::Result<Version> {
 fn no_room(path: &Path, error: &io::Error) -> LoadError {
     let expected = format!("room for the unpacked file in {}", env::temp_dir().display());
     let hint = "free some space there, set TMPDIR to a larger place, or unpack the file";
-    LoadError { file: path.to_owned(), place: None, misfit: Misfit::new(expected, error.to_string(), hint) }
+    let misfit = Misfit { ours: true, ..Misfit::new(expected, error.to_string(), hint) };
+    LoadError { file: path.to_owned(), place: None, misfit }
 }
 
 /// A new file that has lost its name already.

@@ -99,8 +99,9 @@ fn without_contents(problem: &Problem, prompts: bool) -> Problem {
     }
 }
 
+/// Exit code 2 where the file is to be mended, 3 where the machine is.
 pub(crate) fn bad_file(error: LoadError) -> CliError {
-    CliError::usage(error.to_string())
+    if error.misfit.ours { CliError::failure(error.to_string()) } else { CliError::usage(error.to_string()) }
 }
 
 /// Values that several threads want at about the same time: loaded once, dropped when the last lets go.
