@@ -21,30 +21,9 @@ use crate::checker::{Compiled, Ruling, solutions_end};
 use crate::compare::{acereason_right, output_right};
 use crate::judge::{JudgeOptions, Profile};
 use crate::parallel::{Spare, in_order};
+use crate::prelude::{self, Prelude};
 use crate::value::{Answer, Json, Malformed};
 use crate::verdict::{Failure, Happened, Judgement, Verdict, verdict};
-
-/// The star imports a LiveCodeBench program may rely on, in the order that decides which name wins.
-const STAR_IMPORTS: [&str; 18] = [
-    "string",
-    "re",
-    "datetime",
-    "collections",
-    "heapq",
-    "bisect",
-    "copy",
-    "math",
-    "random",
-    "statistics",
-    "itertools",
-    "functools",
-    "operator",
-    "io",
-    "sys",
-    "json",
-    "builtins",
-    "typing",
-];
 
 /// A program found in a completion, with everything that decides its verdict.
 #[derive(Debug)]
@@ -55,6 +34,7 @@ pub(crate) struct CodeRun<'a> {
     /// The problem's own checker or interactor.
     pub(crate) checker: Option<&'a Compiled<'a>>,
     pub(crate) driver: &'a Mutex<Option<Executable>>,
+    pub(crate) prelude: &'a Prelude,
     pub(crate) task: &'a CodeTask,
     pub(crate) language: Language,
     pub(crate) source: &'a str,
@@ -145,7 +125,7 @@ impl CodeRun<'_> {
         let python = self.language.is_like(Language::Python3);
         match self.options.profile {
             Profile::LcbBugs if python => with_bugs(source),
-            _ if python && self.options.prelude() => with_prelude(source),
+            _ if python && self.options.prelude() => self.prelude.before(source),
             _ => source.to_owned(),
         }
     }
@@ -260,12 +240,13 @@ impl CodeRun<'_> {
     fn start(&self, function: &str, session: &mut Session, tally: &mut Tally) -> Result<bool, SandboxError> {
         let calls = self.task.test_cases.iter().any(|test| test.test_type == TestType::Call);
         // An assertion would have stood behind the program as it is, and called what is defined there.
-        let (source, prelude) = match calls {
-            true if self.options.prelude() => {
-                (with_script(self.source, &self.task.starter_code, ""), prelude())
-            }
-            true => (with_script(self.source, &self.task.starter_code, ""), String::new()),
-            false => (self.source.to_owned(), prelude()),
+        let source = match calls {
+            true => with_script(self.source, &self.task.starter_code, ""),
+            false => self.source.to_owned(),
+        };
+        let prelude = match calls && !self.options.prelude() {
+            true => String::new(),
+            false => self.prelude.of(&[&[source.clone()], self.blocks].concat().join("\n")),
         };
         let load = serde_json::json!({
             "source": source, "blocks": self.blocks, "function": function, "prelude": prelude, "literals": calls,
@@ -712,17 +693,6 @@ fn short(text: &str) -> String {
     if cut < text.len() { format!("{}...", &text[..cut]) } else { text.to_owned() }
 }
 
-/// The forgiving prelude as one line of simple statements.
-fn prelude() -> String {
-    let stars: Vec<String> = STAR_IMPORTS.iter().map(|name| format!("from {name} import *")).collect();
-    let plain = STAR_IMPORTS.iter().filter(|&&name| name != "builtins" && name != "typing");
-    format!(
-        "{}; import {}; sys.setrecursionlimit(50000); sys.set_int_max_str_digits(50000)",
-        stars.join("; "),
-        plain.copied().collect::<Vec<_>>().join(", ")
-    )
-}
-
 /// The program with the test behind it, and before it the beginning that the model was shown, where it only went on
 /// from there. Tests that close the beginning's brace find it open.
 fn with_script(source: &str, starter: &str, test: &str) -> String {
@@ -745,107 +715,13 @@ fn with_script(source: &str, starter: &str, test: &str) -> String {
 fn with_bugs(source: &str) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     // The source last: a program that says @PRELUDE@ must not get one.
-    let frame = include_str!("lcb_bugs.py").replacen("@PRELUDE@", &quoted(&prelude()), 1);
+    let frame = include_str!("lcb_bugs.py").replacen("@PRELUDE@", &quoted(&prelude::whole()), 1);
     frame.replacen("@SOURCE@", &quoted(source), 1)
-}
-
-/// The source with the prelude in front of its first statement that is neither docstring nor `from __future__`.
-///
-/// The prelude shares that statement's line where Python's grammar allows it (a simple statement at column 0),
-/// so line numbers stay; else it takes a line of its own.
-fn with_prelude(source: &str) -> String {
-    let source = source.trim_start_matches('\u{feff}');
-    let (before, after) = source.split_at(prelude_position(source));
-    if after.is_empty() {
-        return source.to_owned();
-    }
-    let word = after.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-    let compound = ["def", "class", "if", "for", "while", "with", "try", "async", "match"];
-    let own_line = compound.contains(&word) || after.starts_with(['@', ' ', '\t', '\u{c}']);
-    format!("{before}{}{}{after}", prelude(), if own_line { "\n" } else { "; " })
-}
-
-/// Where the line of the first statement begins that is neither docstring nor `from __future__` import.
-fn prelude_position(source: &str) -> usize {
-    let mut at = skip_comments(source, 0);
-    at = skip_comments(source, skip_docstring(source, at));
-    while source[at..].starts_with("from __future__ import") {
-        at = skip_comments(source, skip_import(source, at));
-    }
-    at
-}
-
-fn skip_comments(source: &str, at: usize) -> usize {
-    let idle = |line: &&str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    at + source[at..].split_inclusive('\n').take_while(idle).map(str::len).sum::<usize>()
-}
-
-/// Behind a statement that is only a string literal, or `at` if there is none.
-fn skip_docstring(source: &str, at: usize) -> usize {
-    let text = source[at..].trim_start_matches(['r', 'R', 'u', 'U']);
-    let Some(quote) = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| text.starts_with(quote)) else {
-        return at;
-    };
-    let bytes = text.as_bytes();
-    let mut end = quote.len();
-    while end < bytes.len() && !bytes[end..].starts_with(quote.as_bytes()) {
-        end += if bytes[end] == b'\\' { 2 } else { 1 };
-    }
-    let Some(rest) = text.get(end + quote.len()..) else { return at };
-    let line = rest.split_inclusive('\n').next().unwrap_or_default();
-    let alone = line.trim().is_empty() || line.trim_start().starts_with('#');
-    if alone { source.len() - rest.len() + line.len() } else { at }
-}
-
-/// Behind an import that may go on in brackets or after a backslash.
-fn skip_import(source: &str, at: usize) -> usize {
-    let mut end = at;
-    let mut open = false;
-    for line in source[at..].split_inclusive('\n') {
-        end += line.len();
-        open = (open || line.contains('(')) && !line.contains(')');
-        if !open && !line.trim_end().ends_with('\\') {
-            break;
-        }
-    }
-    end
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The prelude neither moves lines nor stands before what must come first.
-    #[test]
-    fn the_prelude_finds_its_place() {
-        let rows = [
-            ("import sys\nx", "%; import sys\nx"),
-            ("# c\n\nx = 1\n", "# c\n\n%; x = 1\n"),
-            ("def f(): pass\n", "%\ndef f(): pass\n"),
-            ("@d\ndef f(): pass\n", "%\n@d\ndef f(): pass\n"),
-            ("\"\"\"doc\n\"\"\"\nx\n", "\"\"\"doc\n\"\"\"\n%; x\n"),
-            ("'doc' # c\nx\n", "'doc' # c\n%; x\n"),
-            ("r'''d\\''''\nx\n", "r'''d\\''''\n%; x\n"),
-            ("'a'.b()\nx\n", "%; 'a'.b()\nx\n"),
-            ("from __future__ import annotations\nx\n", "from __future__ import annotations\n%; x\n"),
-            (
-                "'d'\n# c\nfrom __future__ import (a,\n  b)\n\nfrom __future__ import c, \\\n d\nclass A: 1\n",
-                "'d'\n# c\nfrom __future__ import (a,\n  b)\n\nfrom __future__ import c, \\\n d\n%\nclass A: 1\n",
-            ),
-            ("from __future__ import a", "from __future__ import a"),
-            ("  x\n", "%\n  x\n"),
-            ("\u{feff}x", "%; x"),
-            ("'unclosed\\", "%; 'unclosed\\"),
-            ("'''unclosed", "%; '''unclosed"),
-            ("ifx = 1", "%; ifx = 1"),
-            ("if x: y", "%\nif x: y"),
-            ("# only", "# only"),
-            ("", ""),
-        ];
-        for (source, expected) in rows {
-            assert_eq!(with_prelude(source), expected.replacen('%', &prelude(), 1), "{source:?}");
-        }
-    }
 
     #[test]
     fn excerpts_keep_both_ends() {

@@ -23,6 +23,7 @@ use crate::code::{self, CodeRun};
 use crate::extract::Extraction;
 use crate::math::{self, Gold, MathProfile, MathRules, MathVerdict, Prediction, ToleranceRule, Unreadable};
 use crate::parallel::Spare;
+use crate::prelude::Preludes;
 use crate::verdict::{Happened, Judgement};
 
 /// A model's answer to one problem.
@@ -213,6 +214,7 @@ pub struct Judge {
     sandbox: Option<Sandbox>,
     /// The functional driver, compiled at its first use.
     driver: Mutex<Option<Executable>>,
+    preludes: Preludes,
     golds: Golds,
     /// Slots beyond those of the threads that judge.
     spare: Spare,
@@ -222,7 +224,13 @@ impl Judge {
     /// A judge; without a sandbox it judges only math.
     pub fn new(sandbox: Option<Sandbox>) -> Judge {
         let spare = Spare::new(sandbox.as_ref().map_or(0, Sandbox::slots));
-        Judge { sandbox, driver: Mutex::new(None), golds: Golds::default(), spare }
+        Judge {
+            sandbox,
+            driver: Mutex::new(None),
+            preludes: Preludes::default(),
+            golds: Golds::default(),
+            spare,
+        }
     }
 
     /// Judges one submission.
@@ -274,12 +282,19 @@ impl Judge {
             Ok(Err(reason)) => return Ok(Judged::Unsupported { reason }),
             Err(failure) => return Err(JudgeError::Infra(failure.to_string())),
         };
+        // Asked for before the program has a slot: it takes one.
+        let python = language.is_like(Language::Python3);
+        let prelude = match python && (task.func_name.is_some() || options.prelude()) {
+            true => self.preludes.of(language, sandbox),
+            false => Arc::default(),
+        };
         let _own = self.spare.enter();
         let run = CodeRun {
             sandbox,
             spare: &self.spare,
             checker: compiled.as_ref(),
             driver: &self.driver,
+            prelude: &prelude,
             task,
             language,
             source: &source,

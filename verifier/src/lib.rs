@@ -12,6 +12,7 @@ pub mod judge;
 pub mod math;
 pub mod metrics;
 mod parallel;
+mod prelude;
 pub mod provenance;
 pub mod report;
 pub mod reward;

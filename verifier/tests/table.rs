@@ -65,6 +65,8 @@ fn stdin_programs() {
             ("print(gcd(int(input()), 0))", code, RuntimeError, "NameError"),
             ("print(gcd(int(input()), 0))", prelude, Accepted, ""),
             ("print(gcd(int(input()), 0))", lcb, Accepted, ""),
+            ("print(eval('g' + 'cd')(int(input()), 0))", lcb, Accepted, ""),
+            ("\u{ff47}cd; print(input())", lcb, Accepted, ""),
             (
                 "'''doc'''\nfrom __future__ import annotations\ndef f(x: Nonsense): return x\nprint(f(input()))",
                 lcb,
@@ -73,6 +75,36 @@ fn stdin_programs() {
             ),
         ],
     );
+}
+
+/// The names that a program gets for mentioning them are those that it would have with the whole prelude, which it gets
+/// for mentioning `eval`.
+#[test]
+fn names_are_those_of_the_whole_prelude() {
+    let lcb = JudgeOptions { profile: Profile::Lcb, ..options() };
+    let names = "pow open Match Pattern datetime date copy deepcopy repeat count sub concat choice log gcd sqrt floor \
+        reduce cache lru_cache heappush nlargest bisect insort insort_left Counter deque defaultdict OrderedDict mean \
+        median mode stdev accumulate product permutations randint shuffle itemgetter attrgetter add mul truth index \
+        StringIO BytesIO dumps loads List Dict Optional Union Callable Text IO Any argv maxsize ascii_lowercase digits \
+        Template timedelta timezone string re collections heapq math random statistics itertools functools operator \
+        io sys json print sum min max round hash filter typing";
+    let program = |names: &[&str]| {
+        format!(
+            "def shown(f):\n    try: return repr(f())[:60].split(' at ')[0]\n    except NameError: return 'none'\n\
+             for f in [{}]: print(shown(f))\n",
+            names.iter().map(|name| format!("lambda: {name}")).collect::<Vec<_>>().join(", ")
+        )
+    };
+    let names: Vec<&str> = names.split_whitespace().collect();
+    let nothing = stdin_problem(&[("", "")]);
+    for names in names.chunks(4) {
+        let (all, mentioned) = (program(names) + "# eval\n", program(names));
+        let sample = Sample { problem: &nothing, completion: &all, options: lcb };
+        let judged = judge_all(&judge(), &[sample]);
+        let bound = judgement(&judged[0]).failure.clone().expect("it prints something").actual;
+        assert_eq!(bound.lines().count(), names.len(), "{bound}");
+        check(&stdin_problem(&[("", &bound)]), &[(&mentioned, lcb, Verdict::Accepted, "")]);
+    }
 }
 
 /// Source too long, with nothing that could run: refused before the sandbox sees it.
