@@ -144,7 +144,7 @@ fn program_prompt(p: i64, q: i64, c: i64) -> String {
 /// Sums of two numbers of two digits. The key is the same for a+b and b+a.
 fn arithmetic(rng: &mut ChaCha8Rng) -> (String, Question) {
     let (a, b) = (rng.random_range(OPERANDS), rng.random_range(OPERANDS));
-    let task = Task::Math(MathTask { ground_truth: (a + b).to_string() });
+    let task = Task::Math(MathTask { ground_truth: (a + b).to_string(), error: None });
     let problem = problem(Family::Arithmetic, &format!("{a}+{b}="), task);
     (sum_key(a.min(b), a.max(b)), Question { problem, completion: format!("\\boxed{{{}}}", a + b) })
 }

@@ -34,7 +34,7 @@ pub(crate) fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit
     Ok(Problem {
         question_id: fields.id(&IDS)?.unwrap_or_else(|| index.to_string()),
         prompt,
-        task: Task::Math(MathTask { ground_truth: ground_truth(fields)? }),
+        task: Task::Math(MathTask { ground_truth: ground_truth(fields)?, error: own_error(fields)? }),
         difficulty: match text("difficulty")? {
             Some(difficulty) => Some(difficulty),
             None => text("level")?,
@@ -42,6 +42,28 @@ pub(crate) fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit
         platform: fields.optional_string("platform")?,
         contest_date: None,
     })
+}
+
+/// The `error` of an OlympiadBench row: `null`, a number, or numbers with commas between, one for each value of the gold, of
+/// which the least is taken. Other sets mean other things by the name.
+fn own_error(fields: &Fields<'_>) -> Result<Option<f64>, Misfit> {
+    if !fields.has("final_answer") || !fields.has("answer_type") {
+        return Ok(None);
+    }
+    let Some(raw) = fields.raw("error").filter(|raw| *raw != "null") else { return Ok(None) };
+    let text = if raw.starts_with('"') { read::<String>(raw, "error", "a string")? } else { raw.to_owned() };
+    let numbers = text.split(',').map(str::trim).filter(|number| !number.is_empty());
+    let amounts: Option<Vec<f64>> = numbers
+        .map(|number| number.parse().ok().filter(|error: &f64| error.is_finite() && *error >= 0.0))
+        .collect();
+    match amounts {
+        Some(amounts) => Ok(amounts.into_iter().reduce(f64::min)),
+        None => Err(Misfit::new(
+            "`error` to be null, a number, or numbers with commas between",
+            clip(raw),
+            "write how far an answer may be from the gold, such as \"1e-2\"",
+        )),
+    }
 }
 
 /// The gold of a row, wherever its set keeps it.
@@ -210,6 +232,7 @@ mod tests {
             let problem = problem(&fields, 0).unwrap_or_else(|misfit| panic!("{row}: {misfit:?}"));
             let Task::Math(task) = problem.task else { panic!("{row}: no math") };
             assert_eq!((problem.prompt.as_str(), task.ground_truth.as_str()), (prompt, gold), "{row}");
+            assert_eq!(task.error, None, "{row}");
         }
         for row in
             [r#"{"problem": "p", "solution": "no box"}"#, r#"{"problem": "p", "solution": "\\boxed{5"}"#]
@@ -217,5 +240,36 @@ mod tests {
             let fields = Fields::parse(row.as_bytes(), "a row").expect("a row");
             assert!(!fits(&fields) && problem(&fields, 0).is_err(), "{row}");
         }
+    }
+
+    #[test]
+    fn an_olympiad_row_says_how_far_an_answer_may_be() {
+        let row = |error: &str| {
+            format!(
+                r#"{{"question": "p", "final_answer": ["2.5"], "answer_type": "Numerical", "error": {error}}}"#
+            )
+        };
+        let read = |row: &str| {
+            let fields = Fields::parse(row.as_bytes(), "a row").unwrap();
+            problem(&fields, 0).map(|problem| match problem.task {
+                Task::Math(task) => task.error,
+                Task::Code(_) => panic!("a math row"),
+            })
+        };
+        for (error, want) in [
+            ("null", None),
+            (r#""""#, None),
+            (r#""1e-1""#, Some(0.1)),
+            ("0.05", Some(0.05)),
+            (r#""1e-1, 1e-2""#, Some(0.01)),
+        ] {
+            assert_eq!(read(&row(error)).unwrap(), want, "{error}");
+        }
+        for error in [r#""about 1""#, r#""-1""#, r#""inf""#, "[1]"] {
+            let misfit = read(&row(error)).expect_err(error);
+            assert!(format!("{misfit:?}").contains("commas between"), "{error}: {misfit:?}");
+        }
+        // In rows of other sets it is something else.
+        assert_eq!(read(r#"{"question": "p", "answer": "1", "error": "timed out"}"#).unwrap(), None);
     }
 }

@@ -72,8 +72,9 @@ pub(crate) fn problem(fields: &Fields<'_>) -> Result<Problem, Misfit> {
 fn task(fields: &Fields<'_>) -> Result<Task, Misfit> {
     match fields.string("type")?.as_str() {
         "math" => {
-            fields.only(&["type", "ground_truth"], "a math task")?;
-            Ok(Task::Math(MathTask { ground_truth: fields.string("ground_truth")? }))
+            fields.only(&["type", "ground_truth", "error"], "a math task")?;
+            let error = amount(fields, "error")?;
+            Ok(Task::Math(MathTask { ground_truth: fields.string("ground_truth")?, error }))
         }
         "code" => code(fields).map(Task::Code),
         other => Err(Misfit::new("task type `code` or `math`", clip(other), "correct `type`")),
@@ -271,7 +272,13 @@ fn amount(fields: &Fields<'_>, name: &str) -> Result<Option<f64>, Misfit> {
 
 fn task_value(task: &Task) -> Value {
     match task {
-        Task::Math(math) => json!({ "type": "math", "ground_truth": math.ground_truth }),
+        Task::Math(math) => {
+            let mut object = json!({ "type": "math", "ground_truth": math.ground_truth });
+            if let Some(error) = math.error {
+                object["error"] = error.into();
+            }
+            object
+        }
         Task::Code(code) => {
             let mut object = Map::new();
             object.insert("type".into(), "code".into());

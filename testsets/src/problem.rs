@@ -88,6 +88,8 @@ impl Scoring {
 pub struct MathTask {
     /// The right answer as written in the data set (LaTeX or plain text).
     pub ground_truth: String,
+    /// How far a real number may be from it, where the row says so (OlympiadBench's `error`).
+    pub error: Option<f64>,
 }
 
 /// One test of a programming problem.

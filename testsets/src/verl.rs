@@ -25,7 +25,7 @@ pub(crate) fn problem(fields: &Fields<'_>, place: u64) -> Result<Problem, Misfit
     let prompt = fields.raw("prompt").map_or(Ok(String::new()), last_message)?;
     if !text.trim_start().starts_with('{') {
         let question_id = index.unwrap_or_else(|| place.to_string());
-        let task = Task::Math(MathTask { ground_truth: text });
+        let task = Task::Math(MathTask { ground_truth: text, error: None });
         return Ok(Problem { question_id, prompt, task, difficulty: None, platform, contest_date: None });
     }
     let about = About { question_id: index, prompt, platform, ..About::default() };

@@ -317,7 +317,8 @@ fn code_tasks() -> impl Strategy<Value = Task> {
 }
 
 fn problems() -> impl Strategy<Value = Problem> {
-    let math = any::<String>().prop_map(|ground_truth| Task::Math(MathTask { ground_truth }));
+    let math = (any::<String>(), prop::option::of(0.0..1e9_f64))
+        .prop_map(|(ground_truth, error)| Task::Math(MathTask { ground_truth, error }));
     let task = prop_oneof![code_tasks(), math];
     let known = || prop::option::of(any::<String>());
     (".+", any::<String>(), task, known(), known(), known()).prop_map(

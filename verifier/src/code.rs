@@ -40,7 +40,7 @@ pub(crate) struct CodeRun<'a> {
     pub(crate) source: &'a str,
     /// See [`crate::Extraction::definitions`].
     pub(crate) blocks: &'a [String],
-    pub(crate) options: &'a JudgeOptions,
+    pub(crate) options: &'a JudgeOptions<'a>,
     pub(crate) limits: Limits,
 }
 

@@ -128,7 +128,7 @@ pub struct LimitOverrides {
 
 /// How to judge; the default is the reward service's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct JudgeOptions {
+pub struct JudgeOptions<'a> {
     /// Whose rules decide.
     pub profile: Profile,
     /// What programs are written in; `None` takes the fence's word, and Python where there is none.
@@ -148,13 +148,13 @@ pub struct JudgeOptions {
     /// Whose rules decide over math answers.
     pub math: MathRules,
     /// A rule that takes real numbers that are not equal, before the one of `math`.
-    pub tolerance: Option<&'static ToleranceRule>,
+    pub tolerance: Option<&'a ToleranceRule>,
     /// Accept tests that run in the program's own process ([`TestType::Script`]). What they say can be forged, so
     /// reports mark it and rewards do without.
     pub in_process: bool,
 }
 
-impl JudgeOptions {
+impl JudgeOptions<'_> {
     /// Whether stdin programs in Python get the prelude.
     pub fn prelude(&self) -> bool {
         self.prelude.unwrap_or(self.profile != Profile::Judge)
@@ -375,8 +375,8 @@ fn broke_three_slots(total: usize) -> Judgement {
 #[derive(Debug, Default)]
 struct Golds(Mutex<HashMap<GoldKey, Read>>);
 
-/// A gold as written, and the rules and the tolerance it is read by.
-type GoldKey = (String, MathRules, Option<&'static str>);
+/// A gold as written, and the rules and the tolerances it is read by.
+type GoldKey = (String, MathRules, Option<String>, Option<u64>);
 
 /// A gold with the rules it was read by, or why it cannot be read.
 type Read = Arc<Result<(Gold, MathProfile), Unreadable>>;
@@ -388,14 +388,18 @@ const GOLDS: usize = 4096;
 const LONGEST_GOLD: usize = 4096;
 
 impl Golds {
-    fn read(&self, gold: &str, options: &JudgeOptions) -> Read {
-        let key = (gold.to_owned(), options.math, options.tolerance.map(ToleranceRule::text));
+    fn read(&self, task: &MathTask, options: &JudgeOptions<'_>) -> Read {
+        let gold = &task.ground_truth;
+        let error = task.error.filter(|_| options.math == MathRules::OlympiadBench);
+        let rule = options.tolerance.map(|rule| rule.text().to_owned());
+        let key = (gold.clone(), options.math, rule, error.map(f64::to_bits));
         let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(read) = kept().get(&key) {
             return read.clone();
         }
         let mut profile = options.math.profile();
         profile.tolerance = options.tolerance.cloned().or(profile.tolerance);
+        profile.absolute_error = error;
         let read = Arc::new(Gold::parse(gold, &profile).map(|gold| (gold, profile)));
         if gold.len() <= LONGEST_GOLD {
             let mut kept = kept();
@@ -423,7 +427,7 @@ fn judge_math(
             ));
         }
     };
-    let read = golds.read(&task.ground_truth, options);
+    let read = golds.read(task, options);
     let (gold, profile) = match &*read {
         Ok(read) => read,
         Err(unreadable) => return Ok(Judged::Unsupported { reason: unreadable.to_string() }),

@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Judgement;
 use crate::judge::{JudgeOptions, LimitOverrides, Mode, Profile, Submission};
-use crate::math::MathRules;
+use crate::math::{MathRules, ToleranceRule};
 use crate::reward::{RewardFormula, RewardPolicy};
 
 /// The body of `POST /v1/grade`, and one item of a batch.
@@ -47,6 +47,8 @@ pub struct GradeRequest {
     pub profile: ProfileForm,
     /// Whose rules decide over a math answer, or of which data set it is; `strict` when absent.
     pub math_profile: Option<String>,
+    /// Takes a real number that is not equal where this condition holds: a [`ToleranceRule`].
+    pub math_tolerance: Option<String>,
     /// The language of the code; when absent the fence says it, and Python 3 where that does not.
     pub language: Option<String>,
     /// What `completion` is; `completion` when absent.
@@ -94,6 +96,8 @@ pub enum TaskForm {
     Math {
         /// The right answer, LaTeX or plain.
         ground_truth: String,
+        /// How far a real number may be from it by the rules of the profile `olympiadbench`.
+        error: Option<f64>,
     },
     /// A program.
     Code {
@@ -402,7 +406,9 @@ impl GradeResponse {
 pub(crate) struct Item {
     pub(crate) problem: Arc<Problem>,
     pub(crate) submission: Submission,
-    pub(crate) options: JudgeOptions,
+    pub(crate) options: JudgeOptions<'static>,
+    /// Goes with the options.
+    pub(crate) tolerance: Option<ToleranceRule>,
     pub(crate) reward: RewardPolicy,
     /// Of which tests of the problem as it came its tests are, where they are not all.
     pub(crate) chosen: Option<Vec<usize>>,
@@ -429,6 +435,7 @@ impl GradeRequest {
             completion,
             profile: ProfileForm::default(),
             math_profile: None,
+            math_tolerance: None,
             language: None,
             mode: ModeForm::default(),
             reward: RewardForm::default(),
@@ -470,6 +477,8 @@ impl GradeRequest {
                 format!("`math_profile` is {name:?}; the profiles are {}", MathRules::names())
             })?,
         };
+        let tolerance = self.math_tolerance.map(|rule| ToleranceRule::new(&rule)).transpose();
+        let tolerance = tolerance.map_err(|wrong| format!("`math_tolerance`: {wrong}"))?;
         let options = JudgeOptions {
             profile: match self.profile {
                 ProfileForm::Judge => Profile::Judge,
@@ -486,7 +495,7 @@ impl GradeRequest {
             math,
             ..JudgeOptions::default()
         };
-        Ok(Item { problem, submission, options, reward, chosen, key: None })
+        Ok(Item { problem, submission, options, tolerance, reward, chosen, key: None })
     }
 }
 
@@ -534,7 +543,10 @@ impl ProblemForm {
     /// Into the house's words; the text of an error says which field is wrong and what was expected.
     pub fn into_problem(self) -> Result<Problem, String> {
         let task = match self.task {
-            TaskForm::Math { ground_truth } => Task::Math(MathTask { ground_truth }),
+            TaskForm::Math { ground_truth, error } => {
+                not_negative("problem.task.error", error)?;
+                Task::Math(MathTask { ground_truth, error })
+            }
             TaskForm::Code { func_name, starter_code, test_cases, checker, limits } => {
                 Task::Code(code_task(func_name, starter_code, test_cases, checker, limits)?)
             }
@@ -615,11 +627,13 @@ fn read_checker(form: CheckerForm) -> Result<Checker, String> {
         CheckerForm::Lcb => Checker::Lcb,
         CheckerForm::Tokens => Checker::Tokens,
         CheckerForm::Float(ToleranceForm { absolute, relative }) => {
-            not_negative("float", [Some(absolute), Some(relative)])?;
+            not_negative("problem.task.checker.float.absolute", Some(absolute))?;
+            not_negative("problem.task.checker.float.relative", Some(relative))?;
             Checker::Float { absolute, relative }
         }
         CheckerForm::Kattis(KattisForm { case_sensitive, space_change_sensitive, absolute, relative }) => {
-            not_negative("kattis", [absolute, relative])?;
+            not_negative("problem.task.checker.kattis.absolute", absolute)?;
+            not_negative("problem.task.checker.kattis.relative", relative)?;
             Checker::Kattis(KattisFlags { case_sensitive, space_change_sensitive, absolute, relative })
         }
         CheckerForm::CaseInsensitive => Checker::CaseInsensitive,
@@ -629,13 +643,11 @@ fn read_checker(form: CheckerForm) -> Result<Checker, String> {
     })
 }
 
-fn not_negative(checker: &str, tolerances: [Option<f64>; 2]) -> Result<(), String> {
-    for (name, value) in ["absolute", "relative"].into_iter().zip(tolerances) {
-        if let Some(value) = value.filter(|value| !(value.is_finite() && *value >= 0.0)) {
-            return Err(format!("`problem.task.checker.{checker}.{name}` must be 0 or more, not {value}"));
-        }
+fn not_negative(field: &str, value: Option<f64>) -> Result<(), String> {
+    match value.filter(|value| !(value.is_finite() && *value >= 0.0)) {
+        Some(value) => Err(format!("`{field}` must be 0 or more, not {value}")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn judge_program(form: JudgeProgramForm) -> JudgeProgram {

@@ -65,7 +65,7 @@ fn with(checker: Checker, tests: &[(&str, &str)]) -> Problem {
     problem
 }
 
-fn check(problem: &Problem, options: JudgeOptions, rows: &[(&str, Verdict, &str)]) {
+fn check(problem: &Problem, options: JudgeOptions<'static>, rows: &[(&str, Verdict, &str)]) {
     let samples: Vec<Sample<'_>> =
         rows.iter().map(|(completion, ..)| Sample { problem, completion, options }).collect();
     for ((completion, verdict, reason), result) in rows.iter().zip(judge_all(&judge(), &samples)) {

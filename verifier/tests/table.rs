@@ -9,7 +9,7 @@ use assay_verifier::{
 };
 use common::{Sample, functional_problem, judge, judge_all, judgement, options, stdin_problem};
 
-fn check(problem: &Problem, rows: &[(&str, JudgeOptions, Verdict, &str)]) {
+fn check(problem: &Problem, rows: &[(&str, JudgeOptions<'static>, Verdict, &str)]) {
     let samples: Vec<Sample<'_>> = rows
         .iter()
         .map(|(completion, options, ..)| Sample { problem, completion, options: *options })
@@ -205,7 +205,7 @@ fn what_is_not_the_submissions_fault() {
 fn math_answers() {
     use Verdict::*;
     let problem = |gold: &str| Problem {
-        task: Task::Math(MathTask { ground_truth: gold.to_owned() }),
+        task: Task::Math(MathTask { ground_truth: gold.to_owned(), error: None }),
         ..stdin_problem(&[])
     };
     let rows = [

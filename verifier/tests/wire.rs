@@ -1,5 +1,6 @@
-//! The drop-in routes, asked what their clients send. Each file below `tests/wire/` is a case: a `request` (`path`, and
-//! `body` as JSON or `text` as it is; without either a GET) and the `reply` it must get (`status`, `body`).
+//! The drop-in routes, asked what their clients send, and tolerances of our own `/v1/grade`. Each file below `tests/wire/` is
+//! a case: a `request` (`path`, and `body` as JSON or `text` as it is; without either a GET) and the `reply` it must get
+//! (`status`, `body`).
 //!
 //! A reply's body must be equal, keys included, but for these texts in the file: `<text>` and `<number>` are any such
 //! value, `<has WORDS>` is any text with these words. A case with `needs` is said to be skipped where that command is
@@ -69,6 +70,11 @@ fn areal() {
 #[test]
 fn piston() {
     check("piston");
+}
+
+#[test]
+fn grade() {
+    check("grade");
 }
 
 #[test]

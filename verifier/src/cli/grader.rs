@@ -40,7 +40,7 @@ pub(crate) type Rows = (Graded, Detail);
 
 pub(crate) struct Grader {
     judge: Judge,
-    options: JudgeOptions,
+    options: JudgeOptions<'static>,
     cache: Option<Cache>,
 }
 
@@ -48,7 +48,7 @@ impl Grader {
     /// `conditions` is the run's provenance.
     pub(crate) fn new(
         sandbox: Option<Sandbox>,
-        options: JudgeOptions,
+        options: JudgeOptions<'static>,
         rules: &Rules,
         conditions: &Value,
     ) -> Result<Grader, CliError> {

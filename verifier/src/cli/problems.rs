@@ -87,7 +87,7 @@ fn without_contents(problem: &Problem, prompts: bool) -> Problem {
             limits: task.limits,
             groups: Vec::new(),
         }),
-        Task::Math(_) => Task::Math(MathTask { ground_truth: String::new() }),
+        Task::Math(_) => Task::Math(MathTask { ground_truth: String::new(), error: None }),
     };
     Problem {
         question_id: problem.question_id.clone(),

@@ -22,7 +22,7 @@ pub(crate) struct Results<'a> {
     pub(crate) problems: &'a Problems,
     pub(crate) window: &'a Window,
     pub(crate) ledger: &'a Ledger,
-    pub(crate) options: &'a JudgeOptions,
+    pub(crate) options: &'a JudgeOptions<'a>,
     pub(crate) provenance: &'a Value,
     pub(crate) seconds: f64,
     /// See [`Conditions::notes`].

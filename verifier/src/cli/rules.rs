@@ -62,7 +62,7 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// How to judge; `preset` where the flags name no profile.
-    pub(crate) fn options(&self, preset: Profile) -> JudgeOptions {
+    pub(crate) fn options(&self, preset: Profile) -> JudgeOptions<'static> {
         let Rules { cpu_time, wall_time, memory, output, .. } = *self;
         JudgeOptions {
             profile: self.profile.unwrap_or(preset),

@@ -131,7 +131,7 @@ fn any_equal(service: &Service, answer: &str, solutions: &[String]) -> Result<Ca
         let problem = Problem {
             question_id: String::new(),
             prompt: String::new(),
-            task: Task::Math(MathTask { ground_truth: solution.clone() }),
+            task: Task::Math(MathTask { ground_truth: solution.clone(), error: None }),
             difficulty: None,
             platform: None,
             contest_date: None,

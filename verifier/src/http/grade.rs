@@ -23,7 +23,7 @@ use super::cache::{Look, key_of};
 use super::error::HttpError;
 use super::queue::{NotDone, Ticket, unwanted};
 use super::{Service, body_of, json_response, read_json, want_json};
-use crate::judge::{JudgeError, Judged};
+use crate::judge::{JudgeError, JudgeOptions, Judged};
 use crate::reward::reward;
 use crate::wire::{BatchRequest, GradeRequest, GradeResponse, Item, OutcomeName, Timings};
 
@@ -188,7 +188,10 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
     let kind = item.kind();
     let judged = match (&item.problem.task, &service.sandbox) {
         (Task::Code(_), None) => Err(JudgeError::Infra(MATH_ONLY.into())),
-        _ => service.judge.judge(&item.problem, &item.submission, &item.options),
+        _ => {
+            let options = JudgeOptions { tolerance: item.tolerance.as_ref(), ..item.options };
+            service.judge.judge(&item.problem, &item.submission, &options)
+        }
     };
     let question_id = item.problem.question_id.clone();
     let mut compile = Duration::ZERO;

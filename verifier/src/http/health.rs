@@ -197,7 +197,7 @@ fn expect(
 }
 
 fn math_problem(ground_truth: &str) -> Problem {
-    problem(Task::Math(MathTask { ground_truth: ground_truth.into() }))
+    problem(Task::Math(MathTask { ground_truth: ground_truth.into(), error: None }))
 }
 
 fn sum_problem(output: &str) -> Problem {

@@ -91,7 +91,7 @@ enum Work {
     /// Its function is called.
     Calls { suite: Suite, infos: Vec<Value> },
     /// LiveCodeBench's tests, all in one.
-    Whole { problem: Box<Problem>, options: JudgeOptions },
+    Whole { problem: Box<Problem>, options: JudgeOptions<'static> },
 }
 
 impl Submission {

@@ -19,9 +19,11 @@ pub(crate) fn problem(label: &Value) -> Result<ProblemForm, String> {
     match label {
         Value::String(text) => match serde_json::from_str::<Value>(text) {
             Ok(json) if json.is_object() || is_rows(&json) => structured(json),
-            _ => Ok(of_task(TaskForm::Math { ground_truth: text.clone() })),
+            _ => Ok(of_task(TaskForm::Math { ground_truth: text.clone(), error: None })),
         },
-        Value::Number(number) => Ok(of_task(TaskForm::Math { ground_truth: number.to_string() })),
+        Value::Number(number) => {
+            Ok(of_task(TaskForm::Math { ground_truth: number.to_string(), error: None }))
+        }
         Value::Object(_) => structured(label.clone()),
         rows if is_rows(rows) => structured(label.clone()),
         _ => Err(format!("a label is a right answer, tests or a problem, not {label:.100}")),
@@ -31,8 +33,10 @@ pub(crate) fn problem(label: &Value) -> Result<ProblemForm, String> {
 /// A right answer in math, whatever it looks like: text or a number.
 pub(crate) fn math(answer: &Value) -> Result<ProblemForm, String> {
     match answer {
-        Value::String(text) => Ok(of_task(TaskForm::Math { ground_truth: text.clone() })),
-        Value::Number(number) => Ok(of_task(TaskForm::Math { ground_truth: number.to_string() })),
+        Value::String(text) => Ok(of_task(TaskForm::Math { ground_truth: text.clone(), error: None })),
+        Value::Number(number) => {
+            Ok(of_task(TaskForm::Math { ground_truth: number.to_string(), error: None }))
+        }
         other => Err(format!("a right answer is text or a number, not {other:.100}")),
     }
 }
@@ -115,7 +119,7 @@ mod tests {
         ];
         for (label, want) in rows {
             let read = match problem(&label).unwrap().task {
-                TaskForm::Math { ground_truth } => format!("math {ground_truth}"),
+                TaskForm::Math { ground_truth, .. } => format!("math {ground_truth}"),
                 TaskForm::Code { func_name, test_cases, .. } => {
                     format!("code {} {func_name:?}", test_cases.len())
                 }

@@ -21,7 +21,7 @@ pub(crate) fn judge() -> Judge {
 }
 
 /// Plain code, under limits small enough to hit quickly.
-pub(crate) fn options() -> JudgeOptions {
+pub(crate) fn options() -> JudgeOptions<'static> {
     let limits = LimitOverrides {
         cpu_time: Some(Duration::from_secs(1)),
         wall_time: Some(Duration::from_secs(2)),
@@ -81,7 +81,7 @@ impl LcbSet {
     }
 
     /// The sample `question_id number`.
-    pub(crate) fn sample(&self, key: &str, options: JudgeOptions) -> Sample<'_> {
+    pub(crate) fn sample(&self, key: &str, options: JudgeOptions<'static>) -> Sample<'_> {
         let (id, number) = key.rsplit_once(' ').expect("an id and a number");
         let number: usize = number.parse().expect("a sample number");
         Sample { problem: &self.problems[id], completion: &self.programs[id][number], options }
@@ -125,7 +125,7 @@ fn code_problem(function: Option<&str>, test_type: TestType, tests: &[(&str, &st
 pub(crate) struct Sample<'a> {
     pub(crate) problem: &'a Problem,
     pub(crate) completion: &'a str,
-    pub(crate) options: JudgeOptions,
+    pub(crate) options: JudgeOptions<'static>,
 }
 
 /// All samples, a thread per core; results in order.
