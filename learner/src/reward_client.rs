@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestType};
+use assay_verifier::http::client::{causes, http_client};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rewards {
-    /// Verifiers, `http://host:port`; with none the trainer starts one of its own on loopback.
+    /// Verifiers, `http://host:port` or `https://host:port`; with none the trainer starts one of its own on loopback.
     pub urls: Vec<String>,
     /// Completions per request.
     pub batch: usize,
@@ -138,7 +139,9 @@ impl RewardClient {
             .enable_all()
             .build()
             .map_err(|error| setup(&error))?;
-        let http = reqwest::Client::builder()
+        let secure = settings.urls.iter().any(|url| url.starts_with("https://"));
+        let http = http_client(secure)
+            .map_err(|error| setup(&error))?
             .no_proxy()
             .timeout(Duration::from_secs_f64(settings.timeout))
             .build()
@@ -235,17 +238,6 @@ async fn try_once(
         return Err(Failure::Refused(refused(body)));
     }
     Err(Failure::Passing(format!("HTTP {status}: {body}")))
-}
-
-/// An error with what caused it: reqwest's own text names only the URL.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn pause(settings: &Rewards, attempt: u32) -> Duration {

@@ -18,6 +18,7 @@
 mod areal;
 mod body;
 mod cache;
+pub mod client;
 mod each_test;
 mod error;
 mod grade;

@@ -14,6 +14,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What a server does with a request.
 enum Act {
@@ -134,6 +137,48 @@ impl Server {
     }
 }
 
+/// One message of HTTP with a content-length, as it came; `None` when the connection is over.
+fn message(stream: &mut impl Read) -> Option<Vec<u8>> {
+    let (mut bytes, mut byte) = (Vec::new(), [0]);
+    while !bytes.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).ok()?;
+        bytes.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok())?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    Some([bytes, body].concat())
+}
+
+/// TLS in front of a server, with a certificate of its own: its address, and the certificate.
+fn behind_tls(server: &Server) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key))
+        .expect("a server's settings");
+    let (config, plain) = (Arc::new(config), server.address);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let config = config.clone();
+            thread::spawn(move || -> Option<()> {
+                let mut outside = StreamOwned::new(ServerConnection::new(config).ok()?, stream);
+                let mut inside = TcpStream::connect(plain).ok()?;
+                loop {
+                    inside.write_all(&message(&mut outside)?).ok()?;
+                    outside.write_all(&message(&mut inside)?).ok()?;
+                    outside.flush().ok()?;
+                }
+            });
+        }
+    });
+    (format!("https://localhost:{port}/v1"), made.cert.pem())
+}
+
 /// Right for the problems that say so; the server sees the prompt alone.
 fn answer(body: &Value) -> Act {
     let text = body.to_string();
@@ -161,7 +206,10 @@ fn folder(code: bool) -> TempDir {
 fn bench(folder: &Path, server: &Server, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
     command.args(["bench", "problems.jsonl", "--model", "m", "--out", "out", "--samples", "4", "--json"]);
-    command.args(["--pause", "10ms", "--base-url", &server.url()]).args(more).current_dir(folder);
+    command.args(["--pause", "10ms"]).args(more).current_dir(folder);
+    if !more.contains(&"--base-url") {
+        command.args(["--base-url", &server.url()]);
+    }
     command
 }
 
@@ -336,6 +384,44 @@ fn what_cannot_work_is_one_clear_line() {
     command.args(["bench", "problems.jsonl", "--model", "m", "--out", "o", "--base-url", "127.0.0.1:8000"]);
     let output = command.current_dir(path).output().expect("assay starts");
     assert!(stderr(&output).contains("give it as http://127.0.0.1:8000/v1"), "{}", stderr(&output));
+}
+
+/// A certificate that the machine trusts; and one that it does not, which must not be talked to.
+#[test]
+fn a_server_behind_tls() {
+    let folder = folder(false);
+    let server = Server::start(|_, body| answer(body));
+    let (url, certificate) = behind_tls(&server);
+    fs::write(folder.path().join("trusted.pem"), certificate).expect("write");
+    let ask = |more: &[&str]| {
+        let mut command = bench(folder.path(), &server, &[more, &["--base-url", &url]].concat());
+        command.env_remove("SSL_CERT_DIR");
+        command
+    };
+    let stranger = ask(&["--tries", "1"]).env("SSL_CERT_FILE", "/dev/null").output().expect("assay starts");
+    assert_eq!(stranger.status.code(), Some(3), "{}", stderr(&stranger));
+    assert!(server.asked.lock().expect("no panic").is_empty(), "a stranger was told the prompts");
+    let trusted = ask(&["--resume"]).env("SSL_CERT_FILE", "trusted.pem").output().expect("assay starts");
+    assert_eq!(report(&trusted, 0)["samples"], json!(12));
+}
+
+/// The suite and its window know the same number of problems, and each warned in words of its own.
+#[test]
+fn a_suite_with_a_window_warns_once() {
+    let folder = folder(false);
+    let row = json!({"question_id": "a", "prompt": "1 + 1?", "contest_date": "2024-09-01",
+        "task": {"type": "math", "ground_truth": "2"}});
+    fs::write(folder.path().join("problems.jsonl"), row.to_string()).expect("write");
+    let server = Server::start(|_, body| answer(body));
+    let output = run(folder.path(), &server, &["--suite", "lcb-v5", "--format", "native"]);
+    let value = report(&output, 0);
+    let said = "lcb-v5 has 279 problems where it was published, and 1 here";
+    assert!(
+        stderr(&output).contains(said) && !stderr(&output).contains("suite lcb-v5"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(value["warnings"].to_string().contains(said), "{value}");
 }
 
 /// The whole prompt as text, with the model's frame, a key, and a suite that the file does not fill.

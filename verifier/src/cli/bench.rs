@@ -211,7 +211,12 @@ impl Bench {
                 args.problems.display()
             )));
         };
-        if let Some(warning) = suite.and_then(|suite| suite.warning(chosen.len())) {
+        // A window knows its number of problems, the suite's own with it; the report says the same of it at the end.
+        let odd = match window.problems {
+            Some(_) => window.warning(chosen.len()),
+            None => suite.and_then(|suite| suite.warning(chosen.len())),
+        };
+        if let Some(warning) = odd {
             output::log(&format!("warning: {warning}"));
         }
         if let Some(empty) = chosen.iter().map(|&at| &problems.about[at]).find(|p| p.prompt.trim().is_empty())

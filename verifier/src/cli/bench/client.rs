@@ -7,11 +7,13 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{StatusCode, Url, redirect};
 use serde_json::Value;
+
+use assay_verifier::http::client::{causes, http_client};
 
 use crate::cli::CliError;
 
@@ -75,11 +77,11 @@ impl Client {
         };
         let url = Url::parse(&format!("{}/{path}", base.trim_end_matches('/')))
             .map_err(|error| wrong(&error.to_string()))?;
-        match url.scheme() {
-            "http" => {}
-            "https" => return Err(wrong("TLS is not built in; put a proxy of your own before the server")),
-            _ => return Err(wrong("not http")),
-        }
+        let secure = match url.scheme() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(wrong("neither http nor https")),
+        };
         let mut headers =
             HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         if let Some(token) = token {
@@ -89,7 +91,8 @@ impl Client {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let mut builder = reqwest::Client::builder()
+        let mut builder = http_client(secure)
+            .map_err(CliError::failure)?
             .default_headers(headers)
             .redirect(redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10).min(patience.timeout))
@@ -134,7 +137,7 @@ impl Client {
         let passing = |error: reqwest::Error| Failure::Passing(causes(&error), None);
         let mut response =
             self.http.post(self.url.clone()).body(body.to_owned()).send().await.map_err(passing)?;
-        let (status, after) = (response.status(), retry_after(response.headers()));
+        let (status, after) = (response.status(), retry_after(response.headers(), SystemTime::now()));
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(passing)? {
             bytes.extend_from_slice(&chunk);
@@ -163,10 +166,14 @@ fn failure(status: StatusCode, body: &[u8], after: Option<Duration>) -> Failure 
     }
 }
 
-/// Retry-After in seconds; its other form, a date, is left to our own pause.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::try_from_secs_f64(seconds).ok()?.min(LONGEST_RETRY_AFTER))
+/// Retry-After in seconds, or until its date; a date that is past asks for nothing.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let after = match httpdate::parse_http_date(text) {
+        Ok(date) => date.duration_since(now).unwrap_or_default(),
+        Err(_) => Duration::try_from_secs_f64(text.parse().ok()?).ok()?,
+    };
+    Some(after.min(LONGEST_RETRY_AFTER))
 }
 
 /// Doubles with each try and is cut by a random part, so that those refused together do not come back together.
@@ -205,17 +212,6 @@ fn chat_text(message: &Value) -> Option<String> {
         Some(reasoning) => format!("<think>\n{reasoning}\n</think>\n{content}"),
         None => content.to_owned(),
     })
-}
-
-/// An error with what caused it: reqwest's own text names only the URL.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
@@ -275,11 +271,27 @@ mod tests {
             assert!((least..=most).contains(&pause), "{tries}: {pause} ms");
         }
         assert!(pause(second, 1, Some(Duration::from_secs(7))) >= Duration::from_secs(7));
+    }
+
+    #[test]
+    fn servers_may_ask_for_a_pause_in_both_forms() {
+        let now = httpdate::parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT").expect("a date");
         let headers = |value| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))]);
-        let rows =
-            [("3", Some(3.0)), ("0.5", Some(0.5)), ("99999", Some(600.0)), ("-1", None), ("nan", None)];
-        for (text, seconds) in rows.into_iter().chain([("Wed, 21 Oct 2026 07:28:00 GMT", None)]) {
-            assert_eq!(retry_after(&headers(text)).map(|d| d.as_secs_f64()), seconds, "{text}");
+        for (text, seconds) in [
+            ("3", Some(3.0)),
+            ("0.5", Some(0.5)),
+            ("99999", Some(600.0)),
+            ("-1", None),
+            ("nan", None),
+            ("soon", None),
+            ("Wed, 21 Oct 2026 07:28:07 GMT", Some(7.0)),
+            ("Wed, 21 Oct 2026 07:00:00 GMT", Some(0.0)),
+            ("Fri, 21 Oct 2033 07:28:00 GMT", Some(600.0)),
+            ("Wednesday, 21-Oct-26 07:28:07 GMT", Some(7.0)),
+            ("Wed Oct 21 07:28:07 2026", Some(7.0)),
+            ("Wed, 21 Oct 2026 07:28:07", None),
+        ] {
+            assert_eq!(retry_after(&headers(text), now).map(|d| d.as_secs_f64()), seconds, "{text}");
         }
     }
 }
