@@ -9,11 +9,13 @@
 //!
 //! This is the only async code of the learner; [`RewardClient::grade`] blocks.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestType};
+use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestCase, TestType};
 use assay_verifier::http::client::{causes, http_client};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -325,7 +327,8 @@ fn task(task: &Task) -> Value {
     match task {
         Task::Math(math) => json!({ "type": "math", "ground_truth": math.ground_truth }),
         Task::Code(code) => {
-            let test = |test: &assay_testsets::TestCase| {
+            let test = |test: io::Result<Cow<'_, TestCase>>| {
+                let test = test.expect("a file of our own, open since it was written, can be read");
                 let test_type = match test.test_type {
                     TestType::Stdin => "stdin",
                     TestType::Functional => "functional",

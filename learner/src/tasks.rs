@@ -170,7 +170,7 @@ fn program(rng: &mut ChaCha8Rng) -> (String, Question) {
     let task = Task::Code(CodeTask {
         starter_code: String::new(),
         func_name: None,
-        test_cases: vec![test(input(2)), test(input(4))],
+        test_cases: vec![test(input(2)), test(input(4))].into(),
         checker: Checker::Tokens,
         limits: TaskLimits::default(),
         groups: Vec::new(),

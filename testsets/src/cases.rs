@@ -85,7 +85,7 @@ fn of_cases(func_name: Option<String>, test_cases: Vec<TestCase>) -> Result<Code
     Ok(CodeTask {
         starter_code: String::new(),
         func_name,
-        test_cases,
+        test_cases: test_cases.into(),
         checker: Checker::Lcb,
         limits: TaskLimits::default(),
         groups: Vec::new(),

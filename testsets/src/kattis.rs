@@ -11,6 +11,7 @@ use crate::problem::{
     Checker, CodeTask, JudgeProgram, KattisFlags, Problem, Protocol, Scoring, Task, TaskLimits, TestCase,
     TestGroup, TestType,
 };
+use crate::test_cases::{Gathering, no_room};
 use crate::yaml::Yaml;
 use std::path::Path;
 use std::time::Duration;
@@ -33,14 +34,13 @@ pub(crate) fn problem(path: &Path, cap: usize) -> Result<Problem, LoadError> {
         Some(program) => Checker::Program(program),
     };
     let groups = if kind.scoring { groups(&package, &tests)? } else { Vec::new() };
-    let mut test_cases = Vec::new();
+    let failed = |error| LoadError { file: path.to_owned(), place: None, misfit: no_room(&error) };
+    let mut test_cases = Gathering::default();
     for test in &tests {
-        test_cases.push(TestCase {
-            input: package.text(&test.input())?,
-            output: package.text(&test.answer())?,
-            test_type: TestType::Stdin,
-        });
+        let (input, output) = (package.text(&test.input())?, package.text(&test.answer())?);
+        test_cases.push(TestCase { input, output, test_type: TestType::Stdin }).map_err(failed)?;
     }
+    let test_cases = test_cases.done().map_err(failed)?;
     let limits = TaskLimits {
         cpu_time: head.above_zero("limits.time_limit")?.map(Duration::from_secs_f64),
         memory: head.above_zero("limits.memory")?.map(|mebibytes| (mebibytes * f64::from(1 << 20)) as u64),

@@ -11,8 +11,11 @@ use crate::fields::{Fields, borrowed, read};
 use crate::packed::unpack;
 use crate::pickle::{PickleError, decode_entry, decode_str};
 use crate::problem::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestType};
+use crate::test_cases::{Gathering, no_room};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::borrow::Cow;
+use std::fmt;
 
 const PUBLIC: &str = "public_test_cases";
 const PRIVATE: &str = "private_test_cases";
@@ -37,9 +40,10 @@ pub(crate) fn problem(fields: &Fields<'_>, cap: usize) -> Result<Problem, Misfit
         Some(raw) => func_name(raw)?,
         None => None,
     };
-    let mut tests = public_tests(fields)?;
-    tests.extend(private_tests(fields, cap)?);
-    let task = code_task(fields.optional_string("starter_code")?.unwrap_or_default(), func_name, tests)?;
+    let mut tests = Tests::of(func_name);
+    public_tests(fields, &mut tests)?;
+    private_tests(fields, cap, &mut tests)?;
+    let task = tests.task(fields.optional_string("starter_code")?.unwrap_or_default())?;
     Ok(Problem {
         question_id,
         prompt: fields.optional_string("question_content")?.unwrap_or_default(),
@@ -88,9 +92,11 @@ pub(crate) fn wrapped_problem(fields: &Fields<'_>, cap: usize) -> Result<Problem
         let found = format!("{} inputs and {} outputs", pairs.inputs.len(), pairs.outputs.len());
         return Err(Misfit::new("as many outputs as inputs in `test`", found, hint));
     }
-    let tests = pairs.inputs.into_iter().zip(pairs.outputs);
-    let tests = tests.map(|(input, output)| RawTest { input, output, testtype: None }).collect();
-    about(code_task(String::new(), pairs.fn_name, tests)?)
+    let mut tests = Tests::of(pairs.fn_name);
+    for (input, output) in pairs.inputs.into_iter().zip(pairs.outputs) {
+        tests.add(RawTest { input, output, testtype: None })?;
+    }
+    about(tests.task(String::new())?)
 }
 
 /// common_oj's tests: `[{input: {stdin}, output: {stdout}}]`.
@@ -137,29 +143,25 @@ fn func_name(raw: &str) -> Result<Option<String>, Misfit> {
     Fields::parse(metadata.as_bytes(), "`metadata`, a JSON object")?.optional_string("func_name")
 }
 
-fn public_tests(fields: &Fields<'_>) -> Result<Vec<RawTest>, Misfit> {
+fn public_tests(fields: &Fields<'_>, tests: &mut Tests) -> Result<(), Misfit> {
     match fields.raw(PUBLIC) {
-        None => Ok(Vec::new()),
-        Some(raw) if raw.starts_with('[') => tests(raw, PUBLIC),
-        Some(raw) => tests(&borrowed(raw, PUBLIC, "a JSON list in a string")?, PUBLIC),
+        None => Ok(()),
+        Some(raw) if raw.starts_with('[') => tests.add_all(raw, PUBLIC),
+        Some(raw) => tests.add_all(&borrowed(raw, PUBLIC, "a JSON list in a string")?, PUBLIC),
     }
 }
 
-fn private_tests(fields: &Fields<'_>, cap: usize) -> Result<Vec<RawTest>, Misfit> {
+fn private_tests(fields: &Fields<'_>, cap: usize, tests: &mut Tests) -> Result<(), Misfit> {
     let text = match fields.raw(PRIVATE) {
-        None => return Ok(Vec::new()),
-        Some(raw) if raw.starts_with('[') => return tests(raw, PRIVATE),
+        None => return Ok(()),
+        Some(raw) if raw.starts_with('[') => return tests.add_all(raw, PRIVATE),
         Some(raw) => borrowed(raw, PRIVATE, "a string: JSON, or base64 of zlib of a pickle")?,
     };
     if text.trim_start().starts_with('[') {
-        return tests(&text, PRIVATE);
+        return tests.add_all(&text, PRIVATE);
     }
     let pickle = unpack(&text, PRIVATE, cap)?;
-    tests(decode_str(&pickle).map_err(|error| not_tests(PRIVATE, &error))?, PRIVATE)
-}
-
-fn tests(text: &str, name: &str) -> Result<Vec<RawTest>, Misfit> {
-    read(text, name, "a list of {input, output, testtype}, all strings")
+    tests.add_all(decode_str(&pickle).map_err(|error| not_tests(PRIVATE, &error))?, PRIVATE)
 }
 
 fn not_tests(name: &str, error: &PickleError) -> Misfit {
@@ -167,16 +169,40 @@ fn not_tests(name: &str, error: &PickleError) -> Misfit {
     Misfit::new(format!("`{name}` to hold pickled text and nothing else"), error.to_string(), hint)
 }
 
-fn code_task(starter_code: String, func_name: Option<String>, tests: Vec<RawTest>) -> Result<Task, Misfit> {
-    if tests.is_empty() {
-        let hint = "remove the record: without tests every program would pass";
-        return Err(Misfit::new("at least one test", "none, public or private", hint));
+/// Tests as they are read, one by one: together they may be more than memory should hold.
+struct Tests {
+    func_name: Option<String>,
+    test_type: TestType,
+    gathering: Gathering,
+}
+
+impl Tests {
+    fn of(func_name: Option<String>) -> Tests {
+        let test_type = if func_name.is_some() { TestType::Functional } else { TestType::Stdin };
+        Tests { func_name, test_type, gathering: Gathering::default() }
     }
-    let test_type = if func_name.is_some() { TestType::Functional } else { TestType::Stdin };
-    for test in &tests {
-        match (test.testtype.as_deref(), test_type) {
+
+    /// Adds a JSON list of tests.
+    fn add_all(&mut self, text: &str, name: &str) -> Result<(), Misfit> {
+        let mut refused = None;
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let add = |test| self.add(test).map_err(|misfit| refused = Some(misfit));
+        let read = reader.deserialize_seq(Each(add)).and_then(|()| reader.end());
+        match (read, refused) {
+            (_, Some(misfit)) => Err(misfit),
+            (Ok(()), None) => Ok(()),
+            (Err(error), None) => Err(Misfit::new(
+                format!("`{name}` to be a list of {{input, output, testtype}}, all strings"),
+                format!("{} ({error})", clip(text)),
+                "correct that value",
+            )),
+        }
+    }
+
+    fn add(&mut self, test: RawTest) -> Result<(), Misfit> {
+        match (test.testtype.as_deref(), self.test_type) {
             (None | Some("stdin"), _) | (Some("functional"), TestType::Functional) => {}
-            (Some("functional"), TestType::Stdin) => {
+            (Some("functional"), _) => {
                 let hint = "add `func_name` to the metadata";
                 return Err(Misfit::new("`metadata.func_name` for functional tests", "none", hint));
             }
@@ -185,15 +211,41 @@ fn code_task(starter_code: String, func_name: Option<String>, tests: Vec<RawTest
                 return Err(Misfit::new("testtype `stdin` or `functional`", clip(other), hint));
             }
         }
+        let test = TestCase { input: test.input, output: test.output, test_type: self.test_type };
+        self.gathering.push(test).map_err(|error| no_room(&error))
     }
-    let test_cases =
-        tests.into_iter().map(|test| TestCase { input: test.input, output: test.output, test_type });
-    Ok(Task::Code(CodeTask {
-        starter_code,
-        func_name,
-        test_cases: test_cases.collect(),
-        checker: Checker::Lcb,
-        limits: TaskLimits::default(),
-        groups: Vec::new(),
-    }))
+
+    fn task(self, starter_code: String) -> Result<Task, Misfit> {
+        let test_cases = self.gathering.done().map_err(|error| no_room(&error))?;
+        if test_cases.is_empty() {
+            let hint = "remove the record: without tests every program would pass";
+            return Err(Misfit::new("at least one test", "none, public or private", hint));
+        }
+        Ok(Task::Code(CodeTask {
+            starter_code,
+            func_name: self.func_name,
+            test_cases,
+            checker: Checker::Lcb,
+            limits: TaskLimits::default(),
+            groups: Vec::new(),
+        }))
+    }
+}
+
+/// Hands each element of a list on, until one is refused.
+struct Each<F>(F);
+
+impl<'de, F: FnMut(RawTest) -> Result<(), ()>> Visitor<'de> for Each<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of tests")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(mut self, mut list: S) -> Result<(), S::Error> {
+        while let Some(test) = list.next_element()? {
+            (self.0)(test).map_err(|()| S::Error::custom("refused"))?;
+        }
+        Ok(())
+    }
 }

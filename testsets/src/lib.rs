@@ -60,6 +60,7 @@ mod pickle;
 mod problem;
 mod records;
 mod store;
+mod test_cases;
 mod verl;
 mod yaml;
 mod zip;
@@ -74,3 +75,4 @@ pub use problem::{
     TestCase, TestGroup, TestType,
 };
 pub use store::{CompletionStore, ProblemStore};
+pub use test_cases::TestCases;

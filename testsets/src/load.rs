@@ -2,8 +2,9 @@
 
 use crate::error::{LoadError, Misfit, Place, clip};
 use crate::fields::Fields;
-use crate::problem::Problem;
+use crate::problem::{Problem, Task};
 use crate::records::{Records, unreadable};
+use crate::test_cases::no_room;
 use crate::{
     apps, bigcodebench, codecontests, deepcoder, humaneval, kattis, lcb, leetcode, math, mbpp, multipl_e,
     native, open_r1, package, verl,
@@ -275,7 +276,7 @@ impl Iterator for Problems {
 pub(crate) fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Problem, Misfit> {
     let fields = Fields::parse(text, "a problem, a JSON object")?;
     let index = place.record - 1;
-    let problem = match format {
+    let mut problem = match format {
         Format::Native => native::problem(&fields),
         Format::LiveCodeBench => lcb::problem(&fields, cap),
         Format::SandboxFusion => lcb::wrapped_problem(&fields, cap),
@@ -292,6 +293,10 @@ pub(crate) fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> 
         Format::Math => math::problem(&fields, index),
         Format::Kattis => Err(Misfit::new("a problem package", "a record", "give a folder or a zip archive")),
     }?;
+    if let Task::Code(code) = &mut problem.task {
+        let tests = std::mem::take(&mut code.test_cases);
+        code.test_cases = tests.settled().map_err(|error| no_room(&error))?;
+    }
     match problem.question_id.is_empty() {
         true => Err(Misfit::new("a question_id", "an empty one", "give the problem an id")),
         false => Ok(problem),

@@ -17,8 +17,11 @@ use crate::problem::{
     Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Scoring, Task, TaskLimits,
     TestCase, TestGroup, TestType,
 };
+use crate::test_cases::{Gathering, no_room};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 impl Problem {
@@ -93,13 +96,15 @@ fn code(fields: &Fields<'_>) -> Result<CodeTask, Misfit> {
         let hint = "add a test: without one every program would pass";
         return Err(Misfit::new("at least one test in `test_cases`", "an empty list", hint));
     }
-    let test_cases =
-        rows.iter().map(|row| test_case(row.get(), func_name.is_some())).collect::<Result<_, _>>()?;
+    let mut test_cases = Gathering::default();
+    for row in &rows {
+        test_cases.push(test_case(row.get(), func_name.is_some())?).map_err(|error| no_room(&error))?;
+    }
     let groups = fields.raw("groups").map_or(Ok(Vec::new()), |raw| groups(raw, rows.len()))?;
     Ok(CodeTask {
         starter_code: fields.optional_string("starter_code")?.unwrap_or_default(),
         func_name,
-        test_cases,
+        test_cases: test_cases.done().map_err(|error| no_room(&error))?,
         checker: fields.raw("checker").map_or(Ok(Checker::Lcb), checker)?,
         limits: fields.raw("limits").map_or(Ok(TaskLimits::default()), limits)?,
         groups,
@@ -297,7 +302,8 @@ fn task_value(task: &Task) -> Value {
     }
 }
 
-fn test_value(test: &TestCase) -> Value {
+fn test_value(test: io::Result<Cow<'_, TestCase>>) -> Value {
+    let test = test.expect("a file of our own, open since it was written, can be read");
     let test_type = match test.test_type {
         TestType::Stdin => "stdin",
         TestType::Functional => "functional",

@@ -1,5 +1,6 @@
 //! The words of the house for what is asked. Each lives once, here.
 
+use crate::test_cases::TestCases;
 use std::time::Duration;
 
 /// One problem, of whatever format it came in.
@@ -36,7 +37,7 @@ pub struct CodeTask {
     /// The function or method called by functional tests; `None` means the tests are stdin tests.
     pub func_name: Option<String>,
     /// In the order they are judged: public first, then private.
-    pub test_cases: Vec<TestCase>,
+    pub test_cases: TestCases,
     /// How output is compared.
     pub checker: Checker,
     /// Limits the problem itself states; what is `None` comes from the profile.

@@ -205,7 +205,7 @@ fn no_room(path: &Path, error: &io::Error) -> LoadError {
 }
 
 /// A new file that has lost its name already.
-fn spool() -> io::Result<File> {
+pub(crate) fn spool() -> io::Result<File> {
     static MADE: AtomicUsize = AtomicUsize::new(0);
     loop {
         let number = MADE.fetch_add(1, Ordering::Relaxed);

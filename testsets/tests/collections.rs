@@ -182,7 +182,14 @@ fn every_form_is_known_and_read() {
         assert_eq!(problem.question_id, id, "{row}");
         let code = code(&problem);
         assert_eq!(code.func_name.as_deref(), function, "{row}");
-        assert_eq!((code.test_cases[0].input.as_str(), code.test_cases[0].output.as_str()), test, "{row}");
+        assert_eq!(
+            (
+                code.test_cases.in_memory().expect("few")[0].input.as_str(),
+                code.test_cases.in_memory().expect("few")[0].output.as_str()
+            ),
+            test,
+            "{row}"
+        );
         let scripts = [Format::BigCodeBench, Format::HumanEval, Format::Mbpp, Format::MultiPlE];
         let wanted = match (scripts.contains(&format), function) {
             (true, Some(_)) => TestType::Call,
@@ -190,7 +197,7 @@ fn every_form_is_known_and_read() {
             (false, Some(_)) => TestType::Functional,
             (false, None) => TestType::Stdin,
         };
-        assert_eq!(code.test_cases[0].test_type, wanted, "{row}");
+        assert_eq!(code.test_cases.in_memory().expect("few")[0].test_type, wanted, "{row}");
         // Our own form says the same.
         assert_eq!(Problem::from_json(&problem.to_json()).as_ref(), Ok(&problem));
         let named = Format::from_name(format.name()).expect("its own name");
@@ -202,7 +209,7 @@ fn every_form_is_known_and_read() {
 fn what_else_rows_say() {
     let all = samples();
     let problem = |index: usize| one(&all[index].0).1;
-    assert_eq!(code(&problem(0)).test_cases[1].input, "2\n3", "a list of lines");
+    assert_eq!(code(&problem(0)).test_cases.in_memory().expect("few")[1].input, "2\n3", "a list of lines");
     assert_eq!(problem(2).prompt, "p", "the last message");
     let limits = code(&problem(7)).limits;
     assert_eq!((limits.cpu_time, limits.memory), (Some(Duration::from_secs(2)), Some(256 << 20)));
@@ -213,7 +220,7 @@ fn what_else_rows_say() {
     assert!(matches!(one(&math).1.task, Task::Math(math) if math.ground_truth == "\\frac12"));
     let unwrapped = json!({"input_output": {"fn_name": "f", "inputs": [[1], [2]], "outputs": [[1], 5]}});
     assert_eq!(
-        code(&one(&unwrapped).1).test_cases[0].output,
+        code(&one(&unwrapped).1).test_cases.in_memory().expect("few")[0].output,
         "[1]",
         "not all results are lists of one value"
     );

@@ -81,9 +81,16 @@ fn a_livecodebench_record_whole() {
         let code = code(&problem);
         assert_eq!((code.func_name.as_deref(), code.starter_code.as_str()), (Some("f"), "s"));
         assert_eq!(code.checker, Checker::Lcb);
-        let inputs: Vec<&str> = code.test_cases.iter().map(|test| test.input.as_str()).collect();
+        let inputs: Vec<&str> =
+            code.test_cases.in_memory().expect("few").iter().map(|test| test.input.as_str()).collect();
         assert_eq!(inputs, ["1", "3"], "public tests first");
-        assert!(code.test_cases.iter().all(|test| test.test_type == TestType::Functional));
+        assert!(
+            code.test_cases
+                .in_memory()
+                .expect("few")
+                .iter()
+                .all(|test| test.test_type == TestType::Functional)
+        );
     }
 }
 
@@ -91,9 +98,9 @@ fn a_livecodebench_record_whole() {
 #[test]
 fn func_name_decides_how_tests_are_fed() {
     let problem = one(lcb("[]", r#"{"func_name": "f"}"#, "stdin")).unwrap();
-    assert_eq!(code(&problem).test_cases[0].test_type, TestType::Functional);
+    assert_eq!(code(&problem).test_cases.in_memory().expect("few")[0].test_type, TestType::Functional);
     let problem = one(lcb("[]", "{}", "stdin")).unwrap();
-    assert_eq!(code(&problem).test_cases[0].test_type, TestType::Stdin);
+    assert_eq!(code(&problem).test_cases.in_memory().expect("few")[0].test_type, TestType::Stdin);
 }
 
 #[test]
@@ -308,9 +315,9 @@ fn code_tasks() -> impl Strategy<Value = Task> {
     (any::<String>(), named, texts, checkers(), limits).prop_map(
         |(starter_code, func_name, texts, checker, limits)| {
             let test_type = if func_name.is_some() { TestType::Functional } else { TestType::Stdin };
-            let test_cases =
-                texts.into_iter().map(|(input, output)| TestCase { input, output, test_type }).collect();
+            let test_cases = texts.into_iter().map(|(input, output)| TestCase { input, output, test_type });
             let limits = TaskLimits { cpu_time: limits.0.map(Duration::from_millis), memory: limits.1 };
+            let test_cases = test_cases.collect::<Vec<_>>().into();
             Task::Code(CodeTask { starter_code, func_name, test_cases, checker, limits, groups: Vec::new() })
         },
     )
@@ -361,7 +368,7 @@ proptest! {
             texts.iter().map(|(input, output)| json!({"input": input, "output": output})).collect();
         let problem = one(lcb(&pack(&Value::from(tests).to_string()), "{}", "stdin")).unwrap();
         let loaded: Vec<(String, String)> =
-            code(&problem).test_cases[1..].iter().map(|test| (test.input.clone(), test.output.clone())).collect();
+            code(&problem).test_cases.in_memory().expect("few")[1..].iter().map(|test| (test.input.clone(), test.output.clone())).collect();
         prop_assert_eq!(loaded, texts);
     }
 

@@ -35,7 +35,8 @@ fn packages_are_read_whole() {
 
     assert_eq!(packages(&corpus().join("sums")), std::slice::from_ref(sums), "one package by itself");
     assert!(sums.prompt.contains("Print the sum"));
-    let inputs: Vec<&str> = code(sums).test_cases.iter().map(|test| test.input.as_str()).collect();
+    let inputs: Vec<&str> =
+        code(sums).test_cases.in_memory().expect("few").iter().map(|test| test.input.as_str()).collect();
     assert_eq!(inputs, ["1 2\n", "0.5 0.25\n", "-1 1\n"], "samples first");
     let tolerance = Some(1e-4);
     let flags = KattisFlags {

@@ -25,7 +25,13 @@ fn all(path: &Path, format: Format) -> Vec<Problem> {
 
 fn tests(problems: &[Problem], test_type: TestType) -> usize {
     let count = |problem: &Problem| match &problem.task {
-        Task::Code(code) => code.test_cases.iter().filter(|test| test.test_type == test_type).count(),
+        Task::Code(code) => code
+            .test_cases
+            .in_memory()
+            .expect("few")
+            .iter()
+            .filter(|test| test.test_type == test_type)
+            .count(),
         Task::Math(_) => 0,
     };
     problems.iter().map(count).sum()

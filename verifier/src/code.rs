@@ -8,6 +8,7 @@
 //! Nothing here retries: an `Err` means that a slot broke, and [`crate::judge`] has it settled whose fault that was.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ impl CodeRun<'_> {
         let tests = &self.task.test_cases;
         // Where subtasks earn points, a failed one says nothing of the next.
         let goes_on = self.options.all_tests || !self.task.groups.is_empty();
-        let scripted = tests.iter().any(|test| test.test_type == TestType::Script);
+        let scripted = tests.types().any(|kind| kind == TestType::Script);
         let executable = match scripted {
             true => None,
             false => match self.compiled(&self.whole_source(self.source))? {
@@ -83,7 +84,7 @@ impl CodeRun<'_> {
                 }
             },
         };
-        let run = |index: usize| match (&tests[index], &executable) {
+        let run = |index: usize| match (&*tests.get(index).map_err(lost)?, &executable) {
             (test, Some(executable)) if test.test_type != TestType::Script => self.run_test(executable, test),
             (test, _) => self.run_script(test),
         };
@@ -225,8 +226,8 @@ impl CodeRun<'_> {
         let driver = self.driver()?;
         let mut session = self.sandbox.open(&driver, &self.limits)?;
         if self.start(function, &mut session, tally)? {
-            for test in &self.task.test_cases {
-                self.call(test, &mut session, tally)?;
+            for test in self.task.test_cases.iter() {
+                self.call(&*test.map_err(lost)?, &mut session, tally)?;
                 if tally.failed() {
                     break;
                 }
@@ -238,7 +239,7 @@ impl CodeRun<'_> {
 
     /// Compiles and defines the submission; false if it already failed.
     fn start(&self, function: &str, session: &mut Session, tally: &mut Tally) -> Result<bool, SandboxError> {
-        let calls = self.task.test_cases.iter().any(|test| test.test_type == TestType::Call);
+        let calls = self.task.test_cases.types().any(|kind| kind == TestType::Call);
         // An assertion would have stood behind the program as it is, and called what is defined there.
         let source = match calls {
             true => with_script(self.source, &self.task.starter_code, ""),
@@ -396,30 +397,50 @@ fn ask(session: &mut Session, question: &[u8]) -> Result<Exchange, SandboxError>
     }
 }
 
-/// Why the problem's tests cannot be run, whatever the submission; `None` if they can.
-pub(crate) fn unreadable(task: &CodeTask) -> Option<String> {
+/// A test that lay on disk is not to be had.
+fn lost(error: io::Error) -> SandboxError {
+    SandboxError::Unavailable(lost_tests(&error))
+}
+
+/// What to say then.
+pub(crate) fn lost_tests(error: &io::Error) -> String {
+    format!("the problem's tests, kept in the temporary directory, cannot be read: {error}")
+}
+
+/// Why the problem's tests cannot be run, whatever the submission; `None` if they can. An error where they lie on disk and
+/// it fails.
+pub(crate) fn unreadable(task: &CodeTask) -> io::Result<Option<String>> {
     if task.test_cases.is_empty() {
-        return Some("the problem has no tests".to_owned());
+        return Ok(Some("the problem has no tests".to_owned()));
     }
     let grouped = task.groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.tests));
     if !task.groups.is_empty() && grouped != task.test_cases.len() {
-        return Some(format!("the groups have {grouped} tests, and the problem {}", task.test_cases.len()));
+        let tests = task.test_cases.len();
+        return Ok(Some(format!("the groups have {grouped} tests, and the problem {tests}")));
     }
     if !task.groups.is_empty() && task.func_name.is_some() {
-        return Some("groups are for tests of stdin: a function's tests end at the first failure".to_owned());
+        return Ok(Some(
+            "groups are for tests of stdin: a function's tests end at the first failure".to_owned(),
+        ));
     }
-    task.test_cases.iter().enumerate().find_map(|(index, test)| {
-        if task.func_name.is_none() {
-            let why = "test {} is functional, but the problem names no function";
-            return matches!(test.test_type, TestType::Functional | TestType::Call)
-                .then(|| why.replace("{}", &index.to_string()));
-        }
+    if task.func_name.is_none() {
+        let functional = |kind| matches!(kind, TestType::Functional | TestType::Call);
+        let index = task.test_cases.types().position(functional);
+        return Ok(
+            index.map(|index| format!("test {index} is functional, but the problem names no function"))
+        );
+    }
+    for (index, test) in task.test_cases.iter().enumerate() {
+        let test = &*test?;
         let lines = call_lines(&test.input).split('\n').filter(|line| !line.is_empty());
         let input = lines.map(|line| read_value(test, line)).find_map(Result::err).map(|why| ("input", why));
         let unread = input.or_else(|| read_value(test, &test.output).err().map(|why| ("output", why)));
         let form = if test.test_type == TestType::Call { "a Python literal" } else { "JSON" };
-        unread.map(|(side, why)| format!("the {side} of test {index} is not {form}: {why}"))
-    })
+        if let Some((side, why)) = unread {
+            return Ok(Some(format!("the {side} of test {index} is not {form}: {why}")));
+        }
+    }
+    Ok(None)
 }
 
 fn read_value(test: &TestCase, text: &str) -> Result<Json, String> {
@@ -741,21 +762,22 @@ mod tests {
                 input: input.to_owned(),
                 output: output.to_owned(),
                 test_type: TestType::Functional,
-            }],
+            }]
+            .into(),
             checker: Checker::Lcb,
             limits: assay_testsets::TaskLimits::default(),
             groups: Vec::new(),
         };
-        assert_eq!(unreadable(&task(Some("f"), "1\n[2]\n", "3")), None);
-        assert_eq!(unreadable(&task(Some("f"), "", "null")), None);
+        assert_eq!(unreadable(&task(Some("f"), "1\n[2]\n", "3")).unwrap(), None);
+        assert_eq!(unreadable(&task(Some("f"), "", "null")).unwrap(), None);
         let wrong = [
             (task(None, "1", "1"), "names no function"),
             (task(Some("f"), "1\nx", "1"), "input of test 0"),
             (task(Some("f"), "1", "1 2"), "output of test 0"),
-            (CodeTask { test_cases: Vec::new(), ..task(Some("f"), "", "") }, "no tests"),
+            (CodeTask { test_cases: Vec::new().into(), ..task(Some("f"), "", "") }, "no tests"),
         ];
         for (task, why) in wrong {
-            let reason = unreadable(&task).expect("unreadable");
+            let reason = unreadable(&task).unwrap().expect("unreadable");
             assert!(reason.contains(why), "{reason}");
         }
     }

@@ -19,7 +19,7 @@ use assay_sandbox::{Executable, Language, Limits, Sandbox, SandboxError, Termina
 use assay_testsets::{CodeTask, MathTask, Problem, Task, TaskLimits, TestType};
 
 use crate::checker;
-use crate::code::{self, CodeRun};
+use crate::code::{self, CodeRun, lost_tests};
 use crate::extract::Extraction;
 use crate::math::{self, Gold, MathProfile, MathRules, MathVerdict, Prediction, ToleranceRule, Unreadable};
 use crate::parallel::Spare;
@@ -256,10 +256,11 @@ impl Judge {
         completion: &str,
         options: &JudgeOptions,
     ) -> Result<Judged, JudgeError> {
-        if let Some(reason) = code::unreadable(task) {
+        let unreadable = code::unreadable(task).map_err(|error| JudgeError::Infra(lost_tests(&error)))?;
+        if let Some(reason) = unreadable {
             return Ok(Judged::Unsupported { reason });
         }
-        let scripted = task.test_cases.iter().any(|test| test.test_type == TestType::Script);
+        let scripted = task.test_cases.types().any(|kind| kind == TestType::Script);
         if scripted && !options.in_process {
             return Err(JudgeError::Caller(
                 "the tests run in the program's own process, which could forge their result; allow that, or give tests \

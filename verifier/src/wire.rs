@@ -597,7 +597,7 @@ fn code_task(
     Ok(CodeTask {
         starter_code,
         func_name,
-        test_cases,
+        test_cases: test_cases.into(),
         checker: checker.map_or(Ok(Checker::Lcb), read_checker)?,
         limits: TaskLimits {
             cpu_time: limits.cpu_time.map(|s| seconds("problem.task.limits.cpu_time", s)).transpose()?,
@@ -717,7 +717,7 @@ mod tests {
         };
         for (func, want) in [("", TestType::Stdin), (r#""func_name": "f","#, TestType::Functional)] {
             let Task::Code(task) = read(&text(func)).unwrap().task else { panic!("a code task") };
-            assert_eq!(task.test_cases[0].test_type, want);
+            assert!(task.test_cases.types().eq([want]));
         }
     }
 }

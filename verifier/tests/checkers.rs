@@ -230,7 +230,7 @@ fn scripted(starter: &str, test: &str) -> Problem {
     let mut problem = stdin_problem(&[]);
     if let Task::Code(task) = &mut problem.task {
         let input = test.to_owned();
-        task.test_cases = vec![TestCase { input, output: String::new(), test_type: TestType::Script }];
+        task.test_cases = vec![TestCase { input, output: String::new(), test_type: TestType::Script }].into();
         task.starter_code = starter.to_owned();
     }
     problem

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use assay_testsets::{CodeTask, Format, LoadError, MathTask, Problem, ProblemStore, Task};
+use assay_testsets::{CodeTask, Format, LoadError, MathTask, Problem, ProblemStore, Task, TestCases};
 
 use assay_verifier::report::About;
 
@@ -82,7 +82,7 @@ fn without_contents(problem: &Problem, prompts: bool) -> Problem {
         Task::Code(task) => Task::Code(CodeTask {
             starter_code: kept(&task.starter_code),
             func_name: task.func_name.clone(),
-            test_cases: Vec::new(),
+            test_cases: TestCases::default(),
             checker: assay_testsets::Checker::Exact,
             limits: task.limits,
             groups: Vec::new(),

@@ -78,7 +78,7 @@ fn problem(case: Case) -> Problem {
         task: Task::Code(CodeTask {
             starter_code: String::new(),
             func_name: case.func_name,
-            test_cases: vec![case.test],
+            test_cases: vec![case.test].into(),
             checker: Checker::Lcb,
             limits: TaskLimits::default(),
             groups: Vec::new(),

@@ -205,7 +205,7 @@ fn sum_problem(output: &str) -> Problem {
     problem(Task::Code(CodeTask {
         starter_code: String::new(),
         func_name: None,
-        test_cases: vec![test],
+        test_cases: vec![test].into(),
         checker: Checker::Lcb,
         limits: TaskLimits::default(),
         groups: Vec::new(),

@@ -110,7 +110,7 @@ fn code_problem(function: Option<&str>, test_type: TestType, tests: &[(&str, &st
         task: Task::Code(CodeTask {
             starter_code: String::new(),
             func_name: function.map(str::to_owned),
-            test_cases: tests.iter().map(test).collect(),
+            test_cases: tests.iter().map(test).collect::<Vec<_>>().into(),
             checker: Checker::Lcb,
             limits: TaskLimits::default(),
             groups: Vec::new(),
