@@ -26,7 +26,7 @@ enum Place {
 
 #[derive(Debug)]
 struct Spooled {
-    file: File,
+    file: Arc<File>,
     tests: Vec<Entry>,
 }
 
@@ -92,6 +92,20 @@ impl TestCases {
             Place::Memory(tests) => Ok(Cow::Borrowed(&tests[index])),
             Place::File(spooled) => spooled.read(spooled.tests[index]).map(Cow::Owned),
         }
+    }
+
+    /// Those at these places, in this order. None is read.
+    ///
+    /// # Panics
+    /// Beyond the last.
+    pub fn chosen(&self, places: &[usize]) -> TestCases {
+        TestCases(match &self.0 {
+            Place::Memory(tests) => Place::Memory(places.iter().map(|at| tests[*at].clone()).collect()),
+            Place::File(spooled) => {
+                let tests = places.iter().map(|at| spooled.tests[*at]).collect();
+                Place::File(Arc::new(Spooled { file: Arc::clone(&spooled.file), tests }))
+            }
+        })
     }
 
     /// All of them, one after the other, as [`TestCases::get`] gives them.
@@ -188,7 +202,7 @@ impl Gathering {
             None => Place::Memory(self.held),
             Some((file, tests)) => {
                 let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-                Place::File(Arc::new(Spooled { file, tests }))
+                Place::File(Arc::new(Spooled { file: Arc::new(file), tests }))
             }
         }))
     }
@@ -229,6 +243,8 @@ mod tests {
             assert_eq!(gathered.clone(), expected);
             assert!(gathered.types().eq(expected.types()));
             assert_eq!(*gathered.get(4).unwrap(), tests()[4], "read again, and in any order");
+            let chosen = TestCases::from(vec![tests()[7].clone(), tests()[2].clone()]);
+            assert_eq!(gathered.chosen(&[7, 2]), chosen);
         }
         assert_ne!(TestCases::from(tests()[1..].to_vec()), expected);
         assert!(Gathering::default().done().unwrap().is_empty());

@@ -519,7 +519,7 @@ fn drawn(
     }
     order.truncate(count);
     order.sort_unstable();
-    let test_cases = order.iter().map(|index| task.test_cases[*index].clone()).collect();
+    let test_cases = task.test_cases.chosen(&order);
     let task = Task::Code(CodeTask { test_cases, ..task.clone() });
     Ok((Arc::new(Problem { task, ..(**problem).clone() }), Some(order)))
 }
