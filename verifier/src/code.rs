@@ -247,7 +247,7 @@ impl CodeRun<'_> {
         };
         let prelude = match calls && !self.options.prelude() {
             true => String::new(),
-            false => self.prelude.of(&[&[source.clone()], self.blocks].concat().join("\n")),
+            false => self.prelude.of(&[std::slice::from_ref(&source), self.blocks].concat().join("\n")),
         };
         let load = serde_json::json!({
             "source": source, "blocks": self.blocks, "function": function, "prelude": prelude, "literals": calls,
