@@ -2,7 +2,7 @@
 //! walls, nothing compiled. All kinds alternate in one run, on all cores, each for the same time; medians and worst
 //! of the repeats are printed, with each rate as a multiple of the floor's.
 //!
-//! `cargo bench -p assay-sandbox --bench runs [-- --seconds 2 --repeats 5 --only NAME --json]`. CPU is the whole machine's busy time
+//! `cargo bench -p assay-sandbox --bench runs [-- --seconds 2 --repeats 5 --only NAME,NAME --json]`. CPU is the whole machine's busy time
 //! per run, so nothing that a run makes others do is missed; measure on an idle machine. Each run of new source has a
 //! text of its own, compiled in that run; every output is checked, and one run in fifty is a program that looks
 //! whether the walls stand around it. With `--features removable-walls` there are rows of runs each of which lacks one
@@ -93,9 +93,9 @@ fn main() {
     let test = "print(int(input()) + 1)";
     let script = prepare(&sandbox, Language::Python3, test);
     // What walls cost: the same test where the host seems to lack them.
-    let lacking = |lack| {
+    let lacking = |lacks: &[Lack]| {
         let sandbox =
-            Sandbox::start(&SandboxConfig { without: vec![lack], ..SandboxConfig::default() }).ok()?;
+            Sandbox::start(&SandboxConfig { without: lacks.to_vec(), ..SandboxConfig::default() }).ok()?;
         let Ok(Prepared::Ready(script)) =
             sandbox.prepare(&Program::new(Language::Python3, test), &Limits::COMPILE)
         else {
@@ -104,9 +104,10 @@ fn main() {
         Some((sandbox, script))
     };
     // The last comes first.
-    let lower = [("... nor namespaces", Lack::Namespaces), ("python, next test, no groups", Lack::Groups)];
+    let lower =
+        [("... nor namespaces", &[Lack::Namespaces][..]), ("python, next test, no groups", &[Lack::Groups])];
     let lower: Vec<_> =
-        without_each().iter().chain(&lower).map(|(name, lack)| (*name, lacking(*lack))).collect();
+        without_each().iter().chain(&lower).map(|(name, lack)| (*name, lacking(lack))).collect();
     let native = prepare(&sandbox, Language::Cpp17, "#include <cstdio>\nint main() { puts(\"42\"); }");
     let numpy = "try: import numpy\nexcept ImportError: pass\nprint({})\n";
     let mut kinds = vec![
@@ -135,7 +136,7 @@ fn main() {
     }
     if let Some(only) = argument("--only") {
         let mut place = 0..;
-        kinds.retain(|kind| place.next() == Some(0) || kind.name.contains(&only));
+        kinds.retain(|kind| place.next() == Some(0) || only.split(',').any(|name| kind.name.contains(name)));
     }
     // The first of each makes slots and warms interpreters.
     for kind in &mut kinds {
@@ -151,19 +152,20 @@ fn main() {
 
 /// Each wall of a run left out by itself, in builds where that can be.
 #[cfg(not(feature = "removable-walls"))]
-fn without_each() -> &'static [(&'static str, Lack)] {
+fn without_each() -> &'static [(&'static str, &'static [Lack])] {
     &[]
 }
 
 #[cfg(feature = "removable-walls")]
-fn without_each() -> &'static [(&'static str, Lack)] {
+fn without_each() -> &'static [(&'static str, &'static [Lack])] {
     use assay_sandbox::Step::*;
     &[
-        ("... but for the list of calls", Lack::Step(Seccomp)),
-        ("... but for landlock", Lack::Step(Landlock)),
-        ("... but for capabilities", Lack::Step(Credentials)),
-        ("... but for limits", Lack::Step(Rlimits)),
-        ("... but for descriptors, group", Lack::Step(Descriptors)),
+        ("... but for the list of calls", &[Lack::Step(Seccomp)]),
+        ("... but for landlock", &[Lack::Step(Landlock)]),
+        ("... but for capabilities", &[Lack::Step(Credentials)]),
+        ("... but for limits", &[Lack::Step(Rlimits)]),
+        ("... but for descriptors, group", &[Lack::Step(Descriptors)]),
+        ("... but for nothing", &[]),
     ]
 }
 
