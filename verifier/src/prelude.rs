@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use assay_sandbox::{Language, Limits, Prepared, Program, Sandbox, SandboxError, Termination};
+use assay_sandbox::{Language, Limits, Prepared, Program, Sandbox, Termination};
 
 /// The star imports a LiveCodeBench program may rely on, in the order that decides which name wins.
 const STAR_IMPORTS: [&str; 18] = [
@@ -81,7 +81,7 @@ impl Preludes {
         if let Some(prelude) = kept().get(&language) {
             return prelude.clone();
         }
-        let Ok(prelude) = Prelude::ask(language, sandbox) else { return Arc::default() };
+        let Some(prelude) = Prelude::ask(language, sandbox) else { return Arc::default() };
         kept().entry(language).or_insert(Arc::new(prelude)).clone()
     }
 }
@@ -94,18 +94,18 @@ pub(crate) struct Prelude {
 }
 
 impl Prelude {
-    fn ask(language: Language, sandbox: &Sandbox) -> Result<Prelude, SandboxError> {
+    /// `None` where there was no answer, as on a machine in distress or when the client of the program that this was asked
+    /// for hung up: the next program asks again.
+    fn ask(language: Language, sandbox: &Sandbox) -> Option<Prelude> {
         let source = ASK.replace("@MODULES@", &format!("{STAR_IMPORTS:?}"));
-        let Prepared::Ready(executable) =
-            sandbox.prepare(&Program::new(language, source), &Limits::COMPILE)?
-        else {
-            return Ok(Prelude::default());
-        };
-        let outcome = sandbox.run(&executable, b"", &Limits::COMPILE)?;
-        Ok(match outcome.termination {
-            Termination::Exited(0) => Prelude::read(&String::from_utf8_lossy(&outcome.stdout)),
-            _ => Prelude::default(),
-        })
+        let prepared = sandbox.prepare(&Program::new(language, source), &Limits::COMPILE).ok()?;
+        let Prepared::Ready(executable) = prepared else { return Some(Prelude::default()) };
+        let outcome = sandbox.run(&executable, b"", &Limits::COMPILE).ok()?;
+        match outcome.termination {
+            Termination::Exited(0) => Some(Prelude::read(&String::from_utf8_lossy(&outcome.stdout))),
+            Termination::Exited(_) => Some(Prelude::default()),
+            _ => None,
+        }
     }
 
     fn read(answer: &str) -> Prelude {
