@@ -134,6 +134,12 @@ impl CliError {
         CliError { code: 3, message: message.into() }
     }
 
+    /// A command that was named and is none; `names` are those that there are.
+    pub(crate) fn no_command(name: &str, names: &[impl AsRef<str>]) -> CliError {
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        CliError::usage(format!("there is no command {name}; they are {}", names.join(", ")))
+    }
+
     /// Adds to the line.
     pub(crate) fn append(&mut self, advice: &str) {
         self.message.push_str(advice);

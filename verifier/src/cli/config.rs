@@ -55,12 +55,7 @@ pub(crate) fn run(args: Args) -> Result<Status, CliError> {
             let names = settings.commands();
             let wanted = match command {
                 Some(name) if names.contains(&name) => vec![name],
-                Some(name) => {
-                    return Err(CliError::usage(format!(
-                        "there is no command {name}; they are {}",
-                        names.join(", ")
-                    )));
-                }
+                Some(name) => return Err(CliError::no_command(&name, &names)),
                 None => names,
             };
             let tables: Vec<(String, Vec<Setting>)> = wanted

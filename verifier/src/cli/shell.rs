@@ -66,7 +66,7 @@ pub(crate) fn man(args: &ManArgs) -> Result<Status, CliError> {
         Some(name) => {
             let command = whole.find_subcommand(name).ok_or_else(|| {
                 let names: Vec<&str> = whole.get_subcommands().map(Command::get_name).collect();
-                CliError::usage(format!("there is no command {name}; they are {}", names.join(", ")))
+                CliError::no_command(name, &names)
             })?;
             page(command, &format!("assay-{name}"))?
         }
