@@ -281,8 +281,12 @@ impl Guest {
             // What it does in its time of grace, it does beyond its limit.
             let over = self.spent_cpu() > self.limits.cpu_time;
             let reason = if over { Termination::CpuTimeLimit } else { reason };
-            self.ended_by_us = Some((reason, Instant::now()));
+            let of_time = matches!(reason, Termination::CpuTimeLimit | Termination::WallTimeLimit);
             let slot = self.lease.slot()?;
+            // It was its memory that took the time.
+            let starved = of_time && slot.knobs.starved(&self.limits);
+            let reason = if starved { Termination::MemoryLimit } else { reason };
+            self.ended_by_us = Some((reason, Instant::now()));
             let told = protocol::send(&slot.socket, &Command::Kill, &[]);
             told.map_err(broke(self.started))?;
         }

@@ -16,6 +16,8 @@ const OWN_MEMORY: u64 = 6 << 20;
 const OWN_PROCESSES: u64 = 2;
 /// What an interpreter may take to start, in bytes.
 const INTERPRETER_MEMORY: u64 = 4 << 30;
+/// How near the limit a full group's charge stands: the kernel charges a few dozen pages ahead for each core.
+const CHARGED_AHEAD: u64 = 1 << 20;
 /// Charges left after a run beyond which the group is emptied, or the slot thrown away.
 const LEFTOVER: u64 = 8 << 20;
 
@@ -111,6 +113,15 @@ impl Knobs {
     pub(super) fn cpu_nanos(&self) -> Option<u64> {
         self.number(Handle::CpuNanos)
             .or_else(|| self.line(Handle::CpuStat, "usage_usec").map(|micros| micros * 1000))
+    }
+
+    /// Whether a run of these limits has filled its memory, and lives on only because the kernel takes the files it
+    /// runs from out of the group and reads them again, page by page, in the run's time. It kills no process as long
+    /// as it finds such a page. Files are charged to the group that first touched them, so without this question the
+    /// same program would end by memory where its interpreter's file had been read before, and else by time.
+    pub(super) fn starved(&self, limits: &Limits) -> bool {
+        let (Some(usage), Some(most)) = (self.number(Handle::MemoryUsage), self.memory) else { return false };
+        usage + CHARGED_AHEAD >= most && usage.saturating_sub(self.file_cache()) >= limits.memory / 16 * 15
     }
 
     /// After a run: whether the group is as it was. Page cache of the interpreter's files may stay, for the kernel
