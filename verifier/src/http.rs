@@ -69,6 +69,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::judge::Judge;
+use crate::kept::Kept;
 use body::body_of;
 use error::{Form, HttpError};
 use health::Health;
@@ -118,6 +119,8 @@ pub struct Config {
     pub problems_size: u64,
     /// Results kept in memory, so that the same item is judged once; 0 keeps none.
     pub cache: usize,
+    /// Where results are kept as files, too, for a restart and for other services; absent, they are in memory alone.
+    pub cache_dir: Option<PathBuf>,
     /// Most CPU or idle time a request may ask for per test.
     pub max_time: Duration,
     /// Most memory a request may ask for per test, in bytes.
@@ -154,6 +157,7 @@ impl Default for Config {
             problems: None,
             problems_size: 4 << 30,
             cache: 0,
+            cache_dir: None,
             max_time: Duration::from_secs(300),
             max_memory: 8 << 30,
             max_output: 256 << 20,
@@ -490,9 +494,15 @@ impl Service {
                 let directory = config.problems.clone().unwrap_or_default();
                 ServeError::Usage(format!("cannot keep problems in {}: {error}", directory.display()))
             })?;
+        let health = Health::new(sandbox.as_ref());
+        let kept = config.cache_dir.as_deref().map(|directory| {
+            Kept::open(directory, &health.conditions()).map_err(|error| {
+                ServeError::Usage(format!("cannot keep results in {}: {error}", directory.display()))
+            })
+        });
         Ok(Service {
             judge: Judge::new(sandbox.clone()),
-            health: Health::new(sandbox.as_ref()),
+            health,
             sandbox,
             queue,
             metrics: Metrics::default(),
@@ -502,7 +512,7 @@ impl Service {
             ids: RequestIds::new(),
             judge0: judge0::Kept::default(),
             store,
-            cache: cache::Cache::new(config.cache),
+            cache: cache::Cache::new(config.cache, kept.transpose()?),
             live: live::Live::default(),
             config: RwLock::new(Arc::new(config)),
         })

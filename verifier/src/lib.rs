@@ -9,6 +9,7 @@ pub mod extract;
 mod formula;
 pub mod http;
 pub mod judge;
+pub mod kept;
 pub mod math;
 pub mod metrics;
 mod parallel;

@@ -77,7 +77,8 @@ fn file(path: &Path, format: Option<Format>) -> Result<Value, LoadError> {
     Ok(Value::Object(record))
 }
 
-fn languages(doctor: &Doctor) -> Value {
+/// Each language's tool: its version, and the hash of those that most programs run by.
+pub(crate) fn languages(doctor: &Doctor) -> Value {
     let states = doctor.languages.iter().map(|state| {
         let program = match state.language.name() {
             "python3" => on_path("python3"),

@@ -23,14 +23,15 @@ use assay_testsets::{
     TestType,
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::Judgement;
 use crate::judge::{JudgeOptions, LimitOverrides, Mode, Profile, Submission};
 use crate::math::{MathRules, ToleranceRule};
 use crate::reward::{RewardFormula, RewardPolicy};
+use crate::{Judgement, Verdict};
 
 /// The body of `POST /v1/grade`, and one item of a batch.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -278,14 +279,15 @@ pub enum RewardForm {
 }
 
 /// The answer to one item. Every field is always there; `null` where it does not apply.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct GradeResponse {
     /// As asked.
     pub question_id: String,
     /// Whether there is a verdict.
     pub outcome: OutcomeName,
     /// The verdict's name, when graded.
-    pub verdict: Option<&'static str>,
+    #[serde(deserialize_with = "verdict_name")]
+    pub verdict: Option<VerdictName>,
     /// The number to train on; never 0 for a failure of ours.
     pub reward: Option<f64>,
     /// Tests passed.
@@ -313,12 +315,24 @@ pub struct GradeResponse {
     /// Whether this was judged before and only remembered.
     pub cached: bool,
     /// The caller's fault, spelt out; only with `outcome: invalid`, only inside a batch.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Value>,
 }
 
+/// One of [`Verdict::name`]. (Behind a name of its own, or serde would want to borrow it from what it reads.)
+pub type VerdictName = &'static str;
+
+/// One of those that there are.
+fn verdict_name<'de, D: Deserializer<'de>>(from: D) -> Result<Option<VerdictName>, D::Error> {
+    let Some(name) = Option::<String>::deserialize(from)? else { return Ok(None) };
+    match Verdict::from_name(&name) {
+        Some(verdict) => Ok(Some(verdict.name())),
+        None => Err(D::Error::custom(format!("{name:?} is no verdict"))),
+    }
+}
+
 /// Whether there is a verdict, and if not, whose fault that is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeName {
     /// There is a verdict and a reward.
@@ -344,7 +358,7 @@ impl OutcomeName {
 }
 
 /// Seconds, each.
-#[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Timings {
     /// From admission to a free worker.
     pub queue: f64,

@@ -121,6 +121,41 @@ fn an_item_that_comes_again_is_judged_once() {
     );
 }
 
+/// With a directory also by the next service, and what hangs on the machine's pace is not.
+#[test]
+fn a_restart_knows_what_was_judged() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("kept");
+    let arguments = ["--slots", "1", "--cache-dir", directory.to_str().unwrap()];
+    let mut slow = sum("while True: pass");
+    slow["limits"] = json!({ "cpu_time": 0.2 });
+    let wrong = sum("print(input())");
+    let mut first = Vec::new();
+    for restarted in [false, true] {
+        let server = Server::start(&arguments);
+        let batch = json!({ "items": [sum(RIGHT), wrong, slow] });
+        let mut results = server.post("/v1/grade/batch", &batch).json()["results"].clone();
+        let of =
+            |name: &str| results.as_array().unwrap().iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+        assert_eq!(of("verdict"), ["accepted", "wrong_answer", "time_limit_exceeded"], "{results}");
+        assert_eq!(of("cached"), [json!(restarted), json!(restarted), json!(false)], "{results}");
+        assert_eq!(server.metric("assay_cache_misses_total"), if restarted { 1.0 } else { 3.0 });
+        assert_eq!(server.metric("assay_cache_hits_total"), if restarted { 2.0 } else { 0.0 });
+        let rows = results.as_array_mut().unwrap();
+        rows.pop();
+        for row in rows.iter_mut() {
+            // What a remembered result says of this time.
+            for name in ["cached", "timings"] {
+                row[name] = json!(null);
+            }
+        }
+        if restarted {
+            assert_eq!(*rows, first);
+        }
+        first.clone_from(rows);
+    }
+}
+
 #[test]
 fn a_packed_body_is_read_and_a_bomb_is_not() {
     let server = Server::start(&["--math-only", "--max-body", "1MB"]);

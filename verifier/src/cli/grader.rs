@@ -8,15 +8,13 @@
 //! has no verdict.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
-use std::process;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use assay_sandbox::Sandbox;
 use assay_testsets::{Problem, Task};
 use assay_verifier::judge::JudgeError;
+use assay_verifier::kept::{Kept, Key};
 use assay_verifier::report::{self, Detail, Graded, Outcome};
 use assay_verifier::{Judge, JudgeOptions, Mode, Profile, Submission};
 use serde_json::Value;
@@ -54,7 +52,7 @@ impl Grader {
     ) -> Result<Grader, CliError> {
         let cache = match rules.no_cache {
             true => None,
-            false => Some(Cache::new(rules.cache.clone(), conditions)?),
+            false => Some(Cache::new(rules.cache.as_deref(), conditions)?),
         };
         Ok(Grader { judge: Judge::new(sandbox), options, cache })
     }
@@ -104,8 +102,6 @@ pub(crate) fn program(text: &str, mode: Mode, options: &JudgeOptions) -> String 
     options.extraction().program(text, options.language).map_or_else(String::new, |(code, _)| code)
 }
 
-type Key = [u8; 32];
-
 /// What decides the verdict beside the run's conditions; `None` for what is not kept.
 fn key(loaded: &Loaded, text: &str, options: &JudgeOptions) -> Option<Key> {
     if !matches!(loaded.problem.task, Task::Code(_)) {
@@ -127,17 +123,11 @@ fn key(loaded: &Loaded, text: &str, options: &JudgeOptions) -> Option<Key> {
 struct Cache {
     /// One lock per program, so that of two equal ones the second waits for the first.
     known: Mutex<HashMap<Key, Arc<Mutex<Option<Rows>>>>>,
-    directory: Option<PathBuf>,
-    conditions: Key,
+    kept: Option<Kept>,
 }
 
 impl Cache {
-    fn new(directory: Option<PathBuf>, conditions: &Value) -> Result<Cache, CliError> {
-        if let Some(directory) = &directory {
-            // Whoever can write here decides verdicts.
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-            made.map_err(|error| CliError::write("the cache", directory, &error))?;
-        }
+    fn new(directory: Option<&Path>, conditions: &Value) -> Result<Cache, CliError> {
         let mut conditions = conditions.clone();
         if let Some(conditions) = conditions.as_object_mut() {
             // What is judged and which part of it does not matter; the record's hash stands in each key.
@@ -146,8 +136,11 @@ impl Cache {
                 problems.retain(|name, _| name == "format");
             }
         }
-        let conditions = Sha256::digest(conditions.to_string()).into();
-        Ok(Cache { known: Mutex::default(), directory, conditions })
+        let open = |directory: &Path| {
+            Kept::open(directory, &conditions)
+                .map_err(|error| CliError::write("the cache", directory, &error))
+        };
+        Ok(Cache { known: Mutex::default(), kept: directory.map(open).transpose()? })
     }
 
     fn rows(&self, key: Key, judge: impl FnOnce() -> Result<Rows, CliError>) -> Result<Rows, CliError> {
@@ -156,45 +149,21 @@ impl Cache {
         if let Some(rows) = &*place {
             return Ok(rows.clone());
         }
-        let file = self.file(&key);
-        if let Some(rows) = file.as_deref().and_then(read) {
+        if let Some(rows) = self.kept.as_ref().and_then(|kept| kept.read(&key)).filter(whole) {
             return Ok(place.insert(rows).clone());
         }
         let rows = judge()?;
         if rows.0.outcome == Outcome::Graded {
             *place = Some(rows.clone());
-            if let Some(file) = &file {
-                write(file, &rows);
+            if let Some(Err(error)) = self.kept.as_ref().map(|kept| kept.write(&key, &rows)) {
+                output::log(&format!("warning: cannot keep a result: {error}"));
             }
         }
         Ok(rows)
     }
-
-    fn file(&self, key: &Key) -> Option<PathBuf> {
-        let name = Sha256::new().chain_update(self.conditions).chain_update(key).finalize();
-        let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-        Some(self.directory.as_ref()?.join(&name[..2]).join(format!("{}.json", &name[2..])))
-    }
 }
 
-/// What is there and whole; anything else is judged again.
-fn read(file: &Path) -> Option<Rows> {
-    let rows: Rows = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
-    (rows.0.outcome == Outcome::Graded && rows.0.verdict.is_some()).then_some(rows)
-}
-
-/// A cache that cannot be written costs time later, and no verdict now.
-fn write(file: &Path, rows: &Rows) {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let made = fs::create_dir_all(folder).map_err(|error| CliError::write("the cache", folder, &error));
-    let text = serde_json::to_vec(rows).map_err(|error| CliError::failure(error.to_string()));
-    let written = made.and(text).and_then(|text| {
-        // Under another name first: a second run must not read half a file.
-        let draft = file.with_extension(process::id().to_string());
-        let moved = fs::write(&draft, text).and_then(|()| fs::rename(&draft, file));
-        moved.map_err(|error| CliError::write("the cache", file, &error))
-    });
-    if let Err(error) = written {
-        output::log(&format!("warning: {}", error.message));
-    }
+/// Anything else is judged again.
+fn whole(rows: &Rows) -> bool {
+    rows.0.outcome == Outcome::Graded && rows.0.verdict.is_some()
 }

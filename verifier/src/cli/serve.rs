@@ -62,6 +62,10 @@ pub(crate) struct Args {
     /// Results of /v1 kept in memory, so that an item that comes again is not judged again; 0 keeps none
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = count(0..=u32::MAX))]
     cache: u32,
+    /// Keep those results as files, too: a restart finds them, and so do other services of the same program and interpreters.
+    /// Nothing is removed there but by you
+    #[arg(long, value_name = "DIRECTORY")]
+    cache_dir: Option<PathBuf>,
     /// Most CPU time, and most idle time, a request may ask for per test
     #[arg(long, value_name = "DURATION", default_value = "5min", value_parser = duration)]
     max_time: Duration,
@@ -201,6 +205,7 @@ fn config(args: &Args) -> Result<Config, CliError> {
         problems: args.problems.clone(),
         problems_size: args.problems_size,
         cache: args.cache as usize,
+        cache_dir: args.cache_dir.clone(),
         max_time: args.max_time,
         max_memory: args.max_memory,
         max_output: args.max_output,

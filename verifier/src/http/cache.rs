@@ -6,29 +6,30 @@
 //!
 //! An item's key is the SHA-256 of its JSON as it came: problem, completion, limits and all. Only verdicts that a second run
 //! would give again are kept: none that hangs on time or memory, none of a run that was repeated, no failure of ours. The oldest
-//! go where there are too many. A service that restarts has another interpreter, perhaps: nothing is kept on disk.
+//! go where there are too many. With a directory they are files as well (`kept`), which a restart finds, and other services with
+//! the same program and interpreters: what memory does not know, the judge's thread looks for there before it judges.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use crate::kept::{Kept, Key};
 use crate::wire::{GradeResponse, OutcomeName};
-
-/// What an item is known by.
-pub(crate) type Key = [u8; 32];
 
 /// The key of an item's JSON.
 pub(crate) fn key_of(json: &[u8]) -> Key {
     Sha256::digest(json).into()
 }
 
-/// The last results; none where `most` is 0.
+/// The last results; none where `most` is 0, unless there are files.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     most: usize,
+    kept: Option<Kept>,
     shelf: Mutex<Shelf>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -59,14 +60,14 @@ pub(crate) struct Flight<'a> {
 }
 
 impl Cache {
-    /// Keeps at most so many results.
-    pub(crate) fn new(most: usize) -> Cache {
-        Cache { most, ..Cache::default() }
+    /// Keeps at most so many results in memory.
+    pub(crate) fn new(most: usize, kept: Option<Kept>) -> Cache {
+        Cache { most, kept, ..Cache::default() }
     }
 
     /// Whether anything is kept.
     pub(crate) fn is_on(&self) -> bool {
-        self.most > 0
+        self.most > 0 || self.kept.is_some()
     }
 
     /// Results that were known, and that were not.
@@ -84,10 +85,23 @@ impl Cache {
         if let Some(flying) = shelf.flying.get(&key) {
             return Look::Flying(flying.clone());
         }
-        self.misses.fetch_add(1, Ordering::Relaxed);
         let (landing, flying) = watch::channel(false);
         shelf.flying.insert(key, flying);
         Look::First(Flight { cache: self, key, landing })
+    }
+
+    /// What a file knows. It blocks: for judge threads.
+    pub(crate) fn recall(&self, key: &Key) -> Option<GradeResponse> {
+        let known: GradeResponse = self.kept.as_ref()?.read(key)?;
+        repeatable(&known).then_some(GradeResponse { cached: true, ..known })
+    }
+
+    /// Has a file know it, if a second run would give it again. It blocks, too.
+    pub(crate) fn keep(&self, key: &Key, response: &GradeResponse) -> io::Result<()> {
+        match &self.kept {
+            Some(kept) if repeatable(response) => kept.write(key, response),
+            _ => Ok(()),
+        }
     }
 
     /// Every change under this lock is whole before it is given up.
@@ -99,6 +113,8 @@ impl Cache {
 impl Flight<'_> {
     /// Keeps the result, if a second run would give it again.
     pub(crate) fn land(self, response: &GradeResponse) {
+        let counter = if response.cached { &self.cache.hits } else { &self.cache.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
         if !repeatable(response) {
             self.landing.send_replace(true);
             return;
@@ -138,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_would_come_out_again_is_kept_and_nothing_else() {
-        let cache = Cache::new(10);
+        let cache = Cache::new(10, None);
         for (verdict, kept) in [("accepted", true), ("wrong_answer", true), ("time_limit_exceeded", false)] {
             let key = key_of(verdict.as_bytes());
             let Look::First(flight) = cache.look(key) else { panic!("{verdict} is news") };
@@ -153,8 +169,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_knows_the_same_and_no_more() {
+        let place = tempfile::tempdir().unwrap();
+        let open = || {
+            let kept = Kept::open(place.path(), &serde_json::Value::Null).unwrap();
+            Cache::new(0, Some(kept))
+        };
+        let response =
+            GradeResponse { reward: Some(0.25), proof: Some("exact".into()), ..graded("wrong_answer") };
+        open().keep(&[1; 32], &response).unwrap();
+        open().keep(&[2; 32], &graded("time_limit_exceeded")).unwrap();
+        let known = open().recall(&[1; 32]).unwrap();
+        assert_eq!(format!("{known:?}"), format!("{:?}", GradeResponse { cached: true, ..response }));
+        assert!(open().recall(&[2; 32]).is_none() && open().recall(&[3; 32]).is_none());
+        assert!(open().is_on());
+    }
+
+    #[test]
     fn the_oldest_go_first_and_who_gives_up_leaves_no_trace() {
-        let cache = Cache::new(2);
+        let cache = Cache::new(2, None);
         for name in ["a", "b", "c"] {
             let Look::First(flight) = cache.look(key_of(name.as_bytes())) else { panic!("{name} is news") };
             flight.land(&graded("accepted"));

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 use super::cache::{Look, key_of};
 use super::error::HttpError;
+use super::log::LogLevel;
 use super::queue::{NotDone, Ticket, unwanted};
 use super::{Service, body_of, json_response, read_json, want_json};
 use crate::judge::{JudgeError, JudgeOptions, Judged};
@@ -185,6 +186,9 @@ async fn judged(
 /// On a judge thread.
 fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
     let began = Instant::now();
+    if let Some(known) = item.key.and_then(|key| service.cache.recall(&key)) {
+        return Ok(known);
+    }
     let kind = item.kind();
     let judged = match (&item.problem.task, &service.sandbox) {
         (Task::Code(_), None) => Err(JudgeError::Infra(MATH_ONLY.into())),
@@ -222,6 +226,9 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
         return Ok(response);
     }
     service.metrics.grade(kind, response.outcome.name(), response.verdict.unwrap_or_default());
+    if let Some(Err(error)) = item.key.map(|key| service.cache.keep(&key, &response)) {
+        service.log.event(LogLevel::Error, "not_kept", &[("reason", error.to_string().into())]);
+    }
     Ok(response)
 }
 

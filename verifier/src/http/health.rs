@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use assay_sandbox::{Doctor, Sandbox};
-use assay_testsets::{Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType};
+use assay_testsets::{
+    Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType, file_sha256,
+};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +22,7 @@ use super::queue::{NotDone, Place};
 use super::{ROUTES, Service, json_response};
 use crate::Verdict;
 use crate::judge::{Judge, JudgeOptions, Judged, Submission};
+use crate::provenance;
 
 /// How long a self-test's result holds.
 const FRESH: Duration = Duration::from_secs(5);
@@ -67,6 +70,16 @@ impl Health {
     pub(super) fn version(&self, language: &str) -> Option<&str> {
         let mut states = self.doctor.iter().flat_map(|doctor| &doctor.languages);
         states.find(|state| state.ok && state.language.name() == language).map(|state| state.version.as_str())
+    }
+
+    /// What a verdict that is kept depends on beside the item: this very program, what runs the submissions, and the walls.
+    pub(super) fn conditions(&self) -> Value {
+        let program = std::env::current_exe().ok().and_then(|program| file_sha256(&program).ok());
+        json!({
+            "program": program,
+            "tier": self.tier(),
+            "languages": self.doctor.as_ref().map(provenance::languages),
+        })
     }
 
     fn languages(&self) -> Value {

@@ -51,6 +51,7 @@ fn merged(old: &Config, mut new: Config) -> (Config, Vec<&'static str>) {
         problems,
         problems_size,
         cache,
+        cache_dir,
         head_timeout,
         log,
         log_level,
