@@ -44,6 +44,7 @@ mod run_code;
 mod store;
 mod submit;
 mod tls;
+mod trace;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -133,6 +134,8 @@ pub struct Config {
     pub log: LogFormat,
     /// Which log lines are written.
     pub log_level: LogLevel,
+    /// The collector that traces are sent to, as in `OTEL_EXPORTER_OTLP_ENDPOINT`; absent, none are made.
+    pub otlp: Option<String>,
     /// Accept tests that run in the program's own process, where a route's form has such tests: what they say can be
     /// forged.
     pub in_process: bool,
@@ -164,6 +167,7 @@ impl Default for Config {
             grace: Duration::from_secs(30),
             log: LogFormat::Json,
             log_level: LogLevel::Info,
+            otlp: None,
             in_process: false,
             until_stdin_closes: false,
         }
@@ -272,6 +276,7 @@ struct Service {
     store: store::Store,
     cache: cache::Cache,
     live: live::Live,
+    tracing: trace::Tracing,
 }
 
 async fn serve_in_runtime(
@@ -320,6 +325,8 @@ async fn serve_in_runtime(
         },
         () = signals.stop() => Ended::Interrupted,
     };
+    let last = service.clone();
+    let _ = tokio::task::spawn_blocking(move || last.tracing.stop()).await;
     service.log.event(LogLevel::Info, "stopped", &[("how", format!("{ended:?}").into())]);
     Ok(ended)
 }
@@ -453,20 +460,23 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
     let id = service.ids.of(request.headers());
     let method = request.method().clone();
     let traced = request.headers().get(TRACE).and_then(|value| value.to_str().ok());
-    let trace = traced.and_then(log::trace_id).map(str::to_owned);
+    let traced = traced.and_then(log::trace_id).map(str::to_owned);
     let matched = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let known = ROUTES.into_iter().find(|(route, _)| *route == matched);
     let (route, form) = known.unwrap_or(("other", Form::Native));
+    let span = service.tracing.request(request.headers(), &method, route);
+    let trace = span.trace_id().or(traced);
     let open = matches!(route, "/healthz" | "/readyz");
     let works = method == Method::POST;
     let refused = if open { None } else { service.refuses(&request, form) };
     let mut response = match refused {
-        None => CatchPanic(Box::pin(next.run(request))).await,
+        None => span.around(CatchPanic(Box::pin(next.run(request)))).await,
         Some(error) => form.refuse(&error),
     };
     response.headers_mut().insert(REQUEST_ID, id.clone());
     let (status, took) = (response.status(), began.elapsed());
     service.metrics.request(route, status.as_u16(), took);
+    span.end(status);
     if works {
         service.live.answered(took);
     }
@@ -514,6 +524,7 @@ impl Service {
             store,
             cache: cache::Cache::new(config.cache, kept.transpose()?),
             live: live::Live::default(),
+            tracing: trace::Tracing::start(config.otlp.as_deref()).map_err(ServeError::Usage)?,
             config: RwLock::new(Arc::new(config)),
         })
     }
@@ -571,9 +582,13 @@ impl Service {
         let not_done = |not_done| grade::failed(self, not_done);
         let ticket = self.queue.admit(deadline).await.map_err(not_done)?;
         let worker = self.clone();
-        let (result, waited) =
-            self.queue.run(ticket, deadline, move || work(&worker)).await.map_err(not_done)?;
+        let timed = move || {
+            let began = Instant::now();
+            (work(&worker), began.elapsed())
+        };
+        let ((result, run), waited) = self.queue.run(ticket, deadline, timed).await.map_err(not_done)?;
         self.waited(waited);
+        self.tracing.judged(&trace::Judged { queue: waited, run, ..trace::Judged::default() });
         Ok(result)
     }
 

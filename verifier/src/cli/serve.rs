@@ -84,6 +84,10 @@ pub(crate) struct Args {
     /// Start without a sandbox: math is graded, code is answered infra_error
     #[arg(long)]
     math_only: bool,
+    /// Send traces to this collector by OTLP over HTTP, such as http://127.0.0.1:4318; in builds with the feature otlp. The standard's
+    /// variables (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, ..) hold
+    #[arg(long, value_name = "URL", value_parser = http_url)]
+    otlp: Option<String>,
     /// Accept tests that run in the program's own process, as open-instruct's assertions do where they are no plain calls:
     /// a program can forge what they say
     #[arg(long)]
@@ -212,6 +216,7 @@ fn config(args: &Args) -> Result<Config, CliError> {
         grace: args.grace,
         log: args.log,
         log_level: args.log_level,
+        otlp: args.otlp.clone(),
         in_process: args.in_process,
         until_stdin_closes: args.until_stdin_closes,
     })
@@ -247,6 +252,13 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let expected = || "expected an IP address and a port, such as 127.0.0.1:8080 or [::1]:0".to_owned();
     let text = text.strip_prefix("localhost:").map_or(text.to_owned(), |port| format!("127.0.0.1:{port}"));
     text.parse().map_err(|_| expected())
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    host.then(|| text.to_owned())
+        .ok_or_else(|| "expected an address such as http://127.0.0.1:4318".to_owned())
 }
 
 fn tier(text: &str) -> Result<Tier, String> {

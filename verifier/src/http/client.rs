@@ -15,8 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 pub fn http_client(secure: bool) -> Result<reqwest::ClientBuilder, String> {
     let builder = reqwest::Client::builder();
     if secure {
-        // Taken up by every client of this process; who comes second finds the same.
-        let _ = ring::default_provider().install_default();
+        take_ring();
         return Ok(builder);
     }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -25,6 +24,11 @@ pub fn http_client(secure: bool) -> Result<reqwest::ClientBuilder, String> {
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
     Ok(builder.tls_backend_preconfigured(config))
+}
+
+/// Has every client of this process use ring; who comes second finds the same.
+pub(crate) fn take_ring() {
+    let _ = ring::default_provider().install_default();
 }
 
 /// An error with what caused it, in one line: reqwest's own text names only the URL.

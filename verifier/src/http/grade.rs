@@ -23,6 +23,7 @@ use super::cache::{Look, key_of};
 use super::error::HttpError;
 use super::log::LogLevel;
 use super::queue::{NotDone, Ticket, unwanted};
+use super::trace::{self, inherited};
 use super::{Service, body_of, json_response, read_json, want_json};
 use crate::judge::{JudgeError, JudgeOptions, Judged};
 use crate::reward::reward;
@@ -58,7 +59,7 @@ pub(super) async fn batch(
     let count = items.len();
     let (send, receive) = mpsc::channel(window(&service));
     let mut feeder = JoinSet::new();
-    feeder.spawn(feed(service, items, first, deadline, send));
+    feeder.spawn(inherited(feed(service, items, first, deadline, send)));
     Ok(if wants_lines(&headers) {
         let lines = Lines { receive, _feeder: feeder };
         ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
@@ -102,10 +103,10 @@ async fn feed(
             None => service.queue.admit(deadline).await,
         };
         let (service, results) = (service.clone(), results.clone());
-        in_hand.spawn(async move {
+        in_hand.spawn(inherited(async move {
             let response = grade_in_batch(&service, item, ticket, deadline).await;
             let _ = results.send((index, response)).await;
-        });
+        }));
     }
     while in_hand.join_next().await.is_some() {}
 }
@@ -171,7 +172,7 @@ async fn judged(
     ticket: Ticket,
     deadline: Instant,
 ) -> Result<GradeResponse, HttpError> {
-    let worker = service.clone();
+    let (worker, kind) = (service.clone(), item.kind());
     let work = move || judge(&worker, item);
     let done = service.queue.run(ticket, deadline, work).await;
     let (response, waited) = done.map_err(|not_done| failed(service, not_done))?;
@@ -179,7 +180,16 @@ async fn judged(
     response.timings.queue = waited.as_secs_f64();
     let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or_default();
     service.waited(waited);
-    service.metrics.times(seconds(response.timings.compile), seconds(response.timings.run));
+    let (compile, run) = (seconds(response.timings.compile), seconds(response.timings.run));
+    service.metrics.times(compile, run);
+    service.tracing.judged(&trace::Judged {
+        kind,
+        outcome: response.outcome.name(),
+        verdict: response.verdict.unwrap_or_default(),
+        queue: waited,
+        compile,
+        run,
+    });
     Ok(response)
 }
 

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::error::{Form, HttpError};
 use super::program::{NotRun, Plan, Ran, memory_limit, time_limit};
+use super::trace::inherited;
 use super::{Service, body_of, json_response, read_json};
 use crate::wire::judge0::{
     self, KEPT, LANGUAGES, MAX_BATCH, STATUSES, Submission, SubmissionRequest, VERSION, config_info,
@@ -140,7 +141,7 @@ pub(super) async fn create(
         Err(error) => return Form::Error.refuse(&error),
     };
     let token = submission.token.clone();
-    let running = tokio::spawn(run(service.clone(), submission, plan));
+    let running = tokio::spawn(inherited(run(service.clone(), submission, plan)));
     if !asked.waits() {
         return json_response(StatusCode::CREATED, &json!({ "token": token }));
     }
@@ -188,7 +189,7 @@ pub(super) async fn create_batch(
     let one = |request| match accept(&service, request, asked.base64()) {
         Ok((submission, plan)) => {
             let token = submission.token.clone();
-            tokio::spawn(run(service.clone(), submission, plan));
+            tokio::spawn(inherited(run(service.clone(), submission, plan)));
             json!({ "token": token })
         }
         Err(wrong) => wrong,

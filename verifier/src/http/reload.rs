@@ -52,6 +52,7 @@ fn merged(old: &Config, mut new: Config) -> (Config, Vec<&'static str>) {
         problems_size,
         cache,
         cache_dir,
+        otlp,
         head_timeout,
         log,
         log_level,

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::error::{Form, HttpError};
 use super::grade::{failed, grade, read_item, window};
+use super::trace::inherited;
 use super::{Service, body_of, client_deadline, json_response, read_json};
 use crate::wire::{GradeRequest, GradeResponse, OutcomeName, label, openrlhf, slime};
 
@@ -79,11 +80,11 @@ async fn grade_all(
             && let Some((index, item)) = items.next()
         {
             let service = service.clone();
-            in_hand.spawn(async move {
+            in_hand.spawn(inherited(async move {
                 let ticket =
                     service.queue.admit(deadline).await.map_err(|not_done| failed(&service, not_done))?;
                 Ok::<_, HttpError>((index, grade(&service, item, ticket, deadline).await?))
-            });
+            }));
         }
         match in_hand.join_next().await {
             Some(Ok(done)) => {

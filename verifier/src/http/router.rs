@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::error::{Form, HttpError};
 use super::program::{NotRun, Plan, Ran, memory_limit, text};
 use super::run_code::language;
+use super::trace::inherited;
 use super::{Service, body_of, client_deadline, json_response, read_json};
 use crate::wire::router::{BatchRequest, ScriptResult};
 
@@ -46,8 +47,9 @@ async fn answer(service: &Arc<Service>, request: Request) -> Result<Vec<ScriptRe
     let mut in_hand = JoinSet::new();
     for (index, (script, name)) in scripts.into_iter().enumerate() {
         let service = service.clone();
-        in_hand
-            .spawn(async move { (index, one(&service, script, &name, limit, began + patience / 2).await) });
+        in_hand.spawn(inherited(async move {
+            (index, one(&service, script, &name, limit, began + patience / 2).await)
+        }));
     }
     while let Some(done) = in_hand.join_next().await {
         let (index, result) = done.map_err(|error| HttpError::Internal(error.to_string()))?;

@@ -24,7 +24,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Server {
-        let mut child = serve(arguments).spawn().unwrap();
+        Server::of(serve(arguments))
+    }
+
+    /// Of a command that [`serve`] made.
+    pub(crate) fn of(mut command: Command) -> Server {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().split_once("://").and_then(|(_, address)| address.parse().ok());
