@@ -1,5 +1,8 @@
 //! Hugging Face checkpoint directories: `config.json`, `model.safetensors` or its shards, in and out.
 //!
+//! A model above the greatest size of a file is written as shards `model-00001-of-00003.safetensors` with an index that
+//! says which holds what, as the field's own tools do; reading needs no option.
+//!
 //! Tensors are read and written a piece at a time, in the file's order: beside the model itself no more than a piece
 //! of it is in memory, however large the file. Every file is written beside its place, flushed to disk and renamed,
 //! so a reader sees the old file or the new one, never half of one.
@@ -11,10 +14,13 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::error::{EngineError, Result};
 use crate::ops;
+
+/// Bytes of tensors in a file, beyond which a checkpoint is cut into shards; the field's own default.
+pub const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
 /// How the numbers of a checkpoint are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +31,15 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    fn dtype(self) -> Dtype {
+        match self {
+            Precision::F32 => Dtype::F32,
+            Precision::Bf16 => Dtype::BF16,
+        }
+    }
+}
+
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -33,11 +48,15 @@ pub(crate) fn load(directory: &Path, shapes: &[(String, Vec<usize>)]) -> Result<
     let wanted: HashMap<&str, &[usize]> =
         shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect();
     let mut found: HashMap<String, Tensor> = HashMap::new();
+    let mut tied_head = None;
     for path in files(directory)? {
         let mut file = SafetensorsFile::open(&path)?;
         for (name, info) in file.entries() {
-            let tied_head = name == "lm_head.weight" && !wanted.contains_key(name.as_str());
-            if tied_head || name.ends_with("rotary_emb.inv_freq") {
+            if name.ends_with("rotary_emb.inv_freq") {
+                continue;
+            }
+            if name == HEAD && !wanted.contains_key(HEAD) {
+                tied_head = Some((path.clone(), file.read(&name, &info)?));
                 continue;
             }
             let refuse = |what: String| Err(EngineError::checkpoint(&path, what));
@@ -51,12 +70,35 @@ pub(crate) fn load(directory: &Path, shapes: &[(String, Vec<usize>)]) -> Result<
             found.insert(name, tensor);
         }
     }
+    if let Some((path, head)) = tied_head {
+        tie(&path, head, &mut found)?;
+    }
     let take = |(name, _): &(String, Vec<usize>)| {
-        found
-            .remove(name)
-            .ok_or_else(|| EngineError::checkpoint(directory, format!("no file holds tensor {name}")))
+        let advice =
+            if name == HEAD { "; if the head is the embedding, set tie_word_embeddings to true" } else { "" };
+        let lost = || EngineError::checkpoint(directory, format!("no file holds tensor {name}{advice}"));
+        found.remove(name).ok_or_else(lost)
     };
     shapes.iter().map(take).collect()
+}
+
+const HEAD: &str = "lm_head.weight";
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
+/// A head stored beside the embedding it is tied to must be the same numbers, or one of the two would be lost without a
+/// word; where a writer kept only the head of the pair, it is the embedding.
+fn tie(path: &Path, head: Tensor, found: &mut HashMap<String, Tensor>) -> Result<()> {
+    let Some(embedding) = found.get(EMBEDDING) else {
+        found.insert(EMBEDDING.to_owned(), head);
+        return Ok(());
+    };
+    if embedding.dims() == head.dims() && *ops::read(embedding)? == *ops::read(&head)? {
+        return Ok(());
+    }
+    let what = format!(
+        "{HEAD} is not {EMBEDDING}, and config.json ties them: set tie_word_embeddings to false there"
+    );
+    Err(EngineError::checkpoint(path, what))
 }
 
 fn files(directory: &Path) -> Result<Vec<PathBuf>> {
@@ -156,12 +198,14 @@ impl SafetensorsFile {
     }
 }
 
-/// Writes `config.json` and `model.safetensors`.
+/// Writes `config.json` and `model.safetensors`, or shards of at most `max_shard_bytes` of tensors (a larger tensor is a
+/// shard of its own) and their index.
 pub(crate) fn save<'a>(
     directory: &Path,
     config: &Value,
     parameters: impl Iterator<Item = (&'a str, &'a Tensor)>,
     precision: Precision,
+    max_shard_bytes: u64,
 ) -> Result<()> {
     std::fs::create_dir_all(directory).map_err(EngineError::io(directory))?;
     let mut config = config.clone();
@@ -170,9 +214,84 @@ pub(crate) fn save<'a>(
         Precision::Bf16 => "bfloat16",
     });
     let text = serde_json::to_string_pretty(&config).unwrap_or_default() + "\n";
+    let shards = shards(parameters, precision, max_shard_bytes);
     // Readers of the field ask for this word before they trust the layout.
-    write_tensors(&directory.join(SINGLE), parameters, precision, &[("format", "pt".to_owned())])?;
+    let format = [("format", "pt".to_owned())];
+    for (name, shard) in &shards {
+        write_tensors(&directory.join(name), shard.iter().copied(), precision, &format)?;
+    }
+    if shards.len() > 1 {
+        let index = serde_json::to_string_pretty(&index(&shards, precision)).unwrap_or_default() + "\n";
+        replace(&directory.join(INDEX), index.as_bytes())?;
+    }
+    remove_others(directory, &shards)?;
     replace(&directory.join("config.json"), text.as_bytes())
+}
+
+type Shard<'a> = (String, Vec<(&'a str, &'a Tensor)>);
+
+/// The files of a checkpoint with what each holds, in the order of the parameters.
+fn shards<'a>(
+    parameters: impl Iterator<Item = (&'a str, &'a Tensor)>,
+    precision: Precision,
+    max_shard_bytes: u64,
+) -> Vec<Shard<'a>> {
+    let mut parts: Vec<Vec<(&str, &Tensor)>> = vec![Vec::new()];
+    let mut bytes = 0;
+    for (name, tensor) in parameters {
+        let size = bytes_of(tensor, precision);
+        let last = parts.len() - 1;
+        if !parts[last].is_empty() && bytes + size > max_shard_bytes {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        let last = parts.len() - 1;
+        parts[last].push((name, tensor));
+    }
+    let count = parts.len();
+    let name = |index: usize| match count {
+        1 => SINGLE.to_owned(),
+        _ => format!("model-{:05}-of-{count:05}.safetensors", index + 1),
+    };
+    parts.into_iter().enumerate().map(|(index, part)| (name(index), part)).collect()
+}
+
+fn bytes_of(tensor: &Tensor, precision: Precision) -> u64 {
+    (tensor.elem_count() * precision.dtype().bitsize() / 8) as u64
+}
+
+fn index(shards: &[Shard<'_>], precision: Precision) -> Value {
+    let all = || {
+        shards.iter().flat_map(|(file, shard)| shard.iter().map(move |(name, tensor)| (file, *name, *tensor)))
+    };
+    let bytes: u64 = all().map(|(_, _, tensor)| bytes_of(tensor, precision)).sum();
+    let map: serde_json::Map<String, Value> =
+        all().map(|(file, name, _)| (name.to_owned(), Value::from(file.as_str()))).collect();
+    json!({ "metadata": { "total_size": bytes }, "weight_map": map })
+}
+
+/// Removes what an earlier checkpoint of another number of files left: a reader would take one file before an index, and
+/// a person all of them for the model. They go once the new files are in their places.
+fn remove_others(directory: &Path, shards: &[Shard<'_>]) -> Result<()> {
+    for entry in std::fs::read_dir(directory).map_err(EngineError::io(directory))? {
+        let path = entry.map_err(EngineError::io(directory))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let of_model = name == SINGLE || name == INDEX || is_shard(&name);
+        let kept = shards.iter().any(|(file, _)| *file == name) || (name == INDEX && shards.len() > 1);
+        if of_model && !kept {
+            std::fs::remove_file(&path).map_err(EngineError::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is named `model-N-of-M.safetensors`.
+fn is_shard(name: &str) -> bool {
+    let numbers = name.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors"));
+    let numbers = numbers.and_then(|rest| rest.split_once("-of-"));
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    numbers.is_some_and(|(index, count)| number(index) && number(count))
 }
 
 /// Writes named f32 tensors to one safetensors file, whole or not at all.
@@ -182,10 +301,7 @@ pub(crate) fn write_tensors<'a>(
     precision: Precision,
     metadata: &[(&str, String)],
 ) -> Result<()> {
-    let dtype = match precision {
-        Precision::F32 => Dtype::F32,
-        Precision::Bf16 => Dtype::BF16,
-    };
+    let dtype = precision.dtype();
     let tensors: BTreeMap<&str, &Tensor> = tensors.collect();
     let mut end = 0;
     let info = |(name, tensor): (&&str, &&Tensor)| {

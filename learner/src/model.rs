@@ -27,7 +27,7 @@ use crate::error::{EngineError, Result};
 use crate::gguf::{self, Gguf};
 use crate::ops::{self, embedding, head, rms_norm, rope};
 
-pub use crate::checkpoint::Precision;
+pub use crate::checkpoint::{MAX_SHARD_BYTES, Precision};
 pub use crate::ops::head::TokenStats;
 
 /// The policy: f32 parameters, all of them trained. Dropping it frees them; there is no second copy.
@@ -68,12 +68,21 @@ impl Model {
         Model::from_parts(config, values)
     }
 
-    /// Writes `config.json` and `model.safetensors`, each whole or not at all; creates the directory.
+    /// As [`Model::save_in_shards`] with the field's own greatest size of a file, 5 GB.
     ///
     /// # Errors
     /// A file cannot be written.
     pub fn save(&self, directory: &Path, precision: Precision) -> Result<()> {
-        checkpoint::save(directory, &self.config.to_json(), self.parameters(), precision)
+        self.save_in_shards(directory, precision, MAX_SHARD_BYTES)
+    }
+
+    /// Writes `config.json` and `model.safetensors`, or, where the parameters are more bytes than `max_shard_bytes`, shards of
+    /// at most so many and `model.safetensors.index.json`; each file whole or not at all. Creates the directory.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub fn save_in_shards(&self, directory: &Path, precision: Precision, max_shard_bytes: u64) -> Result<()> {
+        checkpoint::save(directory, &self.config.to_json(), self.parameters(), precision, max_shard_bytes)
     }
 
     /// A model of its own with the same parameters, as a reference policy needs.
@@ -94,6 +103,24 @@ impl Model {
     /// The shape of the model.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Computes from now on with another base of the rotary frequencies or for other lengths, as a checkpoint of a short
+    /// context is trained on to a long one (Qwen2.5-Math's 10,000 becomes 1,000,000); `save` writes them too.
+    ///
+    /// # Errors
+    /// The numbers make no sense.
+    pub fn set_positions(
+        &mut self,
+        rope_theta: Option<f32>,
+        max_position_embeddings: Option<usize>,
+    ) -> Result<()> {
+        let mut config = self.config.clone();
+        config.rope_theta = rope_theta.unwrap_or(config.rope_theta);
+        config.max_position_embeddings = max_position_embeddings.unwrap_or(config.max_position_embeddings);
+        config.check().map_err(EngineError::Input)?;
+        self.config = config;
+        Ok(())
     }
 
     /// Sets the end-of-text ids that `save` writes into `config.json`.

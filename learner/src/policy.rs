@@ -11,6 +11,7 @@ use rand::Rng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::chat::{Message, Template};
 use crate::checkpoint::Precision;
 use crate::data::{Row, stream};
 use crate::error::{EngineError, Result};
@@ -28,9 +29,13 @@ use crate::tokenizer::Tokenizer;
 pub struct Policy {
     model: Model,
     tokenizer: Tokenizer,
+    /// What prompts go through; none, and they are taken as they are.
+    template: Option<Template>,
+    system_prompt: Option<String>,
     optimizer: AdamW,
     /// Any of them ends a completion; the first ends the rows of SFT.
     end_of_text: Vec<u32>,
+    max_shard_bytes: u64,
 }
 
 /// How completions are sampled.
@@ -65,15 +70,17 @@ impl Policy {
     /// Loads the recipe's model, or makes a random one with the tokenizer of the generated families.
     pub fn create(source: &ModelSource, seed: u64) -> Result<Policy> {
         if let Some(directory) = &source.load {
-            return Policy::of(Model::load(directory)?, Tokenizer::load(directory)?);
+            let mut model = Model::load(directory)?;
+            model.set_positions(source.rope_theta, source.max_position_embeddings)?;
+            return Policy::of(model, Tokenizer::load(directory)?, source);
         }
         let tokenizer = Tokenizer::from_json(&tasks::tokenizer_json(), tasks::END_OF_TEXT)?;
         let mut config = source.config(tokenizer.vocab_size());
         config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
-        Policy::of(Model::random(&config, seed)?, tokenizer)
+        Policy::of(Model::random(&config, seed)?, tokenizer, source)
     }
 
-    fn of(model: Model, tokenizer: Tokenizer) -> Result<Policy> {
+    fn of(model: Model, tokenizer: Tokenizer, source: &ModelSource) -> Result<Policy> {
         // A model may have more rows than there are tokens, as Qwen2's do, never fewer.
         let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
         if tokens > rows {
@@ -82,14 +89,22 @@ impl Policy {
                  tokenizer.json and model.safetensors are not of one checkpoint"
             )));
         }
-        let mut end_of_text = model.config().eos_token_id.clone();
-        end_of_text.extend(tokenizer.eos_token_id().filter(|id| !end_of_text.contains(id)));
+        let template = Template::choose(&source.chat_template, &tokenizer)?;
+        // A chat model ends its turn, a base model the text.
+        let end_of_turn = template.as_ref().and_then(|template| template.end_of_turn(&tokenizer));
+        let mut end_of_text = Vec::from_iter(end_of_turn);
+        for id in model.config().eos_token_id.iter().copied().chain(tokenizer.eos_token_id()) {
+            if !end_of_text.contains(&id) {
+                end_of_text.push(id);
+            }
+        }
         if end_of_text.is_empty() {
             let what = "neither config.json nor tokenizer_config.json names an end-of-text token";
             return Err(EngineError::Input(what.to_owned()));
         }
         let optimizer = AdamW::new(&model)?;
-        Ok(Policy { model, tokenizer, optimizer, end_of_text })
+        let (system_prompt, max_shard_bytes) = (source.system_prompt.clone(), source.max_shard_bytes);
+        Ok(Policy { model, tokenizer, template, system_prompt, optimizer, end_of_text, max_shard_bytes })
     }
 
     /// Sets the optimizer's numbers; its moments stay.
@@ -98,10 +113,18 @@ impl Policy {
         (self.optimizer.eps, self.optimizer.weight_decay) = (settings.eps, settings.weight_decay);
     }
 
+    /// The tokens that ask for an answer to `text`: through the chat template where there is one.
+    pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
+        let Some(template) = &self.template else { return self.tokenizer.encode(text) };
+        let system = self.system_prompt.iter().map(|text| Message::new("system", text));
+        let messages: Vec<Message> = system.chain([Message::new("user", text)]).collect();
+        self.tokenizer.encode(&template.render(&messages, true)?)
+    }
+
     /// `each` completions of each problem's prompt, problem by problem.
     pub fn sample(&self, problems: &[Problem], each: usize, sampling: &Sampling) -> Result<Vec<Rollout>> {
         let prompts: Vec<Vec<u32>> =
-            problems.iter().map(|problem| self.tokenizer.encode(&problem.prompt)).collect::<Result<_>>()?;
+            problems.iter().map(|problem| self.prompt(&problem.prompt)).collect::<Result<_>>()?;
         let params = SamplingParams {
             temperature: if sampling.temperature > 0.0 { sampling.temperature as f32 } else { 1.0 },
             greedy: sampling.temperature <= 0.0,
@@ -173,7 +196,7 @@ impl Policy {
         for row in rows {
             let mut completion = self.tokenizer.encode(&row.output)?;
             completion.push(self.end_of_text[0]);
-            batch.push(&self.tokenizer.encode(&row.input)?, &completion)?;
+            batch.push(&self.prompt(&row.input)?, &completion)?;
         }
         let tokens = batch.response_tokens();
         let weights = vec![-1.0 / tokens as f32; tokens];
@@ -216,7 +239,7 @@ impl Policy {
     pub fn save(&self, directory: &Path, state: &impl Serialize) -> Result<()> {
         let fresh = beside(directory, "new");
         remove(&fresh)?;
-        self.model.save(&fresh, Precision::F32)?;
+        self.model.save_in_shards(&fresh, Precision::F32, self.max_shard_bytes)?;
         self.tokenizer.save(&fresh)?;
         self.optimizer.save(&self.model, &fresh.join(OPTIMIZER))?;
         let text = serde_json::to_string_pretty(state).unwrap_or_default() + "\n";
@@ -231,15 +254,15 @@ impl Policy {
         remove(&old)
     }
 
-    /// The policy of a checkpoint directory, its optimizer fresh.
-    pub fn load(directory: &Path) -> Result<Policy> {
+    /// The policy of a checkpoint directory that a run by this recipe's `[model]` wrote, its optimizer fresh.
+    pub fn load(directory: &Path, source: &ModelSource) -> Result<Policy> {
         let directory = whole(directory);
-        Policy::of(Model::load(&directory)?, Tokenizer::load(&directory)?)
+        Policy::of(Model::load(&directory)?, Tokenizer::load(&directory)?, source)
     }
 
     /// The policy, its optimizer and the state of a checkpoint directory, to go on from.
-    pub fn load_with<S: DeserializeOwned>(directory: &Path) -> Result<(Policy, S)> {
-        let mut policy = Policy::load(directory)?;
+    pub fn load_with<S: DeserializeOwned>(directory: &Path, source: &ModelSource) -> Result<(Policy, S)> {
+        let mut policy = Policy::load(directory, source)?;
         let directory = whole(directory);
         policy.optimizer.load(&policy.model, &directory.join(OPTIMIZER))?;
         let state = state(&directory)?;
@@ -293,5 +316,70 @@ fn remove(directory: &Path) -> Result<()> {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(EngineError::io(directory)(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Recipe;
+
+    fn source(text: &str) -> ModelSource {
+        Recipe::parse("r.toml", &format!("[model]\n{text}\n")).unwrap().model
+    }
+
+    /// The recipe's rotary base was read and not used where the recipe loaded a model, so a long-context stage would
+    /// have been trained with a short one's.
+    #[test]
+    fn a_recipe_changes_the_positions_of_the_model_it_loads_and_the_size_of_its_shards() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let sizes = "hidden_size = 16\nintermediate_size = 16\nnum_hidden_layers = 1\nnum_attention_heads = 2\n\
+            num_key_value_heads = 1\nmax_position_embeddings = 32";
+        let fresh = Policy::create(&source(sizes), 1).unwrap();
+        assert_eq!((fresh.context(), fresh.model.config().rope_theta), (32, 1e4));
+        fresh.save(&path("short"), &0).unwrap();
+        let load = format!("load = '{}'\n", path("short").display());
+        let same = Policy::create(&source(&load), 1).unwrap();
+        assert_eq!(same.model.config(), fresh.model.config());
+
+        let text = format!("{load}rope_theta = 1e6\nmax_position_embeddings = 64\nmax_shard_bytes = 2000");
+        let source = source(&text);
+        let long = Policy::create(&source, 1).unwrap();
+        assert_eq!((long.context(), long.model.config().rope_theta), (64, 1e6));
+        long.save(&path("long"), &0).unwrap();
+        assert!(path("long/model.safetensors.index.json").exists());
+        // What was written is what is gone on with; the recipe has had its effect.
+        let (again, _) = Policy::load_with::<u64>(&path("long"), &source).unwrap();
+        assert_eq!(again.model.config(), long.model.config());
+    }
+
+    #[test]
+    fn prompts_go_through_the_models_template_and_rows_end_its_turn() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let tokenizer =
+            Tokenizer::train(&["1+1=2".to_owned()], 300, &["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+                .unwrap();
+        let config = crate::model::Config::tiny(tokenizer.vocab_size(), 16, 1, 2, 1);
+        Model::random(&config, 1).unwrap().save(path, Precision::F32).unwrap();
+        tokenizer.save(path).unwrap();
+        let load = format!("load = '{}'\n", path.display());
+        let policy = |more: &str| Policy::create(&source(&format!("{load}{more}")), 1).unwrap();
+        let text = |policy: &Policy| tokenizer.decode(&policy.prompt("1+1=").unwrap(), false).unwrap();
+
+        let chat = policy("");
+        assert_eq!(text(&chat), "<|im_start|>user\n1+1=<|im_end|>\n<|im_start|>assistant\n");
+        let [end, turn] = ["<|endoftext|>", "<|im_end|>"].map(|token| tokenizer.token_id(token).unwrap());
+        assert_eq!(chat.end_of_text, [turn, end]);
+        let system = policy("system_prompt = 'Think.'");
+        assert!(text(&system).starts_with("<|im_start|>system\nThink.<|im_end|>\n<|im_start|>user\n"));
+        let plain = policy("chat_template = 'none'");
+        assert_eq!((text(&plain).as_str(), &plain.end_of_text[..]), ("1+1=", &[end][..]));
+        // The policy of a checkpoint of the run has the recipe's choice too.
+        plain.save(&path.join("sft"), &0).unwrap();
+        let again =
+            Policy::load(&path.join("sft"), &source(&format!("{load}chat_template = 'none'"))).unwrap();
+        assert_eq!(text(&again), "1+1=");
     }
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::chat::Choice;
 use crate::error::reason;
-use crate::model::Config;
+use crate::model::{Config, MAX_SHARD_BYTES};
 use crate::reward_client::Rewards;
 use crate::temperature::Temperature;
 
@@ -45,8 +46,8 @@ pub struct Recipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelSource {
-    /// A directory with `config.json`, `tokenizer.json` and safetensors, or a `.gguf` file; the sizes below are then
-    /// not used.
+    /// A directory with `config.json`, `tokenizer.json` and safetensors, or a `.gguf` file; the sizes below, which are of
+    /// a fresh model, are then not used.
     pub load: Option<PathBuf>,
     /// Width.
     pub hidden_size: usize,
@@ -58,12 +59,23 @@ pub struct ModelSource {
     pub num_attention_heads: usize,
     /// Key and value heads.
     pub num_key_value_heads: usize,
-    /// Longest sequence, prompt and completion together.
-    pub max_position_embeddings: usize,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f32,
     /// Standard deviation of fresh weights.
     pub initializer_range: f32,
+    /// Longest sequence, prompt and completion together. Left out: 128, or what a loaded model says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_position_embeddings: Option<usize>,
+    /// Base of the rotary frequencies. Left out: 10,000, or what a loaded model says; 1e6 makes a model of a short
+    /// context ready to be trained on a long one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rope_theta: Option<f32>,
+    /// The template that prompts go through: `auto` (the model's own, or ChatML where its vocabulary has it), `none`,
+    /// `chatml`, or the path of a `.jinja` file.
+    pub chat_template: Choice,
+    /// A system message before each prompt, where there is a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
+    /// Bytes of a checkpoint's model file, beyond which it is cut into shards.
+    pub max_shard_bytes: u64,
 }
 
 impl Default for ModelSource {
@@ -75,12 +87,18 @@ impl Default for ModelSource {
             num_hidden_layers: 3,
             num_attention_heads: 4,
             num_key_value_heads: 2,
-            max_position_embeddings: 128,
-            rope_theta: 10_000.0,
             initializer_range: 0.02,
+            max_position_embeddings: None,
+            rope_theta: None,
+            chat_template: Choice::Auto,
+            system_prompt: None,
+            max_shard_bytes: MAX_SHARD_BYTES,
         }
     }
 }
+
+/// Tokens of a fresh model's longest sequence, where the recipe does not say.
+pub(crate) const FRESH_CONTEXT: usize = 128;
 
 impl ModelSource {
     /// The shape of a fresh model.
@@ -88,8 +106,9 @@ impl ModelSource {
         let heads = (self.num_attention_heads, self.num_key_value_heads);
         let mut config = Config::tiny(vocab_size, self.hidden_size, self.num_hidden_layers, heads.0, heads.1);
         config.intermediate_size = self.intermediate_size;
-        (config.rope_theta, config.initializer_range) = (self.rope_theta, self.initializer_range);
-        config.max_position_embeddings = self.max_position_embeddings;
+        config.initializer_range = self.initializer_range;
+        config.rope_theta = self.rope_theta.unwrap_or(config.rope_theta);
+        config.max_position_embeddings = self.max_position_embeddings.unwrap_or(FRESH_CONTEXT);
         config
     }
 }
@@ -267,6 +286,9 @@ impl Recipe {
         let absolute = |path: &mut PathBuf| *path = base.join(&path);
         recipe.problems.values_mut().for_each(absolute);
         recipe.model.load.iter_mut().for_each(absolute);
+        if let Choice::File(path) = &mut recipe.model.chat_template {
+            absolute(path);
+        }
         recipe.sft.iter_mut().filter_map(|sft| sft.file.as_mut()).for_each(absolute);
         Ok(recipe)
     }

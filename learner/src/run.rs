@@ -126,7 +126,7 @@ impl<'a> Run<'a> {
     pub fn sft(&self, resume: bool) -> Result<(Policy, u64), TrainError> {
         let sft = self.sft_part()?;
         let (mut policy, state) = match resume {
-            true => Policy::load_with(&self.out.join(sft::CHECKPOINT))?,
+            true => Policy::load_with(&self.out.join(sft::CHECKPOINT), &self.recipe.model)?,
             false => (Policy::create(&self.recipe.model, self.recipe.seed)?, sft::State::default()),
         };
         self.fits(&policy)?;
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
     pub fn rl(&self, grader: &impl Grade, out: &Path, resume: bool) -> Result<Policy, TrainError> {
         let checkpoint = out.join(train::CHECKPOINT);
         let (mut policy, state) = match resume && present(&checkpoint) {
-            true => Policy::load_with(&checkpoint)?,
+            true => Policy::load_with(&checkpoint, &self.recipe.model)?,
             false => (self.start_policy()?, State::default()),
         };
         self.fits(&policy)?;
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
 
     /// The policy of a checkpoint of this run.
     pub fn policy(&self, checkpoint: &str) -> Result<Policy, TrainError> {
-        Ok(Policy::load(&self.out.join(checkpoint))?)
+        Ok(Policy::load(&self.out.join(checkpoint), &self.recipe.model)?)
     }
 
     /// The furthest policy of this run: after RL, else after SFT, else the one the recipe loads. Random weights are

@@ -1,5 +1,6 @@
 //! Byte-level BPE by `tokenizer.json`, through the `tokenizers` crate.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -32,7 +33,12 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// `tokenizer_config.json`, passed on as it was read.
     config: Value,
+    /// `chat_template.jinja`, passed on too: where there is one it counts, whatever the configuration says.
+    template: Option<String>,
 }
+
+const CONFIG: &str = "tokenizer_config.json";
+const TEMPLATE: &str = "chat_template.jinja";
 
 impl Tokenizer {
     /// Reads `tokenizer.json`, and `tokenizer_config.json` if there is one, of a directory; or what a `.gguf` file
@@ -49,20 +55,20 @@ impl Tokenizer {
                 "eos_token": end_of_text,
                 "chat_template": chat_template,
             });
-            return Ok(Tokenizer { inner, config });
+            return Ok(Tokenizer { inner, config, template: None });
         }
         let path = directory.join("tokenizer.json");
         let bytes = std::fs::read(&path).map_err(EngineError::part(&path))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| EngineError::checkpoint(&path, format!("expected a tokenizer: {error}")))?;
-        let path = directory.join("tokenizer_config.json");
-        let config = match std::fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text)
+        let path = directory.join(CONFIG);
+        let config = match text_if_there(&path)? {
+            Some(text) => serde_json::from_str(&text)
                 .map_err(|error| EngineError::checkpoint(&path, format!("expected JSON: {error}")))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => json!({}),
-            Err(error) => return Err(EngineError::io(&path)(error)),
+            None => json!({}),
         };
-        Ok(Tokenizer { inner, config })
+        let template = text_if_there(&directory.join(TEMPLATE))?;
+        Ok(Tokenizer { inner, config, template })
     }
 
     /// The tokenizer of a `tokenizer.json`'s text, with its end-of-text token.
@@ -71,7 +77,7 @@ impl Tokenizer {
     /// The text is no tokenizer.
     pub fn from_json(text: &str, end_of_text: &str) -> Result<Tokenizer> {
         let inner = tokenizers::Tokenizer::from_bytes(text).map_err(refused)?;
-        Ok(Tokenizer { inner, config: token_config(end_of_text) })
+        Ok(Tokenizer { inner, config: token_config(end_of_text), template: None })
     }
 
     /// Learns a vocabulary of at most `vocab_size` ids from `texts`: the special tokens first, in the given
@@ -107,7 +113,7 @@ impl Tokenizer {
             .special_tokens(special_tokens)
             .build();
         inner.train(&mut TrainerWrapper::from(trainer), texts.iter()).map_err(refused)?;
-        Ok(Tokenizer { inner, config: token_config(special[0]) })
+        Ok(Tokenizer { inner, config: token_config(special[0]), template: None })
     }
 
     /// Token ids of a text; special tokens written in it become their ids.
@@ -142,6 +148,34 @@ impl Tokenizer {
         self.token_id(eos.as_str().or_else(|| eos.get("content")?.as_str())?)
     }
 
+    /// Whether an id is a special token's, which is no part of a text.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.get_added_tokens_decoder().get(&id).is_some_and(|token| token.special)
+    }
+
+    /// The chat template's text and the file it is of: `chat_template.jinja`, else what `tokenizer_config.json` says
+    /// (of several, the one called `default`).
+    pub fn chat_template(&self) -> Option<(&Path, &str)> {
+        if let Some(text) = &self.template {
+            return Some((Path::new(TEMPLATE), text));
+        }
+        let of = |value: &'_ Value| value.get("name").and_then(Value::as_str) == Some("default");
+        let text = match self.config.get("chat_template")? {
+            Value::Array(named) => named.iter().find(|value| of(value))?.get("template")?.as_str()?,
+            value => value.as_str()?,
+        };
+        Some((Path::new(CONFIG), text))
+    }
+
+    /// The tokens that `tokenizer_config.json` gives a part to, as `eos_token`, by that name.
+    pub fn named_tokens(&self) -> BTreeMap<String, String> {
+        let text =
+            |value: &Value| value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned);
+        let all = self.config.as_object().into_iter().flatten();
+        let named = all.filter(|(name, _)| name.ends_with("_token"));
+        named.filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
+    }
+
     /// Writes `tokenizer.json` and `tokenizer_config.json`, each whole or not at all.
     ///
     /// # Errors
@@ -151,7 +185,19 @@ impl Tokenizer {
         let text = self.inner.to_string(true).map_err(refused)?;
         replace(&directory.join("tokenizer.json"), text.as_bytes())?;
         let config = serde_json::to_string_pretty(&self.config).unwrap_or_default() + "\n";
-        replace(&directory.join("tokenizer_config.json"), config.as_bytes())
+        replace(&directory.join(CONFIG), config.as_bytes())?;
+        match &self.template {
+            Some(template) => replace(&directory.join(TEMPLATE), template.as_bytes()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn text_if_there(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(EngineError::io(path)(error)),
     }
 }
 

@@ -157,6 +157,9 @@ impl Config {
                 self.num_attention_heads, self.num_key_value_heads
             ));
         }
+        if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
+            return Err(format!("rope_theta is {}; it must be at least 1", self.rope_theta));
+        }
         if self.attention_bias != (self.model_type == "qwen2") {
             return Err(format!("attention_bias is {} in a {} model", self.attention_bias, self.model_type));
         }
@@ -309,6 +312,7 @@ mod tests {
             ("use_sliding_window", json!(true), "use_sliding_window"),
             ("mlp_bias", json!(true), "mlp_bias"),
             ("rope_parameters", json!({"rope_type": "yarn"}), "of type yarn"),
+            ("rope_parameters", json!({"rope_theta": 0.0}), "rope_theta is 0; it must be at least 1"),
             ("hidden_size", json!("wide"), "hidden_size is \"wide\""),
             ("hidden_size", Value::Null, "hidden_size is missing"),
             ("num_key_value_heads", json!(3), "multiple of num_key_value_heads"),

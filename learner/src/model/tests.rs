@@ -345,19 +345,6 @@ fn saved_and_loaded_bit_for_bit_and_sharded_too() {
         let names: Vec<_> = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names.len(), 2, "nothing half-written is left: {names:?}");
 
-        // The same in two shards.
-        let half = model.names.len() / 2;
-        let mut map = serde_json::Map::new();
-        for (part, range) in [("a.safetensors", 0..half), ("b.safetensors", half..model.names.len())] {
-            let named = range.clone().map(|i| (model.names[i].as_str(), &model.values[i]));
-            checkpoint::write_tensors(&path.join(part), named, Precision::F32, &[]).unwrap();
-            range.for_each(|i| drop(map.insert(model.names[i].clone(), part.into())));
-        }
-        std::fs::remove_file(path.join("model.safetensors")).unwrap();
-        let index = serde_json::json!({"metadata": {}, "weight_map": map}).to_string();
-        std::fs::write(path.join("model.safetensors.index.json"), index).unwrap();
-        assert_eq!(values(&Model::load(&path).unwrap()), values(&model));
-
         // As bf16 each number is the nearest of 8 bits, and stays it.
         model.save(&path, Precision::Bf16).unwrap();
         let rounded = Model::load(&path).unwrap();
@@ -369,6 +356,124 @@ fn saved_and_loaded_bit_for_bit_and_sharded_too() {
         rounded.save(&path, Precision::Bf16).unwrap();
         assert_eq!(values(&Model::load(&path).unwrap()), values(&rounded));
     }
+}
+
+/// Names of the files of a directory, sorted.
+fn files(directory: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(directory).unwrap().map(name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_checkpoint_is_cut_into_shards_of_the_size_asked_for_and_read_back() {
+    let model = model(&configs()[1], 12);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let all: u64 = model.parameters().map(|(_, value)| value.elem_count() as u64 * 4).sum();
+    // Larger, then smaller parts, then one file: what was there before goes each time.
+    for (precision, max_shard_bytes, least) in
+        [(Precision::F32, all / 2, 3), (Precision::Bf16, all / 8, 4), (Precision::F32, 1, model.names.len())]
+    {
+        model.save_in_shards(path, precision, max_shard_bytes).unwrap();
+        let names = files(path);
+        let shards: Vec<&String> = names.iter().filter(|name| name.starts_with("model-")).collect();
+        assert!(shards.len() >= least, "{names:?}");
+        assert_eq!(names.len(), shards.len() + 2, "{names:?}");
+        assert_eq!(*shards[1], format!("model-00002-of-{:05}.safetensors", shards.len()));
+        let text = std::fs::read_to_string(path.join("model.safetensors.index.json")).unwrap();
+        let index: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let width = if precision == Precision::F32 { 1 } else { 2 };
+        assert_eq!(index["metadata"]["total_size"], all / width);
+        assert_eq!(index["weight_map"].as_object().unwrap().len(), model.names.len());
+        for shard in shards {
+            let (tensors, metadata) = checkpoint::read_tensors(&path.join(shard)).unwrap();
+            assert_eq!(metadata["format"], "pt");
+            let bytes: u64 = tensors.values().map(|value| value.elem_count() as u64 * 4 / width).sum();
+            assert!(bytes <= max_shard_bytes || tensors.len() == 1, "{shard} holds {bytes} bytes");
+            assert!(tensors.keys().all(|name| index["weight_map"][name] == **shard));
+        }
+        if precision == Precision::F32 {
+            assert_eq!(values(&Model::load(path).unwrap()), values(&model));
+        }
+    }
+    model.save(path, Precision::F32).unwrap();
+    assert_eq!(files(path), ["config.json", "model.safetensors"]);
+    // A file that only sounds like one of ours stays.
+    std::fs::write(path.join("model-a-of-b.safetensors"), "").unwrap();
+    model.save_in_shards(path, Precision::F32, all).unwrap();
+    assert_eq!(files(path).len(), 3);
+    assert_eq!(values(&Model::load(path).unwrap()), values(&model));
+
+    model.save_in_shards(path, Precision::F32, all / 2).unwrap();
+    std::fs::remove_file(path.join(&files(path)[2])).unwrap();
+    let said = Model::load(path).unwrap_err().to_string();
+    assert!(said.contains("-of-") && said.contains("No such file") && !said.contains('\n'), "{said}");
+}
+
+/// A checkpoint whose two ends were not the same loaded as if they were, and one that kept only the head did not load.
+#[test]
+fn tied_ends_are_one_matrix_whichever_of_them_a_file_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let model = model(&configs()[0], 13);
+    model.save(path, Precision::F32).unwrap();
+    let (written, _) = checkpoint::read_tensors(&path.join("model.safetensors")).unwrap();
+    assert!(!written.contains_key("lm_head.weight"), "a tied head is written once");
+    let all: Vec<(&str, &Tensor)> = model.parameters().collect();
+    let write = |embedding: Option<&Tensor>, head: Option<&Tensor>| {
+        let ends = [("model.embed_tokens.weight", embedding), ("lm_head.weight", head)];
+        let ends = ends.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let tensors = ends.chain(all[1..].iter().copied());
+        checkpoint::write_tensors(&path.join("model.safetensors"), tensors, Precision::F32, &[]).unwrap();
+        Model::load(path).map(|model| values(&model)).map_err(|error| error.to_string())
+    };
+    let (embedding, other) = (all[0].1, all[0].1.affine(2.0, 0.0).unwrap());
+    for (embedding, head) in
+        [(Some(embedding), None), (Some(embedding), Some(embedding)), (None, Some(embedding))]
+    {
+        assert_eq!(write(embedding, head).unwrap(), values(&model));
+    }
+    let said = write(Some(embedding), Some(&other)).unwrap_err();
+    assert!(said.contains("lm_head.weight is not model.embed_tokens.weight"), "{said}");
+    assert!(said.contains("set tie_word_embeddings to false"), "{said}");
+
+    // Untied, the two are two, and both must be there.
+    let untied = self::model(&configs()[1], 14);
+    untied.save(path, Precision::F32).unwrap();
+    let loaded = values(&Model::load(path).unwrap());
+    assert_ne!(loaded["lm_head.weight"], loaded["model.embed_tokens.weight"]);
+    let ours = untied.parameters().filter(|(name, _)| *name != "lm_head.weight");
+    checkpoint::write_tensors(&path.join("model.safetensors"), ours, Precision::F32, &[]).unwrap();
+    let said = Model::load(path).unwrap_err().to_string();
+    assert!(said.contains("no file holds tensor lm_head.weight; if the head is the embedding"), "{said}");
+}
+
+#[test]
+fn a_checkpoint_goes_on_with_another_rotary_base_and_context() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut model = model(&configs()[0], 15);
+    let short = model.logits(&tokens(40, 1)).unwrap();
+    model.set_positions(Some(1e6), Some(4096)).unwrap();
+    assert_eq!((model.config().rope_theta, model.config().max_position_embeddings), (1e6, 4096));
+    let plain = plain_logits(model.config(), &values(&model), &tokens(40, 1));
+    let long = model.logits(&tokens(40, 1)).unwrap();
+    for (ours, plain) in long.iter().flatten().zip(plain.iter().flatten()) {
+        assert!((f64::from(*ours) - plain).abs() < 1e-4, "{ours} {plain}");
+    }
+    assert_ne!(long, short);
+    model.save(directory.path(), Precision::F32).unwrap();
+    let text = std::fs::read_to_string(directory.path().join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    // Both spellings: transformers 4 reads the first, 5 the second.
+    assert_eq!(config["rope_theta"], 1e6);
+    assert_eq!(config["rope_parameters"], serde_json::json!({"rope_theta": 1e6, "rope_type": "default"}));
+    assert_eq!(Model::load(directory.path()).unwrap().logits(&tokens(40, 1)).unwrap(), long);
+    let before = model.config().clone();
+    assert!(model.set_positions(Some(f32::NAN), None).unwrap_err().to_string().contains("rope_theta is NaN"));
+    assert!(model.set_positions(None, Some(0)).is_err());
+    assert_eq!(*model.config(), before);
 }
 
 #[test]
@@ -399,11 +504,6 @@ fn a_wrong_checkpoint_is_named() {
     more.push(("model.layers.7.extra", all[1].1));
     write(more);
     assert!(refused().contains("model.layers.7.extra is not part of the model"), "{}", refused());
-    // A tied checkpoint may repeat its head.
-    let mut tied = all.clone();
-    tied.push(("lm_head.weight", all[0].1));
-    write(tied);
-    Model::load(path).unwrap();
     std::fs::write(path.join("model.safetensors"), b"garbage").unwrap();
     assert!(refused().contains("expected a safetensors file"), "{}", refused());
     // A copy that stopped early: in the length of the header, in the header, in the numbers.

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{AdamWSettings, Eval, ModelSource, Recipe, Sft, Stage};
+use super::{AdamWSettings, Eval, FRESH_CONTEXT, ModelSource, Recipe, Sft, Stage};
+use crate::chat::Choice;
 use crate::reward_client::Rewards;
 use crate::tasks::{Family, Split};
 use crate::temperature::BOUNDS;
@@ -80,6 +81,8 @@ const MOST_COMPLETIONS: f64 = 1_048_576.0;
 const MOST_ROWS: f64 = 65_536.0;
 /// Of whatever is counted in steps.
 const MOST_STEPS: f64 = 10_000_000.0;
+/// Of a file.
+const MOST_BYTES: f64 = 1e15;
 /// Of a sequence.
 const MOST_TOKENS: f64 = 131_072.0;
 
@@ -141,9 +144,10 @@ impl Recipe {
 }
 
 impl ModelSource {
-    /// The context of a fresh model; a loaded one's is known once it is loaded.
+    /// The context, if the recipe says it; a loaded model's own is known once it is loaded.
     fn context(&self) -> Option<usize> {
-        self.load.is_none().then_some(self.max_position_embeddings)
+        let fresh = self.load.is_none().then_some(FRESH_CONTEXT);
+        self.max_position_embeddings.or(fresh)
     }
 
     fn mistake(&self) -> Option<String> {
@@ -153,11 +157,15 @@ impl ModelSource {
             ("model.num_hidden_layers", self.num_hidden_layers as f64, From(1.0, 256.0)),
             ("model.num_attention_heads", self.num_attention_heads as f64, From(1.0, 256.0)),
             ("model.num_key_value_heads", self.num_key_value_heads as f64, From(1.0, 256.0)),
-            ("model.max_position_embeddings", self.max_position_embeddings as f64, From(2.0, MOST_TOKENS)),
-            ("model.rope_theta", f64::from(self.rope_theta), From(1.0, 1e9)),
+            ("model.max_position_embeddings", self.context().unwrap_or(2) as f64, From(2.0, MOST_TOKENS)),
+            ("model.rope_theta", f64::from(self.rope_theta.unwrap_or(1.0)), From(1.0, 1e9)),
+            ("model.max_shard_bytes", self.max_shard_bytes as f64, From(1.0, MOST_BYTES)),
             ("model.initializer_range", f64::from(self.initializer_range), Above(0.0, 1.0)),
         ];
-        out_of_range(&numbers).or_else(|| {
+        let unused = self.system_prompt.is_some() && self.chat_template == Choice::None;
+        let unused = unused
+            .then(|| "model.system_prompt needs a chat template; model.chat_template is none".to_owned());
+        unused.or_else(|| out_of_range(&numbers)).or_else(|| {
             let count = self.config(crate::tasks::VOCABULARY).parameter_count();
             (self.load.is_none() && count > MOST_PARAMETERS).then(|| {
                 format!(
@@ -374,6 +382,17 @@ mod tests {
                 "model",
                 "max_position_embeddings = 8",
                 "eval.max_completion_length is 64; the model's context is 8",
+            ),
+            (
+                "model",
+                "max_shard_bytes = 0",
+                "model.max_shard_bytes must be from 1 to 1000000000000000, not 0",
+            ),
+            ("model", "chat_template = 'chatlm'", "expected auto, none, chatml or the path of a .jinja file"),
+            (
+                "model",
+                "chat_template = 'none'\nsystem_prompt = 'Think.'",
+                "model.system_prompt needs a chat template",
             ),
             ("adamw", "betas = [0.9, 1.0]", "adamw.betas[1] must be at least 0 and below 1, not 1"),
             ("adamw", "betas = [-0.1, 0.9]", "adamw.betas[0] must be at least 0 and below 1, not -0.1"),
