@@ -35,6 +35,7 @@ const CHECKS: &[(&str, fn())] = &[
     ("a_program_whose_slots_broke_by_accident_is_not", accidents),
     ("where_every_slot_breaks_nobody_is_at_fault", broken_machine),
     ("a_stopped_slot_is_given_up", stopped_slot),
+    ("a_killed_compiler_refuses_nothing", killed_compiler),
     ("memory_stays_flat", flat_memory),
 ];
 const ROLE: &str = "__check";
@@ -381,6 +382,48 @@ fn broken_machine() {
     });
     let ours = matches!(result, Err(SandboxError::Step { .. } | SandboxError::SlotBroke { .. }));
     assert!(ours, "{result:?}");
+}
+
+/// A compiler that somebody killed had "refused" its program, with a reward of 0.
+fn killed_compiler() {
+    const SOURCE: &str =
+        "#include <bits/stdc++.h>\nint main() { std::cout << std::regex_match(\"a\", std::regex(\"a\")); }";
+    let sandbox = sandbox(2);
+    let program = Program::new(Language::from_name("cpp17").expect("C++"), SOURCE);
+    for (most, want) in [(1, "ready"), (usize::MAX, "our failure")] {
+        let (over, killed) = (AtomicBool::new(false), AtomicUsize::new(0));
+        // New limits are another program for the cache.
+        let limits = Limits { cpu_time: Duration::from_secs(30 + most.min(2) as u64), ..Limits::COMPILE };
+        let made = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    for pid in family(std::process::id()) {
+                        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                        let compiles = line.windows(8).any(|part| part == b"main.cpp")
+                            && parent_of(pid).is_some_and(|slot| name_of(slot) == "assay: slot");
+                        if compiles && killed.load(Relaxed) < most && strike(pid, Signal::SIGKILL) {
+                            killed.fetch_add(1, Relaxed);
+                            while !gone(pid) {
+                                std::thread::sleep(Duration::from_millis(1));
+                            }
+                        }
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            });
+            let made = sandbox.prepare(&program, &limits);
+            over.store(true, Relaxed);
+            made
+        });
+        let end = match &made {
+            Ok(Prepared::Ready(_)) => "ready",
+            Ok(Prepared::Refused(_)) => "refused",
+            Err(SandboxError::Step { .. } | SandboxError::SlotBroke { .. }) => "our failure",
+            Err(_) => "another failure",
+        };
+        assert_eq!(end, want, "{made:?}");
+        assert!(killed.into_inner() >= most.min(2));
+    }
 }
 
 /// A slot-init that stands still says nothing; its run is given up after a while and repeated elsewhere, and nothing

@@ -589,6 +589,12 @@ impl Guest {
         let Some(end) = &mut self.end else {
             return Err(step_error("supervision")(io::Error::other("finished before its end")));
         };
+        let killed = end.counters.memory_kills > self.before.memory_kills;
+        if killed && !self.lease.slot()?.knobs.was_full(&end.counters) {
+            return Err(step_error("supervision")(io::Error::other(
+                "the machine ran out of memory, and its kernel killed a program that was below its own limit",
+            )));
+        }
         let slowed = self.grace == Grace::Busy
             && termination == Termination::CpuTimeLimit
             && usage.cpu_time <= self.limits.cpu_time * 3 / 2;

@@ -124,6 +124,14 @@ impl Knobs {
         usage + CHARGED_AHEAD >= most && usage.saturating_sub(self.file_cache()) >= limits.memory / 16 * 15
     }
 
+    /// Whether the group can have been full since [`Self::arm`]. The kernel counts kills in a group whether it was that which
+    /// had no memory left, or the machine, and only the first is the program's doing. Where the peak cannot be reset it may be
+    /// an older one's, and the answer is yes.
+    pub(super) fn was_full(&self, counters: &Counters) -> bool {
+        let peak = counters.memory_peak;
+        self.memory.is_none_or(|most| peak == 0 || peak >= most / 16 * 15)
+    }
+
     /// After a run: whether the group is as it was. Page cache of the interpreter's files may stay, for the kernel
     /// gives it up before it would kill; anything else is a leftover.
     pub(super) fn clean(&self) -> bool {
@@ -180,5 +188,30 @@ impl Knobs {
             (words.next() == Some(name)).then_some(words)
         })?;
         words.next()?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel killed guests of a machine without memory, and each was said to be over its limit.
+    #[test]
+    fn only_a_full_group_makes_a_kill_the_programs() {
+        let most = 256 << 20;
+        let knobs = Knobs {
+            files: HashMap::new(),
+            memory: Some(most),
+            processes: None,
+            own_memory: 0,
+            own_processes: 0,
+        };
+        // No peak is a kernel that does not tell.
+        for (peak, full) in
+            [(most, true), (most - (1 << 20), true), (most / 2, false), (1 << 20, false), (0, true)]
+        {
+            let counters = Counters { memory_peak: peak, memory_kills: 1, ..Counters::default() };
+            assert_eq!(knobs.was_full(&counters), full, "{peak}");
+        }
     }
 }

@@ -434,7 +434,16 @@ impl Sandbox {
         let _inside = self.enter();
         let guest = self.launch(job, false, limits)?.telling();
         let guest = if job.room.role == Role::Program { guest.asking() } else { guest };
-        guest.run_to_end(stdin, self.alone.is_none())
+        let done = guest.run_to_end(stdin, self.alone.is_none())?;
+        // No source has its compiler kill itself, so somebody outside did (an operator, a machine without memory), and that
+        // refuses no program.
+        if job.room.role == Role::Compiler && done.outcome.termination == Termination::Signaled(libc::SIGKILL)
+        {
+            return Err(step_error("supervision")(std::io::Error::other(
+                "the compiler was killed from outside",
+            )));
+        }
+        Ok(done)
     }
 
     /// Starts it on a leased slot.
