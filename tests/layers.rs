@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 5] = [
 /// use more: they send signals and make requests.
 const FENCES: [(&str, &[&str]); 9] = [
     ("tokio", &["assay-verifier", "assay-learner"]),
-    ("axum", &["assay-verifier"]),
+    ("axum", &["assay-verifier", "assay-learner"]),
     ("reqwest", &["assay-verifier", "assay-learner"]),
     ("evalexpr", &["assay-verifier"]),
     ("candle-core", &["assay-learner"]),

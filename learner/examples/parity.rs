@@ -2,11 +2,18 @@
 //!
 //! Request: `model` (directory), and any of `ids` (lists of token ids: answers their `logits`), `texts`
 //! (answers their `encoded` ids and the `decoded` text), `save` (directory to write the model and tokenizer
-//! to), `train_tokenizer` (`{texts, vocab_size}`: use a tokenizer learned from these instead of the model's).
+//! to), `train_tokenizer` (`{texts, vocab_size}`: use a tokenizer learned from these instead of the model's), `compare`
+//! (true: `model` also holds the other side's figures; answers how far ours are from them), `template` and `messages`
+//! (answers the `rendered` conversation).
 
+#[path = "../tests/parity/compare.rs"]
+mod compare;
+
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use assay_learner::chat::{Message, Template};
 use assay_learner::model::{Model, Precision};
 use assay_learner::tokenizer::Tokenizer;
 use serde::Deserialize;
@@ -21,6 +28,17 @@ struct Request {
     texts: Vec<String>,
     save: Option<PathBuf>,
     train_tokenizer: Option<Training>,
+    #[serde(default)]
+    compare: bool,
+    template: Option<String>,
+    #[serde(default)]
+    messages: Vec<Said>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    role: String,
+    content: String,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +49,17 @@ struct Training {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let request: Request = serde_json::from_reader(std::io::stdin().lock())?;
+    if let Some(template) = request.template {
+        let template = Template::parse(Path::new("template"), template, BTreeMap::new())?;
+        let messages: Vec<Message> =
+            request.messages.iter().map(|said| Message::new(&said.role, &said.content)).collect();
+        println!("{}", json!({"rendered": template.render(&messages, true)?}));
+        return Ok(());
+    }
+    if request.compare {
+        println!("{}", json!(compare::compare(&request.model)?));
+        return Ok(());
+    }
     let model = Model::load(&request.model)?;
     let tokenizer = match &request.train_tokenizer {
         Some(training) => Some(Tokenizer::train(&training.texts, training.vocab_size, &["<|endoftext|>"])?),

@@ -4,6 +4,7 @@
 //! 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted.
 
 mod data;
+mod serve;
 
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
@@ -16,11 +17,10 @@ use serde_json::{Value, json};
 use crate::error::{EngineError, reason};
 use crate::eval::Interval;
 use crate::interrupt;
-use crate::policy::Sampling;
 use crate::progress::Progress;
 use crate::quickstart;
 use crate::recipe::check::{temperature_mistake, too_many};
-use crate::recipe::{Recipe, Stage, TINY_CPU};
+use crate::recipe::{Eval, Recipe, Stage, TINY_CPU};
 use crate::run::{RECIPE, Run, TRACES};
 use crate::train::{State, TrainError, Trainer};
 
@@ -62,6 +62,8 @@ enum Command {
     Sample(Sample),
     /// Held-out accuracy of the newest policy of DIR
     Eval(Common),
+    /// Answer completions of a checkpoint over HTTP as OpenAI's API does
+    Serve(serve::Serve),
     /// Prepare data: dedup, decontaminate, difficulty, filter, scaling
     #[command(subcommand)]
     Data(data::Tool),
@@ -112,6 +114,21 @@ struct Sample {
     /// Sampling temperature, from 0.05 to 20; 0 is greedy
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = temperature)]
     temperature: f64,
+    /// Draw only from the first so many tokens, 0 being no limit [default: the recipe's eval.top_k]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    top_k: Option<u32>,
+    /// Draw only from the fewest tokens whose probabilities add up to this share [default: the recipe's eval.top_p]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
+    top_p: Option<f64>,
+    /// Draw only from tokens at least this share as probable as the best [default: the recipe's eval.min_p]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
+    min_p: Option<f64>,
+    /// End a completion before this text; may be repeated [default: the recipe's eval.stop]
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    stop: Vec<String>,
+    /// Most tokens of a completion [default: the recipe's eval.max_completion_length]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=131_072))]
+    max_tokens: Option<u32>,
 }
 
 /// A recipe is kept as TOML, whose whole numbers end here.
@@ -127,13 +144,21 @@ fn temperature(text: &str) -> Result<f64, String> {
     temperature_mistake("it", value).map_or(Ok(value), Err)
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "it must be from 0 to 1".to_owned())
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    interrupt::listen();
+    interrupt::listen(match cli.command {
+        Command::Serve(_) => "finishing what was asked",
+        _ => "stopping after a checkpoint",
+    });
     match execute(cli.command) {
         Ok((text, code)) => print(&text, code),
         Err(error) => {
@@ -207,6 +232,7 @@ fn execute(command: Command) -> Result<(String, u8), TrainError> {
         Command::Calibrate(args) => calibrate(&args),
         Command::Sample(args) => sample(&args),
         Command::Eval(args) => eval(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Data(tool) => Ok((data::run(&tool)?, 0)),
     }
 }
@@ -301,13 +327,14 @@ fn sample(args: &Sample) -> Result<(String, u8), TrainError> {
             run.sources.fixed(&[(name.clone(), count)].into(), crate::tasks::Split::HeldOut, run.recipe.seed)
         })
         .collect();
-    let sampling = Sampling {
-        temperature: args.temperature,
-        max_completion_length: run.recipe.eval.max_completion_length,
-        seed: run.recipe.seed,
-        purpose: "sample",
-        step: 0,
-    };
+    let sampling = args.eval(&run.recipe.eval).sampling(run.recipe.seed, "sample");
+    let (most, context) = (sampling.max_completion_length, policy.context());
+    if most >= context {
+        let what = format!(
+            "--max-tokens is {most}; the policy's context is {context} tokens, the prompt included: choose less"
+        );
+        return Err(TrainError::Recipe(what));
+    }
     let rollouts = policy.sample(&problems, 1, &sampling)?;
     let (mut text, mut values) = (String::new(), Vec::new());
     for (problem, rollout) in problems.iter().zip(&rollouts) {
@@ -315,6 +342,22 @@ fn sample(args: &Sample) -> Result<(String, u8), TrainError> {
         values.push(json!({ "question_id": problem.question_id, "prompt": problem.prompt, "completion": rollout.completion }));
     }
     Ok((said(&args.common, text, Value::Array(values)), 0))
+}
+
+impl Sample {
+    /// The recipe's evaluation, but for what the command line says.
+    fn eval(&self, eval: &Eval) -> Eval {
+        let stop = if self.stop.is_empty() { &eval.stop } else { &self.stop };
+        Eval {
+            temperature: self.temperature,
+            top_k: self.top_k.map_or(eval.top_k, |k| k as usize),
+            top_p: self.top_p.unwrap_or(eval.top_p),
+            min_p: self.min_p.unwrap_or(eval.min_p),
+            stop: stop.clone(),
+            max_completion_length: self.max_tokens.map_or(eval.max_completion_length, |most| most as usize),
+            ..eval.clone()
+        }
+    }
 }
 
 fn has_problems(run: &Run<'_>) -> Result<(), TrainError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use assay_testsets::Problem;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Policy, Sampling};
+use crate::policy::Policy;
 use crate::recipe::Eval;
 use crate::reward_client::{Answer, Ask, Grade};
 use crate::train::TrainError;
@@ -38,13 +38,7 @@ pub fn evaluate(
     seed: u64,
     grader: &impl Grade,
 ) -> Result<Evaluation, TrainError> {
-    let sampling = Sampling {
-        temperature: settings.temperature,
-        max_completion_length: settings.max_completion_length,
-        seed,
-        purpose: "eval",
-        step: 0,
-    };
+    let sampling = settings.sampling(seed, "eval");
     let samples = settings.samples;
     let rollouts = policy.sample(problems, samples, &sampling)?;
     let by_problem = problems.iter().flat_map(|problem| std::iter::repeat_n(problem, samples));

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks the loop to stop after saving what it has, the second stops at once.
+//! SIGINT and SIGTERM: the first asks the loop to stop after saving what it has (or answering what it was asked), the
+//! second stops at once.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +14,18 @@ pub fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Starts to listen. Where that is not possible the signals keep their usual effect.
-pub fn listen() {
+/// Starts to listen; `what` says what the first signal leads to. Where it is not possible the signals keep their usual
+/// effect.
+pub fn listen(what: &'static str) {
     let listener = std::thread::Builder::new().name("signals".to_owned());
     // Without the thread a signal just ends the process; the last checkpoint stands.
     let _ = listener.spawn(|| {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(wait());
+        runtime.block_on(wait(what));
     });
 }
 
-async fn wait() {
+async fn wait(what: &str) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
@@ -38,7 +40,7 @@ async fn wait() {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             exit_now();
         }
-        eprintln!("assay-train: stopping after a checkpoint; once more to stop at once");
+        eprintln!("assay-train: {what}; once more to stop at once");
     }
 }
 

@@ -25,6 +25,7 @@ pub mod reward_client;
 pub mod rollout;
 pub mod run;
 pub mod sampler;
+pub mod serve;
 pub mod sft;
 pub mod tasks;
 pub mod temperature;

@@ -11,7 +11,7 @@ use rand::Rng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::chat::{Message, Template};
+use crate::chat::{Choice, Message, Template};
 use crate::checkpoint::Precision;
 use crate::data::{Row, stream};
 use crate::error::{EngineError, Result};
@@ -19,7 +19,7 @@ use crate::model::{Batch, Gradients, Model, TokenStats};
 use crate::optim::{AdamW, clip_global_norm};
 use crate::recipe::{AdamWSettings, ModelSource};
 use crate::rollout::Rollout;
-use crate::sampler::{Generated, Sampler, SamplingParams};
+use crate::sampler::{Filters, Generated, Sampler, SamplingParams};
 use crate::tasks;
 use crate::temperature::Measured;
 use crate::tokenizer::Tokenizer;
@@ -38,11 +38,15 @@ pub struct Policy {
     max_shard_bytes: u64,
 }
 
-/// How completions are sampled.
-#[derive(Debug, Clone, PartialEq)]
+/// How completions are sampled; by default greedily, one token.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sampling {
     /// Logits are divided by it; 0 is greedy.
     pub temperature: f64,
+    /// Which tokens may be drawn at all.
+    pub filters: Filters,
+    /// Texts that end a completion; it is cut before them.
+    pub stop: Vec<String>,
     /// Most tokens of a completion, the end-of-text token included.
     pub max_completion_length: usize,
     /// Of the recipe.
@@ -81,27 +85,7 @@ impl Policy {
     }
 
     fn of(model: Model, tokenizer: Tokenizer, source: &ModelSource) -> Result<Policy> {
-        // A model may have more rows than there are tokens, as Qwen2's do, never fewer.
-        let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
-        if tokens > rows {
-            return Err(EngineError::Input(format!(
-                "the tokenizer has {tokens} tokens, the model's vocab_size is {rows}: \
-                 tokenizer.json and model.safetensors are not of one checkpoint"
-            )));
-        }
-        let template = Template::choose(&source.chat_template, &tokenizer)?;
-        // A chat model ends its turn, a base model the text.
-        let end_of_turn = template.as_ref().and_then(|template| template.end_of_turn(&tokenizer));
-        let mut end_of_text = Vec::from_iter(end_of_turn);
-        for id in model.config().eos_token_id.iter().copied().chain(tokenizer.eos_token_id()) {
-            if !end_of_text.contains(&id) {
-                end_of_text.push(id);
-            }
-        }
-        if end_of_text.is_empty() {
-            let what = "neither config.json nor tokenizer_config.json names an end-of-text token";
-            return Err(EngineError::Input(what.to_owned()));
-        }
+        let (template, end_of_text) = conventions(&model, &tokenizer, &source.chat_template)?;
         let optimizer = AdamW::new(&model)?;
         let (system_prompt, max_shard_bytes) = (source.system_prompt.clone(), source.max_shard_bytes);
         Ok(Policy { model, tokenizer, template, system_prompt, optimizer, end_of_text, max_shard_bytes })
@@ -131,17 +115,20 @@ impl Policy {
             max_new_tokens: sampling.max_completion_length,
             eos_token_ids: self.end_of_text.clone(),
             rollouts: each,
+            stop: sampling.stop.clone(),
+            filters: sampling.filters,
             seed: stream(sampling.seed, sampling.purpose, sampling.step).random(),
             ..SamplingParams::default()
         };
-        let generated = Sampler::new(&self.model).generate(&prompts, &params)?;
+        let sampler = Sampler::new(&self.model).with_tokenizer(&self.tokenizer);
+        let generated = sampler.generate(&prompts, &params)?;
         let by_problem = problems.iter().zip(&prompts).flat_map(|problem| std::iter::repeat_n(problem, each));
         let rollout = |((problem, prompt), generated): ((&Problem, &Vec<u32>), Generated)| {
-            let Generated { completion_ids, logprobs, finish_reason } = generated;
+            let Generated { completion_ids, logprobs, finish_reason, text } = generated;
             Ok(Rollout {
                 question_id: problem.question_id.clone(),
                 prompt_ids: prompt.clone(),
-                completion: self.tokenizer.decode(&completion_ids, true)?,
+                completion: text.map_or_else(|| self.tokenizer.decode(&completion_ids, true), Ok)?,
                 completion_ids,
                 logprobs,
                 finish_reason,
@@ -273,6 +260,39 @@ impl Policy {
     pub fn context(&self) -> usize {
         self.model.config().max_position_embeddings
     }
+}
+
+/// The template that a model's prompts go through, and the tokens that end what it writes, what ends a turn first.
+///
+/// # Errors
+/// Model and tokenizer do not fit together, nothing ends a text, or the template is none.
+pub(crate) fn conventions(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    choice: &Choice,
+) -> Result<(Option<Template>, Vec<u32>)> {
+    // A model may have more rows than there are tokens, as Qwen2's do, never fewer.
+    let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
+    if tokens > rows {
+        return Err(EngineError::Input(format!(
+            "the tokenizer has {tokens} tokens, the model's vocab_size is {rows}: \
+             tokenizer.json and model.safetensors are not of one checkpoint"
+        )));
+    }
+    let template = Template::choose(choice, tokenizer)?;
+    // A chat model ends its turn, a base model the text.
+    let end_of_turn = template.as_ref().and_then(|template| template.end_of_turn(tokenizer));
+    let mut end_of_text = Vec::from_iter(end_of_turn);
+    for id in model.config().eos_token_id.iter().copied().chain(tokenizer.eos_token_id()) {
+        if !end_of_text.contains(&id) {
+            end_of_text.push(id);
+        }
+    }
+    if end_of_text.is_empty() {
+        let what = "neither config.json nor tokenizer_config.json names an end-of-text token";
+        return Err(EngineError::Input(what.to_owned()));
+    }
+    Ok((template, end_of_text))
 }
 
 const OPTIMIZER: &str = "optimizer.safetensors";

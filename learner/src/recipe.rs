@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::chat::Choice;
 use crate::error::reason;
 use crate::model::{Config, MAX_SHARD_BYTES};
+use crate::policy::Sampling;
 use crate::reward_client::Rewards;
+use crate::sampler::Filters;
 use crate::temperature::Temperature;
 
 /// A whole recipe.
@@ -219,13 +221,45 @@ pub struct Eval {
     pub samples: usize,
     /// 0 is greedy.
     pub temperature: f64,
+    /// Draw only from the first so many tokens; 0 is no limit.
+    pub top_k: usize,
+    /// Draw only from the fewest tokens whose probabilities add up to this share; 1 is no limit.
+    pub top_p: f64,
+    /// Draw only from tokens at least this share as probable as the best; 0 is no limit.
+    pub min_p: f64,
+    /// Texts that end a completion; it is cut before them.
+    pub stop: Vec<String>,
     /// Most tokens of a completion.
     pub max_completion_length: usize,
 }
 
+impl Eval {
+    /// How these completions are sampled.
+    pub fn sampling(&self, seed: u64, purpose: &'static str) -> Sampling {
+        Sampling {
+            temperature: self.temperature,
+            filters: Filters { top_k: self.top_k, top_p: self.top_p as f32, min_p: self.min_p as f32 },
+            stop: self.stop.clone(),
+            max_completion_length: self.max_completion_length,
+            seed,
+            purpose,
+            step: 0,
+        }
+    }
+}
+
 impl Default for Eval {
     fn default() -> Eval {
-        Eval { problems: BTreeMap::new(), samples: 1, temperature: 0.0, max_completion_length: 64 }
+        Eval {
+            problems: BTreeMap::new(),
+            samples: 1,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            stop: Vec::new(),
+            max_completion_length: 64,
+        }
     }
 }
 

@@ -129,6 +129,7 @@ impl Tuner<'_> {
             seed: self.recipe.seed,
             purpose: "dev",
             step: self.state.step,
+            ..Sampling::default()
         };
         let rollouts = self.policy.sample(&problems, 1, &sampling)?;
         let right = questions

@@ -331,7 +331,14 @@ impl<G: Grade> Trainer<'_, G> {
 
     fn sampling(&self, stage: &Stage, temperature: f64, purpose: &'static str, step: u64) -> Sampling {
         let max_completion_length = stage.max_completion_length;
-        Sampling { temperature, max_completion_length, seed: self.recipe.seed, purpose, step }
+        Sampling {
+            temperature,
+            max_completion_length,
+            seed: self.recipe.seed,
+            purpose,
+            step,
+            ..Sampling::default()
+        }
     }
 
     fn watch(&self, stage: &Stage, line: &StepMetrics) {

@@ -239,8 +239,14 @@ impl Filters {
 
 /// Draws from softmax(z/T) with `uniform` in 0..1, or takes the most probable id (the lowest of equals)
 /// where there is none; returns the id and its log-probability under the whole of softmax(z/T), whatever the filters
-/// left. Overwrites `z`.
-pub(crate) fn draw(z: &mut [f32], temperature: f32, uniform: Option<f64>, filters: &Filters) -> (u32, f32) {
+/// left, and the `best` most probable ids with theirs. Overwrites `z`.
+pub(crate) fn draw(
+    z: &mut [f32],
+    temperature: f32,
+    uniform: Option<f64>,
+    filters: &Filters,
+    best: usize,
+) -> (u32, f32, Vec<(u32, f32)>) {
     let inverse = 1.0 / temperature;
     let total = vectorised(|| {
         let top = greatest(z);
@@ -251,6 +257,8 @@ pub(crate) fn draw(z: &mut [f32], temperature: f32, uniform: Option<f64>, filter
         }
         total
     });
+    let logprob = |weight: f32| (f64::from(weight).ln() - total.ln()) as f32;
+    let best = heaviest(z, best).into_iter().map(|(id, weight)| (id, logprob(weight))).collect();
     let mut left = total;
     if *filters != Filters::default() {
         filters.apply(z);
@@ -260,7 +268,23 @@ pub(crate) fn draw(z: &mut [f32], temperature: f32, uniform: Option<f64>, filter
         Some(uniform) => pick(z, uniform * left),
         None => z.iter().position(|&e| e >= 1.0).unwrap_or(0),
     };
-    (chosen as u32, (f64::from(z[chosen]).ln() - total.ln()) as f32)
+    (chosen as u32, logprob(z[chosen]), best)
+}
+
+/// The ids of the `count` greatest weights, falling; of equal weights the lower id comes first.
+fn heaviest(weights: &[f32], count: usize) -> Vec<(u32, f32)> {
+    let mut found: Vec<(u32, f32)> = Vec::with_capacity(count + 1);
+    if count == 0 {
+        return found;
+    }
+    for (id, &weight) in weights.iter().enumerate() {
+        if found.len() < count || found.last().is_some_and(|&(_, least)| weight > least) {
+            let at = found.partition_point(|&(_, other)| other >= weight);
+            found.insert(at, (id as u32, weight));
+            found.truncate(count);
+        }
+    }
+    found
 }
 
 /// The first index at which the running sum passes `threshold`; the last one of weight when rounding keeps
@@ -313,14 +337,16 @@ mod tests {
     fn a_draw_follows_the_running_sum_and_never_takes_the_impossible() {
         let logits = [0.0f32, f32::ln(3.0), -1e30, 0.0];
         for (uniform, expected) in [(0.0, 0), (0.19, 0), (0.21, 1), (0.79, 1), (0.81, 3), (0.999_999_9, 3)] {
-            let (id, logprob) = draw(&mut logits.clone(), 1.0, Some(uniform), &Filters::default());
+            let (id, logprob, _) = draw(&mut logits.clone(), 1.0, Some(uniform), &Filters::default(), 0);
             assert_eq!(id, expected, "{uniform}");
             let p = [0.2f32, 0.6, 0.0, 0.2][expected as usize];
             assert!((logprob - p.ln()).abs() < 1e-6);
         }
-        let (id, logprob) = draw(&mut logits.clone(), 0.5, None, &Filters::default());
+        let (id, logprob, best) = draw(&mut logits.clone(), 0.5, None, &Filters::default(), 2);
         assert_eq!(id, 1);
         assert!((logprob - (9.0f32 / 11.0).ln()).abs() < 1e-6);
+        assert_eq!((best[0], best[1].0, best.len()), ((1, logprob), 0, 2));
+        assert!((best[1].1 - (1.0f32 / 11.0).ln()).abs() < 1e-6);
     }
 
     #[test]
@@ -344,7 +370,13 @@ mod tests {
             (Filters { top_k: 2, top_p: 0.7, ..none }, vec![1, 3]),
         ] {
             let drawn = (0..1000).map(|step| {
-                let (id, logprob) = draw(&mut logits.clone(), 1.0, Some(f64::from(step) / 1000.0), &filters);
+                let uniform = Some(f64::from(step) / 1000.0);
+                let (id, logprob, best) = draw(&mut logits.clone(), 1.0, uniform, &filters, 3);
+                assert_eq!(
+                    best.iter().map(|&(id, _)| id).collect::<Vec<_>>(),
+                    [1, 3, 0],
+                    "whatever the filters"
+                );
                 let p = [0.125f32, 0.5, 0.125, 0.25][id as usize];
                 assert!((logprob - p.ln()).abs() < 1e-6, "{filters:?}: {id} {logprob}");
                 id

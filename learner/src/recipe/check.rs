@@ -83,6 +83,8 @@ const MOST_ROWS: f64 = 65_536.0;
 const MOST_STEPS: f64 = 10_000_000.0;
 /// Of a file.
 const MOST_BYTES: f64 = 1e15;
+/// Ids of a vocabulary.
+const MOST_TOKENS_OF_VOCABULARY: f64 = 16_777_216.0;
 /// Of a sequence.
 const MOST_TOKENS: f64 = 131_072.0;
 
@@ -247,6 +249,9 @@ impl Eval {
     fn mistake(&self) -> Option<String> {
         let numbers = [
             ("eval.samples", self.samples as f64, From(1.0, 1024.0)),
+            ("eval.top_k", self.top_k as f64, From(0.0, MOST_TOKENS_OF_VOCABULARY)),
+            ("eval.top_p", self.top_p, From(0.0, 1.0)),
+            ("eval.min_p", self.min_p, From(0.0, 1.0)),
             ("eval.max_completion_length", self.max_completion_length as f64, From(1.0, MOST_TOKENS)),
             (
                 "eval.problems times eval.samples",
@@ -258,6 +263,10 @@ impl Eval {
             .or_else(|| self.problems.iter().find_map(|(source, n)| too_many("eval.problems", source, *n)))
             .or_else(|| out_of_range(&numbers))
             .or_else(|| temperature_mistake("eval.temperature", self.temperature))
+            .or_else(|| {
+                let empty = self.stop.iter().any(String::is_empty);
+                empty.then(|| "eval.stop has an empty text, which would stop everything".to_owned())
+            })
     }
 }
 
@@ -414,6 +423,9 @@ mod tests {
             ("sft", "until = { arithmetic = 1.5 }", "sft.until.arithmetic must be from 0 to 1, not 1.5"),
             ("sft", "until = { programs = 0.5 }", "sft.until names `programs`, of which sft.rows has none"),
             ("eval", "samples = 0", "eval.samples must be from 1 to 1024, not 0"),
+            ("eval", "top_p = 1.5", "eval.top_p must be from 0 to 1, not 1.5"),
+            ("eval", "min_p = nan", "eval.min_p must be from 0 to 1, not NaN"),
+            ("eval", "stop = ['x', '']", "eval.stop has an empty text"),
             ("eval", "temperature = -1.0", "eval.temperature must be 0 (greedy) or from 0.05 to 20, not -1"),
             (
                 "eval",
