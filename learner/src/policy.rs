@@ -76,16 +76,16 @@ impl Policy {
         if let Some(directory) = &source.load {
             let mut model = Model::load(directory)?;
             model.set_positions(source.rope_theta, source.max_position_embeddings)?;
-            return Policy::of(model, Tokenizer::load(directory)?, source);
+            return Policy::of(directory, model, Tokenizer::load(directory)?, source);
         }
         let tokenizer = Tokenizer::from_json(&tasks::tokenizer_json(), tasks::END_OF_TEXT)?;
         let mut config = source.config(tokenizer.vocab_size());
         config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
-        Policy::of(Model::random(&config, seed)?, tokenizer, source)
+        Policy::of(Path::new("the fresh model"), Model::random(&config, seed)?, tokenizer, source)
     }
 
-    fn of(model: Model, tokenizer: Tokenizer, source: &ModelSource) -> Result<Policy> {
-        let (template, end_of_text) = conventions(&model, &tokenizer, &source.chat_template)?;
+    fn of(directory: &Path, model: Model, tokenizer: Tokenizer, source: &ModelSource) -> Result<Policy> {
+        let (template, end_of_text) = conventions(directory, &model, &tokenizer, &source.chat_template)?;
         let optimizer = AdamW::new(&model)?;
         let (system_prompt, max_shard_bytes) = (source.system_prompt.clone(), source.max_shard_bytes);
         Ok(Policy { model, tokenizer, template, system_prompt, optimizer, end_of_text, max_shard_bytes })
@@ -226,12 +226,11 @@ impl Policy {
     pub fn save(&self, directory: &Path, state: &impl Serialize) -> Result<()> {
         let fresh = beside(directory, "new");
         remove(&fresh)?;
-        self.model.save_in_shards(&fresh, Precision::F32, self.max_shard_bytes)?;
-        self.tokenizer.save(&fresh)?;
-        self.optimizer.save(&self.model, &fresh.join(OPTIMIZER))?;
-        let text = serde_json::to_string_pretty(state).unwrap_or_default() + "\n";
-        let path = fresh.join(STATE);
-        std::fs::write(&path, text).map_err(EngineError::io(&path))?;
+        if let Err(error) = self.write(&fresh, state) {
+            // On a full disk half a checkpoint is only in the way; the first error is the one to tell.
+            let _ = remove(&fresh);
+            return Err(error);
+        }
         let old = beside(directory, "old");
         if directory.exists() {
             remove(&old)?;
@@ -241,10 +240,19 @@ impl Policy {
         remove(&old)
     }
 
+    fn write(&self, fresh: &Path, state: &impl Serialize) -> Result<()> {
+        self.model.save_in_shards(fresh, Precision::F32, self.max_shard_bytes)?;
+        self.tokenizer.save(fresh)?;
+        self.optimizer.save(&self.model, &fresh.join(OPTIMIZER))?;
+        let text = serde_json::to_string_pretty(state).unwrap_or_default() + "\n";
+        let path = fresh.join(STATE);
+        std::fs::write(&path, text).map_err(EngineError::io(&path))
+    }
+
     /// The policy of a checkpoint directory that a run by this recipe's `[model]` wrote, its optimizer fresh.
     pub fn load(directory: &Path, source: &ModelSource) -> Result<Policy> {
         let directory = whole(directory);
-        Policy::of(Model::load(&directory)?, Tokenizer::load(&directory)?, source)
+        Policy::of(&directory, Model::load(&directory)?, Tokenizer::load(&directory)?, source)
     }
 
     /// The policy, its optimizer and the state of a checkpoint directory, to go on from.
@@ -262,11 +270,13 @@ impl Policy {
     }
 }
 
-/// The template that a model's prompts go through, and the tokens that end what it writes, what ends a turn first.
+/// The template that a model's prompts go through, and the tokens that end what it writes, what ends a turn first;
+/// `directory` is where the model came from, for messages.
 ///
 /// # Errors
 /// Model and tokenizer do not fit together, nothing ends a text, or the template is none.
 pub(crate) fn conventions(
+    directory: &Path,
     model: &Model,
     tokenizer: &Tokenizer,
     choice: &Choice,
@@ -274,10 +284,11 @@ pub(crate) fn conventions(
     // A model may have more rows than there are tokens, as Qwen2's do, never fewer.
     let (tokens, rows) = (tokenizer.vocab_size(), model.config().vocab_size);
     if tokens > rows {
-        return Err(EngineError::Input(format!(
-            "the tokenizer has {tokens} tokens, the model's vocab_size is {rows}: \
-             tokenizer.json and model.safetensors are not of one checkpoint"
-        )));
+        let what = format!(
+            "the tokenizer has {tokens} tokens, the model's vocab_size is {rows}: they are not of one checkpoint; \
+             put the tokenizer.json that came with the weights there"
+        );
+        return Err(EngineError::checkpoint(directory, what));
     }
     let template = Template::choose(choice, tokenizer)?;
     // A chat model ends its turn, a base model the text.
@@ -290,7 +301,7 @@ pub(crate) fn conventions(
     }
     if end_of_text.is_empty() {
         let what = "neither config.json nor tokenizer_config.json names an end-of-text token";
-        return Err(EngineError::Input(what.to_owned()));
+        return Err(EngineError::checkpoint(directory, what));
     }
     Ok((template, end_of_text))
 }

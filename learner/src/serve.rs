@@ -116,8 +116,9 @@ pub enum Ended {
 /// # Errors
 /// The checkpoint cannot be loaded.
 pub fn serve(model: &Path, config: &Config, ready: impl FnOnce(SocketAddr)) -> Result<io::Result<Ended>> {
-    let (model, tokenizer) = (Model::load(model)?, Tokenizer::load(model)?);
-    let (template, end_of_text) = policy::conventions(&model, &tokenizer, &config.chat_template)?;
+    let directory = model;
+    let (model, tokenizer) = (Model::load(directory)?, Tokenizer::load(directory)?);
+    let (template, end_of_text) = policy::conventions(directory, &model, &tokenizer, &config.chat_template)?;
     let weights = Arc::new(Weights { model, tokenizer, template, end_of_text });
     Ok(listen(weights, config, ready))
 }

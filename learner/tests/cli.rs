@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use assay_learner::model::{Config, Model, Precision};
 use assay_learner::recipe::Recipe;
+use assay_learner::tokenizer::Tokenizer;
 
 /// A recipe that trains in a moment.
 const TRAINS: &str = "seed = 1\n[model]\nhidden_size = 16\nintermediate_size = 16\nnum_hidden_layers = 1\n\
@@ -49,6 +52,8 @@ fn mistakes_are_named_in_one_line() {
     )
     .unwrap();
     let (bare, base): (_, &[&str]) = (path("bare.toml"), &["--config", &trains, "--out", &out]);
+    let broken = broken_checkpoints(&dir.path().join("broken"));
+    let loads = |name: &str| &broken[name];
     let and = |command: &'static str, more: &'static [&'static str]| [&[command], base, more].concat();
     let rows: Vec<(Vec<&str>, &[&str])> = vec![
         (vec!["rl", "--config", &missing, "--out", &out], &["missing.toml", "No such file"]),
@@ -89,6 +94,38 @@ fn mistakes_are_named_in_one_line() {
             &["missing.toml", "No such file", "check the path"],
         ),
         (vec!["sft", "--config", &bare, "--out", &out], &["bare", "a checkpoint directory holds"]),
+        (
+            vec!["eval", "--config", loads("cut"), "--out", &out],
+            &["cut/model.safetensors", "was cut off", "copy it anew"],
+        ),
+        (
+            vec!["sample", "--config", loads("headless"), "--out", &out],
+            &["headless/model.safetensors", "expected a safetensors file"],
+        ),
+        (
+            vec!["rl", "--config", loads("other"), "--out", &out],
+            &["other/model.safetensors", "model.embed_tokens.weight is [", "config.json makes it"],
+        ),
+        (
+            vec!["sample", "--config", loads("unknown"), "--out", &out],
+            &["unknown/config.json", "hidden_act is gelu", "this engine computes silu"],
+        ),
+        (
+            vec!["sample", "--config", loads("garbled"), "--out", &out],
+            &["garbled/config.json", "expected JSON", "line 1"],
+        ),
+        (
+            vec!["eval", "--config", loads("mixed"), "--out", &out],
+            &["mixed", "the tokenizer has", "vocab_size is 16", "not of one checkpoint"],
+        ),
+        (
+            vec!["eval", "--config", loads("endless"), "--out", &out],
+            &["endless", "names an end-of-text token"],
+        ),
+        (
+            vec!["sample", "--config", loads("template"), "--out", &out],
+            &["tokenizer_config.json", "chat template line 1"],
+        ),
     ];
     for (args, words) in rows {
         let output = assay_train(&args);
@@ -102,12 +139,92 @@ fn mistakes_are_named_in_one_line() {
     }
 }
 
+/// Checkpoints with one thing wrong each, and the recipes that load them.
+fn broken_checkpoints(dir: &Path) -> BTreeMap<&'static str, String> {
+    let tokenizer = Tokenizer::train(&["1+1=2".to_owned()], 260, &["<|end|>"]).unwrap();
+    let json = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+    let rows = ["cut", "headless", "other", "unknown", "garbled", "mixed", "endless", "template"];
+    let recipe = |name: &'static str| {
+        let at = dir.join(name);
+        let vocabulary = if name == "mixed" { 16 } else { tokenizer.vocab_size() };
+        Model::random(&Config::tiny(vocabulary, 16, 1, 2, 1), 1).unwrap().save(&at, Precision::F32).unwrap();
+        tokenizer.save(&at).unwrap();
+        let change = |file: &str, how: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+            let bytes = std::fs::read(at.join(file)).unwrap();
+            std::fs::write(at.join(file), how(bytes)).unwrap();
+        };
+        let set = |file: &str, key: &'static str, value: serde_json::Value| {
+            change(file, &|bytes| {
+                let mut whole = json(&bytes);
+                whole[key] = value.clone();
+                whole.to_string().into_bytes()
+            });
+        };
+        match name {
+            "cut" => change("model.safetensors", &|bytes| bytes[..bytes.len() - 1].to_vec()),
+            "headless" => change("model.safetensors", &|_| b"PK\x03\x04, not what was asked for".to_vec()),
+            "other" => set("config.json", "hidden_size", 32.into()),
+            "unknown" => set("config.json", "hidden_act", "gelu".into()),
+            "garbled" => change("config.json", &|_| b"model_type: qwen2".to_vec()),
+            "endless" => set("tokenizer_config.json", "eos_token", serde_json::Value::Null),
+            "template" => set("tokenizer_config.json", "chat_template", "{% for %}".into()),
+            _ => {}
+        }
+        let text = TRAINS.split_once("[model]").unwrap().1.split_once("[sft]").unwrap().1;
+        let path = dir.join(format!("{name}.toml"));
+        std::fs::write(&path, format!("[model]\nload = '{name}'\n[sft]{text}")).unwrap();
+        (name, path.display().to_string())
+    };
+    rows.into_iter().map(recipe).collect()
+}
+
+/// No file may grow beyond 12 KiB: what a full disk does to a run, but for the system's words.
+#[test]
+fn a_checkpoint_that_cannot_be_written_costs_nothing_but_the_steps_since_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("r.toml"), TRAINS).unwrap();
+    let [recipe, out] = ["r.toml", "out"].map(|name| path(name).display().to_string());
+    let sft = ["sft", "--config", &recipe, "--out", &out];
+    assert_eq!(assay_train(&sft).status.code(), Some(0));
+    // As if it had been cut after the first of its two steps.
+    std::fs::write(path("out/sft/trainer.json"), "{\"step\": 1, \"done\": false}\n").unwrap();
+    let read = || -> BTreeMap<_, _> {
+        let file = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.unwrap().path();
+            (path.clone(), std::fs::read(&path).unwrap())
+        };
+        std::fs::read_dir(path("out/sft")).unwrap().map(file).collect()
+    };
+    let before = read();
+    let limited = Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 12; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_assay-train")])
+        .args(sft)
+        .arg("--resume")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&limited.stderr);
+    let said: Vec<&str> = stderr.lines().filter(|line| line.starts_with("assay-train: ")).collect();
+    assert_eq!(limited.status.code(), Some(3), "{stderr}");
+    assert_eq!(said.len(), 1, "{stderr}");
+    for word in ["sft.new/model.safetensors: File too large", "or choose another --out"] {
+        assert!(said[0].contains(word), "{stderr}");
+    }
+    assert!(read() == before, "the checkpoint of before is whole");
+    let left: Vec<_> =
+        std::fs::read_dir(path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "recipe.toml and sft, not half a checkpoint: {left:?}");
+    // With room again the run ends as if nothing had been.
+    assert_eq!(assay_train(&[&sft[..], &["--resume"]].concat()).status.code(), Some(0));
+    assert!(read() != before);
+}
+
 #[test]
 fn help_teaches_and_a_wrong_flag_is_refused() {
     let help = assay_train(&["--help"]);
     let text = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success());
-    for word in ["quickstart", "sft", "rl", "calibrate", "sample", "eval", "Exit codes"] {
+    for word in ["quickstart", "sft", "rl", "calibrate", "sample", "eval", "serve", "Exit codes"] {
         assert!(text.contains(word), "{text}");
     }
     let wrong = assay_train(&["quickstart", "--sede", "3"]);

@@ -476,6 +476,37 @@ fn a_checkpoint_goes_on_with_another_rotary_base_and_context() {
     assert_eq!(*model.config(), before);
 }
 
+/// The disk is full while the new file is written beside the old one: the old one stays, and nothing is left behind.
+#[test]
+fn a_full_disk_is_said_in_one_line_and_the_old_checkpoint_stays() {
+    if !Path::new("/dev/full").exists() {
+        eprintln!("SKIPPED: no /dev/full on this host");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let old = model(&configs()[0], 1);
+    for (max_shard_bytes, file) in
+        [(u64::MAX, "model.safetensors"), (4000, "model-00002-of-00006.safetensors")]
+    {
+        old.save_in_shards(path, Precision::F32, max_shard_bytes).unwrap();
+        let before = files(path);
+        assert!(before.iter().any(|name| name == file), "{before:?}");
+        let beside = path.join(format!("{file}.{}.new", std::process::id()));
+        std::os::unix::fs::symlink("/dev/full", beside).unwrap();
+        let said = old.save_in_shards(path, Precision::F32, max_shard_bytes).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            format!(
+                "{}: No space left on device; free some space or choose another --out",
+                path.join(file).display()
+            )
+        );
+        assert_eq!(files(path), before);
+        assert_eq!(values(&Model::load(path).unwrap()), values(&old));
+    }
+}
+
 #[test]
 fn a_wrong_checkpoint_is_named() {
     let directory = tempfile::tempdir().unwrap();
