@@ -1,6 +1,6 @@
 //! The policy writes: rollouts over a paged key/value cache, with the log-probability of each token.
 //!
-//! [`Sampler::generate`] runs prompts to their end; [`scheduler`] is underneath, which rollouts may join and leave at any
+//! [`Sampler::generate`] runs prompts to their end; `scheduler` is underneath, which rollouts may join and leave at any
 //! time, and `pages` is where their keys and values are. The weights are the model's own, not a copy. Each rollout draws
 //! from a random stream of its own, keyed by (seed, prompt index, rollout index), so who shares its batch does not change
 //! what it draws (only, in the last bits, the logits it draws from: products of another size round differently).
@@ -206,7 +206,20 @@ impl<'a> Sampler<'a> {
     /// An empty prompt, a token id or a length the model does not have or the cache cannot hold, a temperature that is
     /// not above 0, stop strings without a tokenizer, or logits that are not finite.
     pub fn generate(&self, prompts: &[Vec<u32>], params: &SamplingParams) -> Result<Vec<Generated>> {
-        let mut scheduler = self.scheduler(prompts, params)?;
+        self.generate_up_to(prompts, &vec![params.max_new_tokens; prompts.len()], params)
+    }
+
+    /// As [`Sampler::generate`], with a greatest number of tokens for each prompt's completions.
+    ///
+    /// # Errors
+    /// As [`Sampler::generate`]; or not one length per prompt.
+    pub fn generate_up_to(
+        &self,
+        prompts: &[Vec<u32>],
+        lengths: &[usize],
+        params: &SamplingParams,
+    ) -> Result<Vec<Generated>> {
+        let mut scheduler = self.scheduler(prompts, lengths, params)?;
         let mut done: Vec<Option<Generated>> = vec![None; prompts.len() * params.rollouts];
         let mut events = Vec::new();
         while scheduler.advance(&mut events)? {
@@ -221,8 +234,17 @@ impl<'a> Sampler<'a> {
     }
 
     /// All rollouts in the queue, the prompts' keys their indices.
-    fn scheduler(&self, prompts: &[Vec<u32>], params: &SamplingParams) -> Result<Scheduler<'a>> {
-        let settings = Arc::new(Settings {
+    fn scheduler(
+        &self,
+        prompts: &[Vec<u32>],
+        lengths: &[usize],
+        params: &SamplingParams,
+    ) -> Result<Scheduler<'a>> {
+        if lengths.len() != prompts.len() {
+            let what = format!("{} lengths for {} prompts", lengths.len(), prompts.len());
+            return Err(EngineError::Input(what));
+        }
+        let settings = Settings {
             temperature: params.temperature,
             greedy: params.greedy,
             max_new_tokens: params.max_new_tokens,
@@ -231,14 +253,16 @@ impl<'a> Sampler<'a> {
             stop: params.stop.clone().into(),
             stream: false,
             best: 0,
-        });
+        };
         settings.check()?;
         let SamplingParams { max_batch, batch_invariant, rollouts, seed, .. } = *params;
         let mut scheduler =
             Scheduler::new(self.model, self.tokenizer, self.cache, max_batch, batch_invariant);
-        for (index, prompt) in prompts.iter().enumerate() {
+        for (index, (prompt, &max_new_tokens)) in prompts.iter().zip(lengths).enumerate() {
+            let settings = Settings { max_new_tokens, ..settings.clone() };
+            settings.check()?;
             settings.check_prompt(index, prompt, self.model.config())?;
-            let (prompt, settings, index) = (prompt.clone(), settings.clone(), index as u64);
+            let (prompt, settings, index) = (prompt.clone(), Arc::new(settings), index as u64);
             scheduler.add(index, Request { prompt, rollouts, seed, index, settings })?;
         }
         Ok(scheduler)
