@@ -168,6 +168,10 @@ pub(crate) struct Run {
     pub(crate) export: bool,
     /// Names of files that the guest finds beside its source, read-only; their contents are the last descriptors.
     pub(crate) files: Vec<String>,
+    /// Source and files lie in the slot's /tmp and may be changed there, and that is the working directory.
+    pub(crate) at_work: bool,
+    /// Files that are taken out of /tmp when the run has ended, however it did; they come with [`Event::Ended`].
+    pub(crate) fetch: Vec<String>,
     /// Backstops behind the control group.
     pub(crate) cpu_seconds: u64,
     pub(crate) address_space: u64,
@@ -196,8 +200,9 @@ pub(crate) enum Event {
     Started,
     /// A wall could not be finished; nothing of the guest ran.
     Failed(Failure),
-    /// The guest and everything it started is gone. A compiled binary is the one descriptor.
-    Ended { status: i32, cpu_nanos: u64, peak_resident: u64, stage: Stage },
+    /// The guest and everything it started is gone. The descriptors are those of [`Run::fetch`] that were there, as `fetched`
+    /// says, or else a compiled binary.
+    Ended { status: i32, cpu_nanos: u64, peak_resident: u64, stage: Stage, fetched: Vec<bool> },
 }
 
 /// How far a guest came, by what trusted code reported before the guest's own began.

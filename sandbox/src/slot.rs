@@ -26,7 +26,7 @@ use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::Resource;
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, execve, execveat, pipe2, sethostname, setsid, unlinkat};
 
 use crate::protocol::{self, Action, Class, Command, Event, Failure, Flavour, Plan, Run, Stage};
@@ -75,6 +75,7 @@ struct Finished {
     reaped: Reaped,
     stage: Stage,
     binary: Option<OwnedFd>,
+    fetched: Vec<Option<OwnedFd>>,
 }
 
 /// Plays slot-init on the socket at fd 0. Returns only to exit.
@@ -207,7 +208,7 @@ impl Slot {
     fn run(&mut self, run: &Run, fds: Vec<OwnedFd>) -> io::Result<()> {
         let tmp = match self.plan.class {
             Class::Run => None,
-            class => match step("mounts", || mounts::fresh_tmp(class, self.plan.user)) {
+            class => match step("mounts", || mounts::fresh_tmp(class, self.plan.user, run.at_work)) {
                 Ok(tmp) => Some(tmp),
                 Err(failure) => return self.say(&Event::Failed(failure), &[]),
             },
@@ -216,16 +217,20 @@ impl Slot {
         if tmp.is_some() {
             mounts::drop_tmp()?;
         }
-        self.clear_box(run)?;
+        if !run.at_work {
+            self.clear_box(run)?;
+        }
         match report {
-            Ok(Finished { reaped, stage, binary }) => {
+            Ok(Finished { reaped, stage, binary, fetched }) => {
                 let event = Event::Ended {
                     status: reaped.status,
                     cpu_nanos: reaped.cpu_nanos,
                     peak_resident: reaped.peak_resident,
                     stage,
+                    fetched: fetched.iter().map(Option::is_some).collect(),
                 };
-                let fds: Vec<BorrowedFd<'_>> = binary.iter().map(AsFd::as_fd).collect();
+                let fds: Vec<BorrowedFd<'_>> =
+                    binary.iter().chain(fetched.iter().flatten()).map(AsFd::as_fd).collect();
                 self.say(&event, &fds)
             }
             Err(failure) => self.say(&Event::Failed(failure), &[]),
@@ -294,7 +299,10 @@ impl Slot {
         })?;
         let (report, reporter) = step("pipes", || Ok(pipe2(OFlag::O_CLOEXEC)?))?;
         let entry = step("source", || entry(run, fds, &pipes.guest, reporter))?;
-        step("source", || self.fill_box(run, &entry))?;
+        step("source", || match tmp {
+            Some(tmp) if run.at_work => fill_workplace(tmp, run, &entry),
+            _ => self.fill_box(run, &entry),
+        })?;
         let anchor = match self.plan.directory {
             Some(_) => None,
             None => Some(step("process namespace", || sys::start_anchor(&mut self.anchor_stack))?),
@@ -335,7 +343,14 @@ impl Slot {
             }
             _ => None,
         };
-        Ok(Finished { reaped, stage, binary })
+        let fetched = match tmp {
+            Some(tmp) => {
+                let fetch = |name: &String| step("files", || take_file(tmp.as_fd(), name));
+                run.fetch.iter().map(fetch).collect::<Result<_, _>>()?
+            }
+            None => Vec::new(),
+        };
+        Ok(Finished { reaped, stage, binary, fetched })
     }
 
     /// Until the guest ends, or the client says `Kill` or goes away.
@@ -506,7 +521,7 @@ impl Slot {
             sys::default_signals()?;
             sys::lead_group()?;
             nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
-            std::env::set_current_dir(self.directory())?;
+            std::env::set_current_dir(if run.at_work { Path::new(mounts::TMP) } else { self.directory() })?;
             Ok((image, report))
         })?;
         if self.plan.user.is_some() {
@@ -680,6 +695,47 @@ const ENVIRONMENT: &[&str] = &[
 struct Pipes {
     guest: [OwnedFd; 3],
     client: [OwnedFd; 3],
+}
+
+/// Puts the source and the run's other files into the guest's own directory. No guest has been there yet. The source comes last,
+/// so that it alone is in the way of nothing.
+fn fill_workplace(tmp: &OwnedFd, run: &Run, entry: &Entry<'_>) -> io::Result<()> {
+    let source = run.source.as_deref().map(|name| (name, &entry.image));
+    for (path, content) in run.files.iter().map(String::as_str).zip(&entry.files).chain(source) {
+        for (end, _) in path.match_indices('/') {
+            match mkdirat(tmp, &path[..end], Mode::from_bits_truncate(0o777)) {
+                Ok(()) | Err(nix::Error::EEXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let target = nix::fcntl::openat(tmp, path, flags, Mode::from_bits_truncate(0o666))?;
+        image::copy(content, &mut File::from(target))?;
+    }
+    Ok(())
+}
+
+/// A file that a guest left, as it lies there: a copy would be charged to the guest's memory. `None` where there is no regular
+/// file. Every process that could write there is dead.
+fn take_file(tmp: BorrowedFd<'_>, path: &str) -> io::Result<Option<OwnedFd>> {
+    /// Nothing there, a link, something in the way, not to be opened, a socket: the guest's doing, whatever it was.
+    const ITS_OWN: [i32; 7] = [
+        libc::ENOENT,
+        libc::ELOOP,
+        libc::ENOTDIR,
+        libc::EXDEV,
+        libc::EACCES,
+        libc::ENXIO,
+        libc::ENAMETOOLONG,
+    ];
+    let file = match sys::open_beneath(tmp, &CString::new(path)?) {
+        Ok(file) => File::from(file),
+        Err(error) if error.raw_os_error().is_some_and(|number| ITS_OWN.contains(&number)) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(file.metadata()?.is_file().then(|| file.into()))
 }
 
 /// Opens the named pipes: each end is a description of its own, so the client's may be non-blocking.

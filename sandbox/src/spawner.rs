@@ -313,7 +313,7 @@ impl Spawner {
             map: (mode.namespaces == Namespaces::User).then(|| (geteuid().as_raw(), getegid().as_raw())),
             directory,
             may_fork: group.is_some(),
-            root: if room.class == Class::Run { with_loader(root) } else { root },
+            root: if room.class == Class::Compile { root } else { with_loader(root) },
             program,
         }
     }

@@ -22,7 +22,7 @@ use nix::unistd::Pid;
 use seccompiler::sock_filter;
 
 /// Most descriptors in one message.
-pub(crate) const MAX_FDS: usize = 32;
+pub(crate) const MAX_FDS: usize = 72;
 
 /// A child of [`fork`]: its number and a descriptor that cannot come to mean another process.
 #[derive(Debug)]

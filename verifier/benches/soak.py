@@ -282,8 +282,8 @@ def main():
     parser.add_argument("--kill-every", type=float, default=5, help="seconds between two kills, on average")
     parser.add_argument("--out", type=pathlib.Path)
     args = parser.parse_args()
-    service = subprocess.Popen([args.assay, "serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--cache", "500"],
-                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    service = subprocess.Popen([args.assay, "serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--cache", "500",
+                                "--until-stdin-closes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     address = service.stdout.readline().strip().removeprefix("http://")
     if not address:
         sys.exit("the service did not start")

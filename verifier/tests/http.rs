@@ -563,16 +563,22 @@ fn run_code_takes_what_its_clients_send() {
     for fine in [json!({ "code": "print(1)" }), json!({ "code": "print(1)", "stdin": null, "novel": [1] })] {
         assert_eq!(server.run_code(&fine)["status"], "Success");
     }
-    for unsupported in [
-        json!({ "code": "1", "language": "php" }),
-        json!({ "code": "1", "language": "python", "files": { "a": "YQ==" } }),
-        json!({ "code": "1", "language": "python", "fetch_files": ["a"] }),
+    for (unsupported, why) in [
+        (json!({ "code": "1", "language": "php" }), "not supported"),
+        (json!({ "code": "1", "files": { "../a": "YQ==" } }), "cannot be a file's path"),
+        (json!({ "code": "1", "fetch_files": ["/etc/passwd"] }), "cannot be a file's path"),
     ] {
         let reply = server.run_code(&unsupported);
         assert_eq!(reply["status"], "Failed");
-        assert!(reply["message"].as_str().unwrap().contains("not supported"), "{reply}");
+        assert!(reply["message"].as_str().unwrap().contains(why), "{reply}");
     }
-    for wrong in [json!({}), json!({ "code": 1 }), json!({ "code": "", "language": "cobol" }), json!([])] {
+    for wrong in [
+        json!({}),
+        json!({ "code": 1 }),
+        json!({ "code": "", "language": "cobol" }),
+        json!({ "code": "", "files": { "a": "no base64!" } }),
+        json!([]),
+    ] {
         let reply = server.post("/run_code", &wrong);
         assert_eq!(reply.status, 422, "{wrong}");
         assert!(reply.json()["detail"][0]["msg"].is_string(), "{}", reply.body);

@@ -25,7 +25,7 @@ use super::step_error;
 use super::stream::{Stream, nonblocking};
 use crate::protocol::{self, Command, Event, Run, Stage};
 use crate::walls::step_name;
-use crate::{Limits, Outcome, SandboxError, Termination, Usage};
+use crate::{Limits, Outcome, SandboxError, Termination, Usage, image};
 
 /// How long a slot-init may take for anything that is its own work before it counts as broken.
 const SLOT_PATIENCE: Duration = Duration::from_secs(30);
@@ -33,6 +33,8 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
 /// The shortest sleep between two looks at the clocks.
 const TICK: Duration = Duration::from_millis(1);
+/// Most bytes of all files that are taken out of a workplace: all that fits there.
+const MAX_FETCHED: u64 = 16 << 20;
 /// Longest compiled code that is kept, in bytes; longer code is compiled again for every run.
 const MAX_CODE: usize = 16 << 20;
 /// A finished run.
@@ -41,6 +43,8 @@ pub(super) struct Done {
     pub(super) outcome: Outcome,
     /// What the compiler made.
     pub(super) binary: Option<OwnedFd>,
+    /// The files that were wanted of it, in that order.
+    pub(super) fetched: Vec<Option<Vec<u8>>>,
     /// The source as the interpreter compiled it, if that was asked for and came to its end.
     pub(super) code: Option<Vec<u8>>,
     /// It passed its CPU limit by less than half while it had to wait for a core.
@@ -50,7 +54,8 @@ pub(super) struct Done {
 impl Done {
     /// A run of a program that broke all its slots.
     pub(super) fn broke_slots() -> Done {
-        Done { outcome: Outcome::of(Termination::BrokeSlots), binary: None, code: None, slowed: false }
+        let outcome = Outcome::of(Termination::BrokeSlots);
+        Done { outcome, binary: None, fetched: Vec::new(), code: None, slowed: false }
     }
 }
 
@@ -131,6 +136,7 @@ struct End {
     group_cpu: Option<u64>,
     stage: Stage,
     binary: Option<OwnedFd>,
+    fetched: Vec<Option<Vec<u8>>>,
 }
 
 impl Guest {
@@ -465,15 +471,17 @@ impl Guest {
         let event = next_event(self.lease.slot()?.socket.as_fd());
         let (event, fds) = event.map_err(broke(self.started))?;
         let slot = self.lease.slot()?;
-        let (status, cpu_nanos, peak_resident, stage) = match event {
-            Event::Ended { status, cpu_nanos, peak_resident, stage } => {
-                (status, cpu_nanos, peak_resident, stage)
+        let (status, cpu_nanos, peak_resident, stage, fetched) = match event {
+            Event::Ended { status, cpu_nanos, peak_resident, stage, fetched } => {
+                (status, cpu_nanos, peak_resident, stage, fetched)
             }
             Event::Failed(failure) => return Err(failed(failure)),
             event => {
                 return Err(step_error("supervision")(io::Error::other(format!("{event:?} out of turn"))));
             }
         };
+        let mut fds = fds.into_iter();
+        let fetched = fetch(&fetched, &mut fds).map_err(step_error("files"))?;
         self.end = Some(End {
             status,
             cpu_nanos,
@@ -482,7 +490,8 @@ impl Guest {
             counters: slot.knobs.counters(),
             group_cpu: slot.knobs.cpu_nanos(),
             stage,
-            binary: fds.into_iter().next(),
+            binary: fds.next(),
+            fetched,
         });
         Ok(())
     }
@@ -606,7 +615,7 @@ impl Guest {
                 "the guest ended ({termination:?}) before its walls stood"
             ))));
         }
-        let (binary, stage) = (end.binary.take(), end.stage);
+        let (binary, fetched, stage) = (end.binary.take(), std::mem::take(&mut end.fetched), end.stage);
         let keep = usize::try_from(self.limits.output).unwrap_or(usize::MAX);
         let (mut stdout, mut stderr) = (self.stdout.bytes, self.stderr.bytes);
         stdout.truncate(keep);
@@ -623,6 +632,7 @@ impl Guest {
                 rerun: false,
             },
             binary,
+            fetched,
             slowed,
             code: code.map(|code| code.bytes).filter(|code| !code.is_empty()),
         })
@@ -643,6 +653,22 @@ impl Guest {
             over_output: self.stdout.overflown() || self.stderr.overflown(),
         })
     }
+}
+
+/// Reads what was left in a workplace, which ends with the last descriptor. One file under many names is still no more than
+/// what fits there.
+fn fetch(there: &[bool], fds: &mut impl Iterator<Item = OwnedFd>) -> io::Result<Vec<Option<Vec<u8>>>> {
+    let mut room = MAX_FETCHED;
+    let mut next = || {
+        let file = File::from(fds.next().ok_or_else(|| io::Error::other("a file did not come"))?);
+        let length = file.metadata()?.len();
+        if length > room {
+            return Ok(None);
+        }
+        room -= length;
+        image::read(&file, length).map(Some)
+    };
+    there.iter().map(|there| if *there { next() } else { Ok(None) }).collect()
 }
 
 /// Where the entries of a guest are in the list of a `poll`.

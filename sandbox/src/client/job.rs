@@ -6,7 +6,8 @@ use super::pool::{Role, Room};
 use super::{ADDRESS_SLACK, Executable, Image, Script, step_error};
 use crate::language::Needs;
 use crate::protocol::{Action, Flavour, Run};
-use crate::{InputFile, Judge, Limits, SandboxError, image};
+use crate::workplace::free_name;
+use crate::{InputFile, Judge, Limits, SandboxError, Workplace, image};
 
 /// What to run, and where.
 pub(super) struct Job<'a> {
@@ -25,6 +26,8 @@ pub(super) struct Job<'a> {
     pub(super) runtime: Vec<String>,
     pub(super) script: Option<&'a Script>,
     pub(super) seed: u64,
+    /// What is wanted out of the slot's /tmp, where that is the program's place.
+    pub(super) fetch: Option<Vec<String>>,
 }
 
 /// An input file in a sealed memory file.
@@ -49,6 +52,7 @@ impl<'a> Job<'a> {
             runtime: Vec::new(),
             script: None,
             seed: 0,
+            fetch: None,
         }
     }
 
@@ -64,7 +68,8 @@ impl<'a> Job<'a> {
     pub(super) fn flavour(&self) -> Option<Flavour> {
         match self.action {
             Action::Python => self.script.map(|script| script.flavour),
-            Action::Native => Some(Flavour::Native),
+            Action::Native if self.fetch.is_none() => Some(Flavour::Native),
+            Action::Native => None,
             Action::Tool => None,
         }
     }
@@ -114,6 +119,40 @@ pub(super) fn judge_job<'a>(judge: &Judge<'a>, stdin: &[u8]) -> Result<Job<'a>, 
     Ok(Job { room: Room::of(judge.executable.language, Role::Judge), args, files, seed, ..job })
 }
 
+/// The job of running a program in a directory of its own: by an interpreter that is started for it.
+pub(super) fn work_job<'a>(
+    executable: &'a Executable,
+    place: &Workplace<'_>,
+    stdin: &[u8],
+) -> Result<Job<'a>, SandboxError> {
+    let job = executable.job(stdin)?;
+    let source = job.source.as_deref().map(|name| free_name(name, place));
+    let runtime = match (&executable.image, &source) {
+        (Image::Script(_), Some(name)) => ["-s", "-B", name].map(String::from).to_vec(),
+        (Image::Hosted(_), Some(name)) => {
+            let taken = executable.language.entry().image.as_str();
+            job.runtime
+                .iter()
+                .map(|argument| if argument == taken { name } else { argument })
+                .cloned()
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    let action = if source.is_some() { Action::Tool } else { Action::Native };
+    let files = place.files.iter().map(|(path, bytes)| SealedFile::new(&InputFile { name: path, bytes }));
+    Ok(Job {
+        room: Room::of(executable.language, Role::Workplace),
+        action,
+        source,
+        runtime,
+        files: files.collect::<Result<_, _>>()?,
+        fetch: Some(place.fetch.iter().copied().map(String::from).collect()),
+        script: None,
+        ..job
+    })
+}
+
 pub(super) fn all_args(judge: &Judge<'_>) -> Vec<String> {
     let more = judge.args.iter().copied().map(String::from);
     judge.executable.args.iter().cloned().chain(more).collect()
@@ -134,6 +173,8 @@ pub(super) fn request(job: &Job<'_>, compiled: bool, values: bool, limits: &Limi
         product: job.product.map(str::to_string),
         environment: job.environment.to_vec(),
         files: job.files.iter().map(|file| file.name.clone()).collect(),
+        at_work: job.fetch.is_some(),
+        fetch: job.fetch.clone().unwrap_or_default(),
         warm: job.flavour(),
         seed: job.seed,
         values,

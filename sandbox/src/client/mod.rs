@@ -31,6 +31,7 @@ use std::time::Duration;
 use crate::language::{Engine, Work, main_class};
 use crate::protocol::Flavour;
 use crate::wasm::Task;
+use crate::workplace::{self, Workplace};
 use crate::{Judge, Lack, Language, Limits, Outcome, Program, SandboxError, Termination, Tier, Usage, image};
 
 use alone::{Alone, Gate, Inside};
@@ -38,7 +39,7 @@ use checks::{check_judge, check_limits, check_program};
 use guest::{Done, Guest, Material};
 use interaction::Dialogue;
 pub use interaction::{Interaction, Message, Side, Transcript};
-use job::{Job, all_args, hash, judge_job, request};
+use job::{Job, all_args, hash, judge_job, request, work_job};
 use modules::{Module, Modules};
 use pool::{Lease, Role, Room, Walls};
 pub use session::{Exchange, Session};
@@ -310,6 +311,30 @@ impl Sandbox {
         Ok(done.outcome)
     }
 
+    /// Runs to the end as [`Sandbox::run`] does, in a directory of the run's own with these files, and takes files out of it:
+    /// those of [`Workplace::fetch`], in that order, `None` where the program left no regular file. Interpreters are started anew
+    /// for it, so `random` begins anywhere.
+    ///
+    /// # Errors
+    /// As [`Sandbox::run`]; [`SandboxError::Invalid`] also for files over their caps, impossible paths and WebAssembly;
+    /// `Unavailable` in tier D, whose slots have no such place.
+    pub fn run_at(
+        &self,
+        executable: &Executable,
+        place: &Workplace<'_>,
+        stdin: &[u8],
+        limits: &Limits,
+    ) -> Result<(Outcome, Vec<Option<Vec<u8>>>), SandboxError> {
+        check_limits(limits)?;
+        workplace::check(place)?;
+        let job = work_job(executable, place, stdin)?;
+        self.walls.pool()?.tool(job.room)?;
+        let done = self.repeat(&job, stdin, limits)?;
+        let mut fetched = done.fetched;
+        fetched.resize(place.fetch.len(), None);
+        Ok((done.outcome, fetched))
+    }
+
     /// Runs a checker to its end: a run with arguments and files of its own, on a slot that no program under test
     /// ever gets. `stdin` is for checkers that read the output in question there.
     ///
@@ -433,7 +458,8 @@ impl Sandbox {
     fn once(&self, job: &Job<'_>, stdin: &[u8], limits: &Limits) -> Result<Done, SandboxError> {
         let _inside = self.enter();
         let guest = self.launch(job, false, limits)?.telling();
-        let guest = if job.room.role == Role::Program { guest.asking() } else { guest };
+        let under_test = matches!(job.room.role, Role::Program | Role::Workplace);
+        let guest = if under_test { guest.asking() } else { guest };
         let done = guest.run_to_end(stdin, self.alone.is_none())?;
         // No source has its compiler kill itself, so somebody outside did (an operator, a machine without memory), and that
         // refuses no program.

@@ -90,6 +90,8 @@ pub(super) struct Room {
 pub(super) enum Role {
     /// Programs under test.
     Program,
+    /// Programs under test with a directory of their own.
+    Workplace,
     /// Programs that are shown what those must not see: such a slot is never given to another role.
     Judge,
     Compiler,
@@ -347,6 +349,7 @@ impl Room {
     fn name(self) -> protocol::Room {
         let class = match self.role {
             Role::Compiler => Class::Compile,
+            Role::Workplace => Class::Cold,
             _ if self.language.entry().engine == Engine::Runtime => Class::Cold,
             Role::Program | Role::Judge => Class::Run,
         };

@@ -41,6 +41,7 @@ const STEPS: &[&str] = &[
     "seccomp",
     "exec",
     "binary",
+    "files",
     "supervision",
     "interpreter",
     "launcher",

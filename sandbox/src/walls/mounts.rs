@@ -30,6 +30,8 @@ use crate::sys;
 const STAGE: &str = "/tmp";
 /// The guest's directory with its source.
 pub(crate) const BOX: &str = "/box";
+/// A guest's own directory, in the classes that have one.
+pub(crate) const TMP: &str = "/tmp";
 /// Room for source and files, in bytes. It is charged when it is used.
 const BOX_BYTES: u64 = (4 << 20) + InputFile::MAX_BYTES as u64;
 /// Room for what a compiler writes, and for a runtime's scratch files. Charged to the memory limit as well, where there
@@ -96,17 +98,18 @@ pub(crate) fn build(root: &Root, class: Class, program: Option<&Path>) -> io::Re
     Ok(source_directory)
 }
 
-/// Gives a guest its /tmp: new for each run, removed by [`drop_tmp`].
-pub(crate) fn fresh_tmp(class: Class, user: Option<u32>) -> io::Result<OwnedFd> {
+/// Gives a guest its /tmp: new for each run, removed by [`drop_tmp`]. `shared`: slot-init puts files there.
+pub(crate) fn fresh_tmp(class: Class, user: Option<u32>, shared: bool) -> io::Result<OwnedFd> {
     let bytes = if class == Class::Compile { COMPILER_BYTES } else { SCRATCH_BYTES };
     let owner = user.map_or(String::new(), |user| format!(",uid={user},gid={user}"));
-    tmpfs("/tmp", &format!("size={bytes},nr_inodes=4096,mode=0700{owner}"))?;
-    Ok(fs::File::open("/tmp")?.into())
+    let mode = if shared { "0777" } else { "0700" };
+    tmpfs(TMP, &format!("size={bytes},nr_inodes=4096,mode={mode}{owner}"))?;
+    Ok(fs::File::open(TMP)?.into())
 }
 
 /// Takes a guest's /tmp away, with all that is in it.
 pub(crate) fn drop_tmp() -> io::Result<()> {
-    Ok(umount2("/tmp", MntFlags::MNT_DETACH)?)
+    Ok(umount2(TMP, MntFlags::MNT_DETACH)?)
 }
 
 fn tmpfs(target: &str, options: &str) -> io::Result<()> {

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::error::{Form, HttpError};
-use super::program::{NotRun, Plan, Ran, check, memory_limit, signal_name, text, time_limit};
+use super::program::{NotRun, Place, Plan, Ran, check, memory_limit, signal_name, text, time_limit};
 use super::{Service, body_of, client_deadline, json_response, read_json, want_json};
 use crate::compare::output_right;
 use crate::wire::piston::{
@@ -95,7 +95,7 @@ impl Order {
                 stage.code = stage.code.map(|code| if code == 0 { 1 } else { code });
                 (stage.clone(), Some(stage))
             }
-            Ok(Ran::Ended { compiling, outcome }) => {
+            Ok(Ran::Ended { compiling, outcome, .. }) => {
                 let compile = compiling.map(made);
                 match &self.test {
                     None => (stage(outcome), compile),
@@ -118,11 +118,8 @@ fn runtime(name: &str) -> Option<(&'static str, Language)> {
 }
 
 fn plain(service: &Service, request: &ExecuteRequest, language: Language) -> Result<Plan, HttpError> {
-    let [file] = request.files.as_slice() else {
-        let count = request.files.len();
-        return Err(HttpError::Invalid(format!(
-            "files must have one entry, the program: {count} came, and programs have no file system here"
-        )));
+    let [file, beside @ ..] = request.files.as_slice() else {
+        return Err(HttpError::Invalid("files must have an entry, the program: none came".into()));
     };
     let seconds = |field: &str, wall: Option<f64>, cpu: Option<f64>, standard: f64| {
         let wall = wall.unwrap_or(standard);
@@ -134,7 +131,18 @@ fn plain(service: &Service, request: &ExecuteRequest, language: Language) -> Res
     let source = file.bytes().map_err(HttpError::Invalid)?;
     let program = Program { args: request.args.clone(), ..Program::new(language, source) };
     let stdin = request.stdin.clone().unwrap_or_default().into_bytes();
-    Ok(Plan { stdin, ..Plan::new(program, compile, run, memory) })
+    let place = (!beside.is_empty()).then(|| placed(beside)).transpose()?;
+    Ok(Plan { stdin, place, ..Plan::new(program, compile, run, memory) })
+}
+
+/// The files beside the program, under the original's names where they have none.
+fn placed(files: &[File]) -> Result<Place, HttpError> {
+    let named = |(file, number): (&File, usize)| -> Result<_, HttpError> {
+        let name = file.name.clone().unwrap_or_else(|| format!("file{number}.code"));
+        Ok((name, file.bytes().map_err(HttpError::Invalid)?))
+    };
+    let files = files.iter().zip(1..).map(named).collect::<Result<_, _>>()?;
+    Ok(Place { files, fetch: Vec::new() })
 }
 
 fn graded(

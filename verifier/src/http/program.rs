@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use assay_sandbox::{InputFile, Judge, Limits, Outcome, Prepared, Program, Sandbox, SandboxError};
+use assay_sandbox::{InputFile, Judge, Limits, Outcome, Prepared, Program, Sandbox, SandboxError, Workplace};
 
 use super::Service;
 use super::error::HttpError;
@@ -24,6 +24,17 @@ pub(super) struct Plan {
     pub(super) stdin: Vec<u8>,
     pub(super) compile: Limits,
     pub(super) run: Limits,
+    /// Where it runs in a directory of its own.
+    pub(super) place: Option<Place>,
+}
+
+/// What lies in a program's directory, and what is wanted of it.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// Paths and contents.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+    /// Paths.
+    pub(super) fetch: Vec<String>,
 }
 
 /// What came of it.
@@ -31,7 +42,12 @@ pub(super) enum Ran {
     /// The compiler said no, or was stopped.
     Refused(Outcome),
     /// It ran; compiled languages say how long making it took.
-    Ended { compiling: Option<Duration>, outcome: Outcome },
+    Ended {
+        compiling: Option<Duration>,
+        outcome: Outcome,
+        /// What it left of what was wanted of it, in that order.
+        files: Vec<Option<Vec<u8>>>,
+    },
 }
 
 /// Why nothing came of it.
@@ -50,6 +66,7 @@ impl Plan {
             stdin: Vec::new(),
             compile: Limits { cpu_time: compile, wall_time: compile, ..Limits::COMPILE },
             run: Limits { cpu_time: run, wall_time: run + IDLE_SLACK, memory, ..Profile::Judge.limits() },
+            place: None,
         }
     }
 
@@ -76,7 +93,17 @@ impl Plan {
             Prepared::Refused(outcome) => return Ok(Ran::Refused(outcome)),
         };
         let compiling = self.program.language.is_compiled().then(|| began.elapsed());
-        Ok(Ran::Ended { compiling, outcome: sandbox.run(&executable, &self.stdin, &self.run)? })
+        let (outcome, files) = match &self.place {
+            None => (sandbox.run(&executable, &self.stdin, &self.run)?, Vec::new()),
+            Some(place) => {
+                let files: Vec<_> =
+                    place.files.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())).collect();
+                let fetch: Vec<_> = place.fetch.iter().map(String::as_str).collect();
+                let place = Workplace { files: &files, fetch: &fetch };
+                sandbox.run_at(&executable, &place, &self.stdin, &self.run)?
+            }
+        };
+        Ok(Ran::Ended { compiling, outcome, files })
     }
 
     fn not_run(&self, service: &Service, error: SandboxError) -> NotRun {
@@ -143,7 +170,7 @@ pub(super) fn check(
     args: &[&str],
     files: &[InputFile<'_>],
 ) -> Result<Result<Outcome, String>, NotRun> {
-    let plan = Plan { program, stdin: Vec::new(), compile: Limits::COMPILE, run: CHECKER };
+    let plan = Plan { program, stdin: Vec::new(), compile: Limits::COMPILE, run: CHECKER, place: None };
     let Some(sandbox) = &service.sandbox else { return Err(NotRun::Infra(MATH_ONLY.into())) };
     let attempt = || -> Result<Result<Outcome, String>, SandboxError> {
         let executable = match sandbox.prepare(&plan.program, &plan.compile)? {

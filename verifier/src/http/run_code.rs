@@ -4,6 +4,7 @@
 //! compiler and the program have had theirs is spent waiting for a place; then the answer is 504, the one
 //! status its best-known client tries again after. Never 429 or 503.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,11 @@ use assay_sandbox::{Language, Outcome, Program, Termination};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 use super::error::{Form, HttpError};
-use super::program::{NotRun, Plan, Ran, memory_limit, text, time_limit};
+use super::program::{NotRun, Place, Plan, Ran, memory_limit, text, time_limit};
 use super::{Service, body_of, client_deadline, json_response, read_json};
 use crate::wire::sandbox_fusion::{
     CommandResult, CommandStatus, LANGUAGES, RunCodeRequest, RunCodeResponse, RunStatus,
@@ -53,7 +56,11 @@ async fn answer(
 }
 
 /// A request we can run.
-pub(super) struct Job(Plan);
+pub(super) struct Job {
+    plan: Plan,
+    /// The files to send back, as the client calls them.
+    fetch: Vec<String>,
+}
 
 impl Job {
     /// The outer error is the caller's (422); the inner one is a thing the original can and we cannot.
@@ -71,33 +78,33 @@ impl Job {
         let Some(language) = language(&request.language) else {
             return Ok(Err(format!("{} is not supported here; {OURS} are", request.language)));
         };
-        if !request.files.is_empty() || !request.fetch_files.is_empty() {
-            return Ok(Err(
-                "`files` and `fetch_files` are not supported here: programs have no file system".into()
-            ));
-        }
+        let place = place(request.files, &request.fetch_files)?;
         let plan = Plan::new(Program::new(language, request.code), compile_time, run_time, memory);
-        Ok(Ok(Job(Plan { stdin: request.stdin.unwrap_or_default().into_bytes(), ..plan })))
+        let plan = Plan { stdin: request.stdin.unwrap_or_default().into_bytes(), place, ..plan };
+        Ok(Ok(Job { plan, fetch: request.fetch_files }))
     }
 
     /// When waiting in line ends.
     fn deadline(&self, asked: Option<Duration>, began: Instant) -> Instant {
-        let Job(plan) = self;
+        let plan = &self.plan;
         plan.deadline(asked.unwrap_or(plan.compile.cpu_time + plan.run.cpu_time + CLIENT_SLACK), began)
     }
 
     /// With another standard input.
     pub(super) fn feed(&mut self, stdin: &str) {
-        self.0.stdin = stdin.as_bytes().to_owned();
+        self.plan.stdin = stdin.as_bytes().to_owned();
     }
 
     /// On a judge thread.
     pub(super) fn run(&self, service: &Service) -> RunCodeResponse {
-        match self.0.run(service) {
+        match self.plan.run(service) {
             // The original compiles no Python, so a syntax error is the run's own, on stderr with code 1, as it is here.
-            Ok(Ran::Ended { compiling, outcome }) => {
+            Ok(Ran::Ended { compiling, outcome, files }) => {
                 let (part, message) = part(outcome);
-                RunCodeResponse::of(compiling.map(silent_success), Some(part), message)
+                let named = self.fetch.iter().cloned().zip(files);
+                let files = named.filter_map(|(name, bytes)| Some((name, BASE64_STANDARD.encode(bytes?))));
+                let response = RunCodeResponse::of(compiling.map(silent_success), Some(part), message);
+                RunCodeResponse { files: files.collect(), ..response }
             }
             Ok(Ran::Refused(outcome)) => {
                 let (part, message) = part(outcome);
@@ -107,6 +114,26 @@ impl Job {
             Err(NotRun::Infra(text)) => RunCodeResponse::bare(RunStatus::SandboxError, text),
         }
     }
+}
+
+/// The directory that the program gets, if anybody wants something of it. As in the original a file without content is none.
+fn place(files: BTreeMap<String, Option<String>>, fetch: &[String]) -> Result<Option<Place>, HttpError> {
+    let decode = |(path, content): (String, Option<String>)| {
+        let content = BASE64_STANDARD.decode(content?.trim()).map_err(|error| {
+            HttpError::Invalid(format!("`files`: the content of {path:?} is not base64: {error}"))
+        });
+        Some(content.map(|content| (inside(&path).to_owned(), content)))
+    };
+    let files: Vec<_> = files.into_iter().filter_map(decode).collect::<Result<_, _>>()?;
+    if files.is_empty() && fetch.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Place { files, fetch: fetch.iter().map(|path| inside(path).to_owned()).collect() }))
+}
+
+/// A path as it is in the program's directory, which is also `/tmp` there.
+fn inside(path: &str) -> &str {
+    ["./", "/tmp/"].iter().find_map(|start| path.strip_prefix(start)).unwrap_or(path)
 }
 
 /// The languages of the original that the sandbox has.

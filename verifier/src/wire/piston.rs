@@ -10,7 +10,7 @@
 //! program never sees the right output: it is run on the input, then its output is compared or checked outside. `run.stdout`
 //! is then `1` or `0`, and `compile` is always there, because the client reads it unasked.
 //!
-//! Left out: more files for other languages, `/packages` and the WebSocket. Errors are `{"message"}`. The client waits 30 s
+//! More files lie in the program's directory when it runs, not when it is compiled. Left out: `/packages` and the WebSocket. Errors are `{"message"}`. The client waits 30 s
 //! for an answer and repeats everything that is not 200. Source: the notes on Piston's `api/v2.js` and open-r1's client.
 
 use std::time::Duration;

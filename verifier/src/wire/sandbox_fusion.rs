@@ -1,7 +1,7 @@
 //! `POST /run_code` in SandboxFusion's form, so that its clients need a new address and nothing else.
 //!
 //! Fields unknown to us are passed over, as the original does. What the original can and we cannot (22
-//! of its 29 languages, files in and out) is answered `Failed` with a message: its SDK repeats a `SandboxError`, and
+//! of its 29 languages) is answered `Failed` with a message: its SDK repeats a `SandboxError`, and
 //! repeating would not help.
 
 pub(crate) mod oj;
@@ -33,10 +33,10 @@ pub struct RunCodeRequest {
     /// Mebibytes; 0 or less means the service's default.
     #[serde(default = "no_limit", rename = "memory_limit_MB")]
     pub memory_limit_mb: i64,
-    /// Files to put beside the program, base64.
+    /// Files to put into the program's directory when it runs, base64.
     #[serde(default)]
     pub files: BTreeMap<String, Option<String>>,
-    /// Files to send back.
+    /// Paths of files to send back, where the program left them.
     #[serde(default)]
     pub fetch_files: Vec<String>,
 }
@@ -54,7 +54,7 @@ pub struct RunCodeResponse {
     pub run_result: Option<CommandResult>,
     /// The pod's name from `MY_POD_NAME`, where there is one.
     pub executor_pod_name: Option<String>,
-    /// Always empty: no files are fetched.
+    /// Those of `fetch_files` that the program left, base64.
     pub files: BTreeMap<String, String>,
 }
 
