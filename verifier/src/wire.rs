@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use assay_sandbox::Language;
 use assay_testsets::{
-    Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Task, TaskLimits, TestCase,
-    TestType,
+    Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Scoring, Task, TaskLimits,
+    TestCase, TestGroup, TestType,
 };
 use schemars::JsonSchema;
 use serde::de::Error as _;
@@ -114,7 +114,37 @@ pub enum TaskForm {
         /// Limits the problem itself states.
         #[serde(default)]
         limits: TaskLimitsForm,
+        /// Tests in a row that earn points together; every test is in one, or there are none.
+        #[serde(default)]
+        groups: Vec<GroupForm>,
     },
+}
+
+/// Tests in a row that earn points together.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupForm {
+    /// For people.
+    #[serde(default)]
+    pub name: String,
+    /// How many tests there are in it.
+    pub tests: usize,
+    /// What all of it earns; 0 or more.
+    pub points: f64,
+    /// How its tests earn that.
+    pub scoring: ScoringForm,
+}
+
+/// How the tests of a group earn its points.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoringForm {
+    /// As large a share as the worst test earned.
+    Worst,
+    /// Each test an equal part.
+    Each,
+    /// Each test an equal part, up to the first that fails.
+    UntilFailure,
 }
 
 /// One test on the wire.
@@ -294,6 +324,8 @@ pub struct GradeResponse {
     pub passed: Option<usize>,
     /// Tests there are.
     pub total: Option<usize>,
+    /// The part of all points, from 0 to 1; only where tests earn points.
+    pub score: Option<f64>,
     /// Index of the first failed test, from 0.
     pub failed_test: Option<usize>,
     /// One line a person understands.
@@ -378,6 +410,7 @@ impl GradeResponse {
             reward: Some(reward),
             passed: Some(judgement.passed),
             total: Some(judgement.total),
+            score: judgement.score,
             failed_test: judgement.failed_test,
             reason: judgement.reason,
             proof: judgement.proof,
@@ -401,6 +434,7 @@ impl GradeResponse {
             reward: None,
             passed: None,
             total: None,
+            score: None,
             failed_test: None,
             reason,
             proof: None,
@@ -534,8 +568,19 @@ fn drawn(
     order.truncate(count);
     order.sort_unstable();
     let test_cases = task.test_cases.chosen(&order);
-    let task = Task::Code(CodeTask { test_cases, ..task.clone() });
+    let task = Task::Code(CodeTask { test_cases, groups: of_these(&task.groups, &order), ..task.clone() });
     Ok((Arc::new(Problem { task, ..(**problem).clone() }), Some(order)))
+}
+
+/// The groups with those of their tests that were drawn. One that has none left earns nothing, and counts for nothing.
+fn of_these(groups: &[TestGroup], drawn: &[usize]) -> Vec<TestGroup> {
+    let mut start = 0;
+    let left = groups.iter().map(|group| {
+        let own = start..start + group.tests;
+        start = own.end;
+        TestGroup { tests: drawn.iter().filter(|index| own.contains(index)).count(), ..group.clone() }
+    });
+    left.filter(|group| group.tests > 0).collect()
 }
 
 impl LimitsForm {
@@ -561,8 +606,10 @@ impl ProblemForm {
                 not_negative("problem.task.error", error)?;
                 Task::Math(MathTask { ground_truth, error })
             }
-            TaskForm::Code { func_name, starter_code, test_cases, checker, limits } => {
-                Task::Code(code_task(func_name, starter_code, test_cases, checker, limits)?)
+            TaskForm::Code { func_name, starter_code, test_cases, checker, limits, groups } => {
+                let groups = read_groups(groups, test_cases.len())?;
+                let task = code_task(func_name, starter_code, test_cases, checker, limits)?;
+                Task::Code(CodeTask { groups, ..task })
             }
         };
         Ok(Problem {
@@ -619,6 +666,25 @@ fn code_task(
         },
         groups: Vec::new(),
     })
+}
+
+fn read_groups(groups: Vec<GroupForm>, tests: usize) -> Result<Vec<TestGroup>, String> {
+    let covered = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.tests));
+    if !groups.is_empty() && covered != tests {
+        return Err(format!(
+            "`problem.task.groups` have {covered} tests in all, and `test_cases` {tests}: every test is in one"
+        ));
+    }
+    let read = |(index, group): (usize, GroupForm)| {
+        not_negative(&format!("problem.task.groups[{index}].points"), Some(group.points))?;
+        let scoring = match group.scoring {
+            ScoringForm::Worst => Scoring::Worst,
+            ScoringForm::Each => Scoring::Each,
+            ScoringForm::UntilFailure => Scoring::UntilFailure,
+        };
+        Ok(TestGroup { name: group.name, tests: group.tests, points: group.points, scoring })
+    };
+    groups.into_iter().enumerate().map(read).collect()
 }
 
 fn test_case(index: usize, form: TestCaseForm, func_name: Option<&str>) -> Result<TestCase, String> {

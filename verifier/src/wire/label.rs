@@ -89,6 +89,7 @@ fn of_tests(func_name: Option<String>, test_cases: Vec<TestCaseForm>) -> Problem
         test_cases,
         checker: None,
         limits: TaskLimitsForm::default(),
+        groups: Vec::new(),
     })
 }
 
