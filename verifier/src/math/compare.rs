@@ -364,11 +364,13 @@ impl Comparison<'_> {
                 None => Found::Different("an interval for a tuple"),
             },
             (Ast::Union(items), Ast::Union(others)) => self.unions(items, others),
-            (Ast::Union(_), Ast::Interval(_)) | (Ast::Interval(_), Ast::Union(_)) => {
-                Found::Unsupported("a union in other pieces")
+            (Ast::Union(items), piece @ Ast::Interval(_)) | (piece @ Ast::Interval(_), Ast::Union(items)) => {
+                self.unions(items, std::slice::from_ref(piece))
             }
-            (Ast::Union(_), Ast::Tuple(items)) | (Ast::Tuple(items), Ast::Union(_)) if items.len() == 2 => {
-                Found::Unsupported("a union in other pieces")
+            (Ast::Union(items), piece @ Ast::Tuple(ends)) | (piece @ Ast::Tuple(ends), Ast::Union(items))
+                if ends.len() == 2 =>
+            {
+                self.unions(items, std::slice::from_ref(piece))
             }
             (Ast::Union(_) | Ast::Interval(_), Ast::List(items, _))
             | (Ast::List(items, _), Ast::Union(_) | Ast::Interval(_))

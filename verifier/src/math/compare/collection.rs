@@ -1,5 +1,7 @@
 //! Lists, sets, tuples, intervals, unions, matrices, ratios: proven by structure and by the values inside.
 
+use std::cmp::Ordering;
+
 use super::shape::{Shape, shape};
 use super::{Comparison, Found, SAME};
 use crate::math::ast::{Ast, Function, Interval, ListKind, Relation};
@@ -126,49 +128,75 @@ impl Comparison<'_> {
         !matches!(self.parts(&ends.low, &ends.high), Found::Different(_))
     }
 
-    /// Unions of the same pieces are equal; of other pieces they differ only where no two pieces of one touch.
+    /// Unions of the same pieces are equal. Cut into other pieces they are compared as they are with all pieces joined that can
+    /// be, which is one way for each set of numbers; where the order of two ends is open, so is the verdict.
     pub(super) fn unions(&mut self, items: &[Ast], others: &[Ast]) -> Found {
-        const PIECES: Found = Found::Unsupported("a union in other pieces");
-        match self.multiset(items, others, "another union") {
-            Found::Different(_) if items.len() != others.len() => PIECES,
-            Found::Different(_) if !self.are_apart(items) || !self.are_apart(others) => PIECES,
-            found => found,
+        let found = self.multiset(items, others, "another union");
+        if !matches!(found, Found::Different(_)) {
+            return found;
         }
+        let (Some(one), Some(other)) = (self.joined(items), self.joined(others)) else {
+            return Found::Unsupported("a union in other pieces");
+        };
+        if one.len() != other.len() {
+            return Found::Different("another union");
+        }
+        one.iter().zip(&other).fold(SAME, |found, (a, b)| found.and(|| self.intervals(a, b)))
     }
 
-    /// Whether the pieces of a union are intervals and points with something between any two of them.
-    fn are_apart(&mut self, pieces: &[Ast]) -> bool {
-        let point = |value: &Ast| Interval {
-            low: value.clone(),
-            high: value.clone(),
-            low_closed: true,
-            high_closed: true,
-        };
-        let mut intervals = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            match piece {
-                Ast::Interval(interval) => intervals.push((**interval).clone()),
-                Ast::Set(values) => intervals.extend(values.iter().map(point)),
-                Ast::Tuple(items) => match open_interval(items) {
-                    Some(interval) => intervals.push(interval),
-                    None => return false,
-                },
-                _ => return false,
+    /// The pieces of a union from left to right, those joined that touch or overlap. `None` where a piece is no interval of
+    /// numbers, or the order of its ends is not decided.
+    fn joined(&mut self, pieces: &[Ast]) -> Option<Vec<Interval>> {
+        let mut sorted = Vec::new();
+        for interval in intervals_of(pieces)? {
+            let (low, high) = (self.end(&interval.low)?, self.end(&interval.high)?);
+            let point = interval.low == interval.high && interval.low_closed && interval.high_closed;
+            if !point && self.order(&End(low, &interval.low), &End(high, &interval.high))? != Ordering::Less {
+                return None;
+            }
+            sorted.push((low, high, interval));
+        }
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut joined: Vec<(f64, f64, Interval)> = Vec::new();
+        for (low, high, next) in sorted {
+            let Some((last_low, last_high, last)) = joined.last_mut() else {
+                joined.push((low, high, next));
+                continue;
+            };
+            let lows = self.order(&End(*last_low, &last.low), &End(low, &next.low))?;
+            let gap = self.order(&End(*last_high, &last.high), &End(low, &next.low))?;
+            let highs = self.order(&End(*last_high, &last.high), &End(high, &next.high))?;
+            let hole = gap == Ordering::Equal && !last.high_closed && !next.low_closed;
+            if gap == Ordering::Less || hole {
+                joined.push((low, high, next));
+                continue;
+            }
+            // Floats sort ends that are the same in either order.
+            if lows == Ordering::Greater {
+                return None;
+            }
+            last.low_closed |= lows == Ordering::Equal && next.low_closed;
+            match highs {
+                Ordering::Less => {
+                    (last.high, last.high_closed) = (next.high, next.high_closed);
+                    *last_high = high;
+                }
+                Ordering::Equal => last.high_closed |= next.high_closed,
+                Ordering::Greater => {}
             }
         }
-        let mut ends = Vec::with_capacity(intervals.len());
-        for interval in intervals {
-            let (low, high) = (self.end(&interval.low), self.end(&interval.high));
-            let (Some(low), Some(high)) = (low, high) else { return false };
-            ends.push((low, high, interval));
+        Some(joined.into_iter().map(|(_, _, interval)| interval).collect())
+    }
+
+    /// Which of two ends is greater; `None` where floats are too near each other to tell, and the ends not shown equal.
+    fn order(&mut self, a: &End<'_>, b: &End<'_>) -> Option<Ordering> {
+        let (End(x, x_is), End(y, y_is)) = (a, b);
+        let apart = (x - y).abs() > 1e-6 * x.abs().max(y.abs());
+        if x.is_infinite() || y.is_infinite() || apart {
+            return Some(x.total_cmp(y));
         }
-        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-        ends.windows(2).all(|pair| {
-            let ((_, high, left), (low, _, right)) = (&pair[0], &pair[1]);
-            // `(-1, 0) \cup (0, 1)` leaves out one point.
-            let one_point = !left.high_closed && !right.low_closed && left.high == right.low;
-            one_point || low - high > 1e-6 * high.abs().max(low.abs())
-        })
+        let same = x_is == y_is || matches!(self.values(x_is, y_is), Found::Equal(_));
+        same.then_some(Ordering::Equal)
     }
 
     /// The end of an interval as a float.
@@ -270,6 +298,29 @@ impl Comparison<'_> {
             found.and(|| self.values(&left, &right))
         })
     }
+}
+
+/// An end of an interval, as a float too.
+struct End<'a>(f64, &'a Ast);
+
+/// The pieces of a union, where all are intervals or points.
+fn intervals_of(pieces: &[Ast]) -> Option<Vec<Interval>> {
+    let point = |value: &Ast| Interval {
+        low: value.clone(),
+        high: value.clone(),
+        low_closed: true,
+        high_closed: true,
+    };
+    let mut intervals = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match piece {
+            Ast::Interval(interval) => intervals.push((**interval).clone()),
+            Ast::Set(values) => intervals.extend(values.iter().map(point)),
+            Ast::Tuple(items) => intervals.push(open_interval(items)?),
+            _ => return None,
+        }
+    }
+    Some(intervals)
 }
 
 /// Whether a unit and a sign of percent stand at a value.
