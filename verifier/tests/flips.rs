@@ -6,9 +6,10 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
-use assay_verifier::{JudgeOptions, Mode, Profile, Verdict};
+use assay_verifier::{Judge, JudgeError, JudgeOptions, Judged, Mode, Profile, Verdict};
 use common::{LcbSet, Sample, eval_data, judge, judge_all, judgement, read_json_lines};
 
 /// Processes that never rest, until this one is gone. Each has a session of its own: where the kernel shares the cores
@@ -58,15 +59,17 @@ fn eight_busy_neighbours_change_no_verdict() {
         .collect();
     let options = JudgeOptions { profile: Profile::Lcb, mode: Mode::Code, ..JudgeOptions::default() };
     let samples: Vec<Sample<'_>> = keys.iter().map(|key| set.sample(key, options)).collect();
-    let judge = judge();
+    // In the long run as many programs are in flight as there are neighbours, in four sandboxes: one that is repeated alone is
+    // alone in its own.
+    let judges: Vec<Judge> = (0..if long { 4 } else { 1 }).map(|_| judge()).collect();
     let mut verdicts: BTreeMap<&str, BTreeSet<Verdict>> = BTreeMap::new();
     let _neighbours = Neighbours::start(8);
     for repeat in 1..=repeats {
         let started = Instant::now();
-        let judged = judge_all(&judge, &samples);
-        let reruns: usize = judged.iter().map(|result| judgement(result).reruns).sum();
-        for (key, result) in keys.iter().zip(&judged) {
-            verdicts.entry(key).or_default().insert(judgement(result).verdict);
+        let mut reruns = 0;
+        for (key, result) in judged_by(&judges, &keys, &samples) {
+            reruns += judgement(&result).reruns;
+            verdicts.entry(key).or_default().insert(judgement(&result).verdict);
         }
         let flips = verdicts.values().filter(|seen| seen.len() > 1).count();
         println!(
@@ -77,4 +80,24 @@ fn eight_busy_neighbours_change_no_verdict() {
     let flips: Vec<_> = verdicts.iter().filter(|(_, seen)| seen.len() > 1).collect();
     println!("{} programs, {repeats} repeats under 8 neighbours: {} flips", keys.len(), flips.len());
     assert!(flips.is_empty(), "{flips:?}");
+}
+
+/// Every judge has its share of the samples, all at the same time.
+fn judged_by<'a>(
+    judges: &[Judge],
+    keys: &'a [String],
+    samples: &[Sample<'_>],
+) -> Vec<(&'a str, Result<Judged, JudgeError>)> {
+    thread::scope(|scope| {
+        let shares = judges.iter().enumerate().map(|(first, judge)| {
+            scope.spawn(move || {
+                let share = |index: &usize| index % judges.len() == first;
+                let own: Vec<usize> = (0..samples.len()).filter(share).collect();
+                let mine: Vec<Sample<'_>> = own.iter().map(|&index| samples[index]).collect();
+                own.iter().map(|&index| keys[index].as_str()).zip(judge_all(judge, &mine)).collect::<Vec<_>>()
+            })
+        });
+        let shares: Vec<_> = shares.collect();
+        shares.into_iter().flat_map(|share| share.join().expect("no panic")).collect()
+    })
 }

@@ -110,8 +110,9 @@ impl Plan {
         match error {
             // The caller's doing, such as a source over the cap.
             SandboxError::Invalid(text) => NotRun::Unsupported(text),
-            // A compiler or interpreter this host need not have; nor would repeating bring it here.
-            SandboxError::Unavailable(text) if !self.program.language.is_needed() => {
+            // A compiler or interpreter this host need not have, or a directory that its tier does not give; nor would repeating
+            // bring it here.
+            SandboxError::Unavailable(text) if self.place.is_some() || !self.program.language.is_needed() => {
                 NotRun::Unsupported(text)
             }
             error => {

@@ -122,6 +122,7 @@ fn code_problem(function: Option<&str>, test_type: TestType, tests: &[(&str, &st
 }
 
 /// One sample to judge.
+#[derive(Clone, Copy)]
 pub(crate) struct Sample<'a> {
     pub(crate) problem: &'a Problem,
     pub(crate) completion: &'a str,
