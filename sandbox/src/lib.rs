@@ -108,7 +108,7 @@ pub use program::Program;
 #[cfg(feature = "removable-walls")]
 pub use tier::Step;
 pub use tier::{Lack, Tier};
-pub use workplace::Workplace;
+pub use workplace::{Fetched, Workplace};
 
 /// Plays the part of a spawner, a slot-init or the WebAssembly compiler and never returns, if this process was started as one;
 /// otherwise returns at once. The first statement of every `main` that may be re-executed.

@@ -20,6 +20,9 @@ pub struct Workplace<'a> {
     pub fetch: &'a [&'a str],
 }
 
+/// The contents of what was to be fetched, in that order; `None` where the program left no regular file.
+pub type Fetched = Vec<Option<Vec<u8>>>;
+
 impl Workplace<'_> {
     /// Most files put there, and most taken out.
     pub const MAX_FILES: usize = 64;

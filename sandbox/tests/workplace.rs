@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use assay_sandbox::Termination::{self, CpuTimeLimit, Exited};
 use assay_sandbox::{
-    Executable, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, SandboxError, Tier,
-    Workplace,
+    Executable, Fetched, Language, Limits, Outcome, Prepared, Program, Sandbox, SandboxConfig, SandboxError,
+    Tier, Workplace,
 };
 use libtest_mimic::{Arguments, Trial};
 
@@ -165,11 +165,7 @@ fn prepare(sandbox: &Sandbox, language: Language, source: &str) -> Executable {
 }
 
 /// Where there is no place for such runs, that is said, and nothing else.
-fn run_at(
-    sandbox: &Sandbox,
-    executable: &Executable,
-    place: &Workplace<'_>,
-) -> Option<(Outcome, Vec<Option<Vec<u8>>>)> {
+fn run_at(sandbox: &Sandbox, executable: &Executable, place: &Workplace<'_>) -> Option<(Outcome, Fetched)> {
     match sandbox.run_at(executable, place, b"", &LIMITS) {
         Err(SandboxError::Unavailable(why)) if sandbox.doctor().tier == Some(Tier::D) => {
             println!("nothing to run: {why}");

@@ -25,6 +25,7 @@ use super::step_error;
 use super::stream::{Stream, nonblocking};
 use crate::protocol::{self, Command, Event, Run, Stage};
 use crate::walls::step_name;
+use crate::workplace::Fetched;
 use crate::{Limits, Outcome, SandboxError, Termination, Usage, image};
 
 /// How long a slot-init may take for anything that is its own work before it counts as broken.
@@ -44,7 +45,7 @@ pub(super) struct Done {
     /// What the compiler made.
     pub(super) binary: Option<OwnedFd>,
     /// The files that were wanted of it, in that order.
-    pub(super) fetched: Vec<Option<Vec<u8>>>,
+    pub(super) fetched: Fetched,
     /// The source as the interpreter compiled it, if that was asked for and came to its end.
     pub(super) code: Option<Vec<u8>>,
     /// It passed its CPU limit by less than half while it had to wait for a core.
@@ -136,7 +137,7 @@ struct End {
     group_cpu: Option<u64>,
     stage: Stage,
     binary: Option<OwnedFd>,
-    fetched: Vec<Option<Vec<u8>>>,
+    fetched: Fetched,
 }
 
 impl Guest {
@@ -657,7 +658,7 @@ impl Guest {
 
 /// Reads what was left in a workplace, which ends with the last descriptor. One file under many names is still no more than
 /// what fits there.
-fn fetch(there: &[bool], fds: &mut impl Iterator<Item = OwnedFd>) -> io::Result<Vec<Option<Vec<u8>>>> {
+fn fetch(there: &[bool], fds: &mut impl Iterator<Item = OwnedFd>) -> io::Result<Fetched> {
     let mut room = MAX_FETCHED;
     let mut next = || {
         let file = File::from(fds.next().ok_or_else(|| io::Error::other("a file did not come"))?);

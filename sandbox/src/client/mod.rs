@@ -31,7 +31,7 @@ use std::time::Duration;
 use crate::language::{Engine, Work, main_class};
 use crate::protocol::Flavour;
 use crate::wasm::Task;
-use crate::workplace::{self, Workplace};
+use crate::workplace::{self, Fetched, Workplace};
 use crate::{Judge, Lack, Language, Limits, Outcome, Program, SandboxError, Termination, Tier, Usage, image};
 
 use alone::{Alone, Gate, Inside};
@@ -311,9 +311,8 @@ impl Sandbox {
         Ok(done.outcome)
     }
 
-    /// Runs to the end as [`Sandbox::run`] does, in a directory of the run's own with these files, and takes files out of it:
-    /// those of [`Workplace::fetch`], in that order, `None` where the program left no regular file. Interpreters are started anew
-    /// for it, so `random` begins anywhere.
+    /// Runs to the end as [`Sandbox::run`] does, in a directory of the run's own with these files, and takes files out of it.
+    /// Interpreters are started anew for it, so `random` begins anywhere.
     ///
     /// # Errors
     /// As [`Sandbox::run`]; [`SandboxError::Invalid`] also for files over their caps, impossible paths and WebAssembly;
@@ -324,7 +323,7 @@ impl Sandbox {
         place: &Workplace<'_>,
         stdin: &[u8],
         limits: &Limits,
-    ) -> Result<(Outcome, Vec<Option<Vec<u8>>>), SandboxError> {
+    ) -> Result<(Outcome, Fetched), SandboxError> {
         check_limits(limits)?;
         workplace::check(place)?;
         let job = work_job(executable, place, stdin)?;
