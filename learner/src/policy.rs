@@ -17,7 +17,7 @@ use crate::data::{Row, stream};
 use crate::error::{EngineError, Result};
 use crate::model::{Batch, Gradients, Model, TokenStats};
 use crate::optim::{AdamW, clip_global_norm};
-use crate::recipe::{AdamWSettings, ModelSource};
+use crate::recipe::{Recipe, SamplerSettings};
 use crate::rollout::Rollout;
 use crate::sampler::{Filters, Generated, Sampler, SamplingParams};
 use crate::tasks;
@@ -33,6 +33,7 @@ pub struct Policy {
     template: Option<Template>,
     system_prompt: Option<String>,
     optimizer: AdamW,
+    sampler: SamplerSettings,
     /// Any of them ends a completion; the first ends the rows of SFT.
     end_of_text: Vec<u32>,
     max_shard_bytes: u64,
@@ -72,29 +73,37 @@ pub struct Updated {
 
 impl Policy {
     /// Loads the recipe's model, or makes a random one with the tokenizer of the generated families.
-    pub fn create(source: &ModelSource, seed: u64) -> Result<Policy> {
+    pub fn create(recipe: &Recipe) -> Result<Policy> {
+        let source = &recipe.model;
         if let Some(directory) = &source.load {
             let mut model = Model::load(directory)?;
             model.set_positions(source.rope_theta, source.max_position_embeddings)?;
-            return Policy::of(directory, model, Tokenizer::load(directory)?, source);
+            return Policy::of(directory, model, Tokenizer::load(directory)?, recipe);
         }
         let tokenizer = Tokenizer::from_json(&tasks::tokenizer_json(), tasks::END_OF_TEXT)?;
         let mut config = source.config(tokenizer.vocab_size());
         config.eos_token_id = tokenizer.eos_token_id().into_iter().collect();
-        Policy::of(Path::new("the fresh model"), Model::random(&config, seed)?, tokenizer, source)
+        Policy::of(Path::new("the fresh model"), Model::random(&config, recipe.seed)?, tokenizer, recipe)
     }
 
-    fn of(directory: &Path, model: Model, tokenizer: Tokenizer, source: &ModelSource) -> Result<Policy> {
+    fn of(directory: &Path, model: Model, tokenizer: Tokenizer, recipe: &Recipe) -> Result<Policy> {
+        let source = &recipe.model;
         let (template, end_of_text) = conventions(directory, &model, &tokenizer, &source.chat_template)?;
-        let optimizer = AdamW::new(&model)?;
+        let mut optimizer = AdamW::new(&model)?;
+        optimizer.betas = recipe.adamw.betas;
+        (optimizer.eps, optimizer.weight_decay) = (recipe.adamw.eps, recipe.adamw.weight_decay);
+        let sampler = recipe.sampler;
         let (system_prompt, max_shard_bytes) = (source.system_prompt.clone(), source.max_shard_bytes);
-        Ok(Policy { model, tokenizer, template, system_prompt, optimizer, end_of_text, max_shard_bytes })
-    }
-
-    /// Sets the optimizer's numbers; its moments stay.
-    pub fn tune(&mut self, settings: &AdamWSettings) {
-        self.optimizer.betas = settings.betas;
-        (self.optimizer.eps, self.optimizer.weight_decay) = (settings.eps, settings.weight_decay);
+        Ok(Policy {
+            model,
+            tokenizer,
+            template,
+            system_prompt,
+            optimizer,
+            sampler,
+            end_of_text,
+            max_shard_bytes,
+        })
     }
 
     /// The tokens that ask for an answer to `text`: through the chat template where there is one.
@@ -118,9 +127,11 @@ impl Policy {
             stop: sampling.stop.clone(),
             filters: sampling.filters,
             seed: stream(sampling.seed, sampling.purpose, sampling.step).random(),
-            ..SamplingParams::default()
+            max_batch: self.sampler.max_batch,
+            batch_invariant: self.sampler.batch_invariant,
         };
-        let sampler = Sampler::new(&self.model).with_tokenizer(&self.tokenizer);
+        let cache = self.sampler.cache();
+        let sampler = Sampler::new(&self.model).with_tokenizer(&self.tokenizer).with_cache(cache);
         let generated = sampler.generate(&prompts, &params)?;
         let by_problem = problems.iter().zip(&prompts).flat_map(|problem| std::iter::repeat_n(problem, each));
         let rollout = |((problem, prompt), generated): ((&Problem, &Vec<u32>), Generated)| {
@@ -249,15 +260,15 @@ impl Policy {
         std::fs::write(&path, text).map_err(EngineError::io(&path))
     }
 
-    /// The policy of a checkpoint directory that a run by this recipe's `[model]` wrote, its optimizer fresh.
-    pub fn load(directory: &Path, source: &ModelSource) -> Result<Policy> {
+    /// The policy of a checkpoint directory that a run by this recipe wrote, the optimizer's moments fresh.
+    pub fn load(directory: &Path, recipe: &Recipe) -> Result<Policy> {
         let directory = whole(directory);
-        Policy::of(&directory, Model::load(&directory)?, Tokenizer::load(&directory)?, source)
+        Policy::of(&directory, Model::load(&directory)?, Tokenizer::load(&directory)?, recipe)
     }
 
     /// The policy, its optimizer and the state of a checkpoint directory, to go on from.
-    pub fn load_with<S: DeserializeOwned>(directory: &Path, source: &ModelSource) -> Result<(Policy, S)> {
-        let mut policy = Policy::load(directory, source)?;
+    pub fn load_with<S: DeserializeOwned>(directory: &Path, recipe: &Recipe) -> Result<(Policy, S)> {
+        let mut policy = Policy::load(directory, recipe)?;
         let directory = whole(directory);
         policy.optimizer.load(&policy.model, &directory.join(OPTIMIZER))?;
         let state = state(&directory)?;
@@ -353,10 +364,9 @@ fn remove(directory: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Recipe;
 
-    fn source(text: &str) -> ModelSource {
-        Recipe::parse("r.toml", &format!("[model]\n{text}\n")).unwrap().model
+    fn recipe(text: &str) -> Recipe {
+        Recipe::parse("r.toml", &format!("seed = 1\n[model]\n{text}\n")).unwrap()
     }
 
     /// The recipe's rotary base was read and not used where the recipe loaded a model, so a long-context stage would
@@ -367,21 +377,21 @@ mod tests {
         let path = |name: &str| directory.path().join(name);
         let sizes = "hidden_size = 16\nintermediate_size = 16\nnum_hidden_layers = 1\nnum_attention_heads = 2\n\
             num_key_value_heads = 1\nmax_position_embeddings = 32";
-        let fresh = Policy::create(&source(sizes), 1).unwrap();
+        let fresh = Policy::create(&recipe(sizes)).unwrap();
         assert_eq!((fresh.context(), fresh.model.config().rope_theta), (32, 1e4));
         fresh.save(&path("short"), &0).unwrap();
         let load = format!("load = '{}'\n", path("short").display());
-        let same = Policy::create(&source(&load), 1).unwrap();
+        let same = Policy::create(&recipe(&load)).unwrap();
         assert_eq!(same.model.config(), fresh.model.config());
 
         let text = format!("{load}rope_theta = 1e6\nmax_position_embeddings = 64\nmax_shard_bytes = 2000");
-        let source = source(&text);
-        let long = Policy::create(&source, 1).unwrap();
+        let recipe = recipe(&text);
+        let long = Policy::create(&recipe).unwrap();
         assert_eq!((long.context(), long.model.config().rope_theta), (64, 1e6));
         long.save(&path("long"), &0).unwrap();
         assert!(path("long/model.safetensors.index.json").exists());
         // What was written is what is gone on with; the recipe has had its effect.
-        let (again, _) = Policy::load_with::<u64>(&path("long"), &source).unwrap();
+        let (again, _) = Policy::load_with::<u64>(&path("long"), &recipe).unwrap();
         assert_eq!(again.model.config(), long.model.config());
     }
 
@@ -396,7 +406,7 @@ mod tests {
         Model::random(&config, 1).unwrap().save(path, Precision::F32).unwrap();
         tokenizer.save(path).unwrap();
         let load = format!("load = '{}'\n", path.display());
-        let policy = |more: &str| Policy::create(&source(&format!("{load}{more}")), 1).unwrap();
+        let policy = |more: &str| Policy::create(&recipe(&format!("{load}{more}"))).unwrap();
         let text = |policy: &Policy| tokenizer.decode(&policy.prompt("1+1=").unwrap(), false).unwrap();
 
         let chat = policy("");
@@ -410,7 +420,37 @@ mod tests {
         // The policy of a checkpoint of the run has the recipe's choice too.
         plain.save(&path.join("sft"), &0).unwrap();
         let again =
-            Policy::load(&path.join("sft"), &source(&format!("{load}chat_template = 'none'"))).unwrap();
+            Policy::load(&path.join("sft"), &recipe(&format!("{load}chat_template = 'none'"))).unwrap();
         assert_eq!(text(&again), "1+1=");
+    }
+
+    #[test]
+    fn a_small_cache_changes_no_completion() {
+        let sizes = "hidden_size = 32\nintermediate_size = 32\nnum_hidden_layers = 2\nnum_attention_heads = 2\n\
+            num_key_value_heads = 1\nmax_position_embeddings = 96";
+        let problems = tasks::Family::ALL[0].distinct(tasks::Split::Train, 6, &mut stream(1, "test", 0));
+        let problems: Vec<Problem> = problems.into_iter().map(|question| question.problem).collect();
+        let sampling = Sampling {
+            temperature: 1.0,
+            filters: Filters::default(),
+            max_completion_length: 40,
+            seed: 4,
+            purpose: "test",
+            ..Sampling::default()
+        };
+        let texts = |more: &str| -> Vec<String> {
+            let policy = Policy::create(&recipe(&format!("{sizes}\n{more}"))).unwrap();
+            let rollouts = policy.sample(&problems, 4, &sampling).unwrap();
+            rollouts.into_iter().map(|rollout| rollout.completion).collect()
+        };
+        let plenty = texts("");
+        assert_eq!(texts("[sampler]\ncache_tokens = 160"), plenty);
+        assert_eq!(texts("[sampler]\nmax_batch = 5\nbatch_invariant = true"), plenty);
+        let stopped = Sampling { stop: vec!["=".to_owned()], ..sampling.clone() };
+        let policy = Policy::create(&recipe(sizes)).unwrap();
+        let cut = policy.sample(&problems, 4, &stopped).unwrap();
+        for (one, whole) in cut.iter().zip(&plenty) {
+            assert_eq!(one.completion, whole.split('=').next().unwrap());
+        }
     }
 }

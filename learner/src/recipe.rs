@@ -12,7 +12,7 @@ use crate::error::reason;
 use crate::model::{Config, MAX_SHARD_BYTES};
 use crate::policy::Sampling;
 use crate::reward_client::Rewards;
-use crate::sampler::Filters;
+use crate::sampler::{Cache, Filters};
 use crate::temperature::Temperature;
 
 /// A whole recipe.
@@ -32,6 +32,9 @@ pub struct Recipe {
     /// The optimizer of SFT and RL, each with moments of its own.
     #[serde(default)]
     pub adamw: AdamWSettings,
+    /// How completions are computed, in training and in evaluation.
+    #[serde(default)]
+    pub sampler: SamplerSettings,
     /// How rewards are asked for.
     #[serde(default)]
     pub rewards: Rewards,
@@ -130,6 +133,33 @@ pub struct AdamWSettings {
 impl Default for AdamWSettings {
     fn default() -> AdamWSettings {
         AdamWSettings { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// How completions are computed: what bounds their memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplerSettings {
+    /// Most completions that advance together.
+    pub max_batch: usize,
+    /// Tokens whose keys and values are kept, of all completions together; beyond that completions wait, or make room for
+    /// older ones. Left out, as many as `max_batch` completions have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_tokens: Option<usize>,
+    /// The same completions to the last bit whoever shares the batch; slower.
+    pub batch_invariant: bool,
+}
+
+impl Default for SamplerSettings {
+    fn default() -> SamplerSettings {
+        SamplerSettings { max_batch: 512, cache_tokens: None, batch_invariant: false }
+    }
+}
+
+impl SamplerSettings {
+    pub(crate) fn cache(self) -> Cache {
+        let whole = Cache::default();
+        Cache { tokens: self.cache_tokens.unwrap_or(whole.tokens), ..whole }
     }
 }
 

@@ -125,12 +125,11 @@ impl<'a> Run<'a> {
     /// Supervised fine-tuning; returns the policy and its steps.
     pub fn sft(&self, resume: bool) -> Result<(Policy, u64), TrainError> {
         let sft = self.sft_part()?;
-        let (mut policy, state) = match resume {
-            true => Policy::load_with(&self.out.join(sft::CHECKPOINT), &self.recipe.model)?,
-            false => (Policy::create(&self.recipe.model, self.recipe.seed)?, sft::State::default()),
+        let (policy, state) = match resume {
+            true => Policy::load_with(&self.out.join(sft::CHECKPOINT), &self.recipe)?,
+            false => (Policy::create(&self.recipe)?, sft::State::default()),
         };
         self.fits(&policy)?;
-        policy.tune(&self.recipe.adamw);
         let (recipe, out, progress) = (&self.recipe, self.out, &self.progress);
         let mut tuner = Tuner { recipe, sft, policy, out, state, progress };
         tuner.run()?;
@@ -160,13 +159,12 @@ impl<'a> Run<'a> {
     /// it was cut if it got that far.
     pub fn rl(&self, grader: &impl Grade, out: &Path, resume: bool) -> Result<Policy, TrainError> {
         let checkpoint = out.join(train::CHECKPOINT);
-        let (mut policy, state) = match resume && present(&checkpoint) {
-            true => Policy::load_with(&checkpoint, &self.recipe.model)?,
+        let (policy, state) = match resume && present(&checkpoint) {
+            true => Policy::load_with(&checkpoint, &self.recipe)?,
             false => (self.start_policy()?, State::default()),
         };
         self.fits(&policy)?;
         std::fs::create_dir_all(out).map_err(|source| TrainError::File { path: out.to_owned(), source })?;
-        policy.tune(&self.recipe.adamw);
         let (recipe, sources, progress) = (&self.recipe, &self.sources, &self.progress);
         let mut trainer = Trainer { recipe, sources, policy, grader, out, state, progress };
         trainer.run()?;
@@ -176,14 +174,14 @@ impl<'a> Run<'a> {
     /// The policy that reinforcement learning starts from.
     pub fn start_policy(&self) -> Result<Policy, TrainError> {
         match self.recipe.sft {
-            None => Ok(Policy::create(&self.recipe.model, self.recipe.seed)?),
+            None => Ok(Policy::create(&self.recipe)?),
             Some(_) => self.policy(sft::CHECKPOINT),
         }
     }
 
     /// The policy of a checkpoint of this run.
     pub fn policy(&self, checkpoint: &str) -> Result<Policy, TrainError> {
-        Ok(Policy::load(&self.out.join(checkpoint), &self.recipe.model)?)
+        Ok(Policy::load(&self.out.join(checkpoint), &self.recipe)?)
     }
 
     /// The furthest policy of this run: after RL, else after SFT, else the one the recipe loads. Random weights are
@@ -193,9 +191,7 @@ impl<'a> Run<'a> {
             [train::CHECKPOINT, sft::CHECKPOINT].into_iter().find(|name| present(&self.out.join(name)));
         let (policy, name) = match trained {
             Some(name) => (self.policy(name)?, name),
-            None if self.recipe.model.load.is_some() => {
-                (Policy::create(&self.recipe.model, self.recipe.seed)?, "model")
-            }
+            None if self.recipe.model.load.is_some() => (Policy::create(&self.recipe)?, "model"),
             None => {
                 let out = self.out.display();
                 let what = format!(

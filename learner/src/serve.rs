@@ -12,6 +12,7 @@
 
 mod answer;
 mod engine;
+mod listen;
 mod request;
 
 use std::collections::VecDeque;
@@ -120,10 +121,10 @@ pub fn serve(model: &Path, config: &Config, ready: impl FnOnce(SocketAddr)) -> R
     let (model, tokenizer) = (Model::load(directory)?, Tokenizer::load(directory)?);
     let (template, end_of_text) = policy::conventions(directory, &model, &tokenizer, &config.chat_template)?;
     let weights = Arc::new(Weights { model, tokenizer, template, end_of_text });
-    Ok(listen(weights, config, ready))
+    Ok(run(weights, config, ready))
 }
 
-fn listen(weights: Arc<Weights>, config: &Config, ready: impl FnOnce(SocketAddr)) -> io::Result<Ended> {
+fn run(weights: Arc<Weights>, config: &Config, ready: impl FnOnce(SocketAddr)) -> io::Result<Ended> {
     let Config { cache, max_batch, batch_invariant, queue, .. } = *config;
     let settings = engine::Settings { cache, max_batch, batch_invariant, queue };
     let (engine, thread) = Engine::start(weights.clone(), settings)?;
@@ -140,10 +141,9 @@ fn listen(weights: Arc<Weights>, config: &Config, ready: impl FnOnce(SocketAddr)
         let listener = TcpListener::bind(config.listen).await?;
         ready(listener.local_addr()?);
         let (stop, mut stopped) = watch::channel(false);
-        let server = axum::serve(listener, router(service.clone())).with_graceful_shutdown(async move {
+        let server = tokio::spawn(listen::serve(listener, router(service.clone()), async move {
             let _ = stopped.wait_for(|stop| *stop).await;
-        });
-        let server = tokio::spawn(server.into_future());
+        }));
         while !interrupted() && !thread.is_finished() {
             tokio::time::sleep(LOOK).await;
         }

@@ -341,6 +341,8 @@ fn a_signal_lets_what_was_asked_finish_and_takes_nothing_more() {
     checkpoint(directory.path());
     let server = Server::start(directory.path(), &[]);
     let body = json!({"prompt": "1 + 1 =", "max_tokens": 3000, "temperature": 0});
+    // Nobody waits for one that says nothing.
+    let idle = TcpStream::connect(&server.address).unwrap();
     let asked = server.send("POST /v1/completions", &body.to_string());
     server.wait("the run", |health| health["running"] == 1);
     server.signal("-TERM");
@@ -352,6 +354,7 @@ fn a_signal_lets_what_was_asked_finish_and_takes_nothing_more() {
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("finishing what was asked"), "{stderr}");
     assert!(TcpStream::connect(address).is_err());
+    drop(idle);
 
     // What does not finish in time is cut, and that is said.
     let server = Server::start(directory.path(), &["--grace", "0"]);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{AdamWSettings, Eval, FRESH_CONTEXT, ModelSource, Recipe, Sft, Stage};
+use super::{AdamWSettings, Eval, FRESH_CONTEXT, ModelSource, Recipe, SamplerSettings, Sft, Stage};
 use crate::chat::Choice;
 use crate::reward_client::Rewards;
 use crate::tasks::{Family, Split};
@@ -96,6 +96,7 @@ impl Recipe {
         self.model
             .mistake()
             .or_else(|| self.adamw.mistake())
+            .or_else(|| self.sampler.mistake())
             .or_else(|| self.rewards.mistake())
             .or_else(sft)
             .or_else(|| self.unknown_source())
@@ -186,6 +187,16 @@ impl AdamWSettings {
             ("adamw.betas[1]", self.betas.1, Below(0.0, 1.0)),
             ("adamw.eps", self.eps, Above(0.0, 1.0)),
             ("adamw.weight_decay", self.weight_decay, From(0.0, 1.0)),
+        ])
+    }
+}
+
+impl SamplerSettings {
+    fn mistake(&self) -> Option<String> {
+        out_of_range(&[
+            ("sampler.max_batch", self.max_batch as f64, From(1.0, 4096.0)),
+            // A page, at least.
+            ("sampler.cache_tokens", self.cache_tokens.unwrap_or(16) as f64, From(16.0, 1e12)),
         ])
     }
 }
@@ -348,7 +359,7 @@ mod tests {
     /// A table of the whole recipe with one more line.
     fn with(table: &str, line: &str) -> String {
         match table {
-            "adamw" | "rewards" => format!("{WHOLE}[{table}]\n{line}\n"),
+            "adamw" | "rewards" | "sampler" => format!("{WHOLE}[{table}]\n{line}\n"),
             "rl.temperature" => format!("{WHOLE}temperature = {{ {line} }}\n"),
             _ => {
                 let key = format!("{} =", line.split('=').next().unwrap_or_default().trim());
@@ -407,6 +418,8 @@ mod tests {
             ("adamw", "betas = [-0.1, 0.9]", "adamw.betas[0] must be at least 0 and below 1, not -0.1"),
             ("adamw", "eps = 0.0", "adamw.eps must be above 0 and at most 1, not 0"),
             ("adamw", "weight_decay = nan", "adamw.weight_decay must be from 0 to 1, not NaN"),
+            ("sampler", "max_batch = 0", "sampler.max_batch must be from 1 to 4096, not 0"),
+            ("sampler", "cache_tokens = 3", "sampler.cache_tokens must be from 16 to 1000000000000, not 3"),
             ("rewards", "timeout = -1.0", "rewards.timeout must be from 0.01 to 86400, not -1"),
             ("rewards", "timeout = inf", "rewards.timeout must be from 0.01 to 86400, not inf"),
             ("rewards", "attempts = 0", "rewards.attempts must be from 1 to 100, not 0"),
