@@ -70,6 +70,7 @@ impl<'a> Parser<'a, '_> {
                 self.close_bracket(open, inner, close)
             }
             '{' => {
+                let built = self.set_builder().is_some();
                 let bars = std::mem::take(&mut self.bars);
                 let mut inner = self.list()?;
                 self.bars = bars;
@@ -80,10 +81,14 @@ impl<'a> Parser<'a, '_> {
                     inner = Ast::Call(Function::Binomial, vec![inner, below]);
                 }
                 self.expect('}')?;
-                Ok(match inner {
-                    Ast::List(items, ListKind::Comma) => Ast::Set(items),
-                    one => one,
-                })
+                match inner {
+                    // `{x : 2, y}` is no set whose first member is a ratio.
+                    Ast::List(_, ListKind::Comma) if built => {
+                        Err(Stop::Unsupported("a set that is not a plain list"))
+                    }
+                    Ast::List(items, ListKind::Comma) => Ok(Ast::Set(items)),
+                    one => Ok(one),
+                }
             }
             '|' => {
                 self.bars += 1;
