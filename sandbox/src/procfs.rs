@@ -21,6 +21,11 @@ impl Stat<'_> {
         self.number(6).map(|flags| flags & 4 != 0)
     }
 
+    /// Whether it runs, or waits for a core and nothing else.
+    pub(crate) fn is_runnable(&self) -> bool {
+        self.0.first() == Some(&"R")
+    }
+
     /// 0 where nothing is said.
     pub(crate) fn threads(&self) -> u64 {
         self.number(17).unwrap_or(0)
@@ -48,8 +53,10 @@ mod tests {
     fn a_name_says_nothing_of_its_process() {
         let stat = Stat::of(STAT);
         assert_eq!((stat.is_exiting(), stat.threads(), stat.resident()), (Some(true), 3, 11 * 4096));
+        assert!(stat.is_runnable() && !Stat::of("7 (R) S 1").is_runnable());
         let stat = Stat::of("");
         assert_eq!((stat.is_exiting(), stat.threads(), stat.resident()), (None, 0, 0));
+        assert!(!stat.is_runnable());
     }
 
     #[test]

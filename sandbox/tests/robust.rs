@@ -28,6 +28,7 @@ const CHECKS: &[(&str, fn())] = &[
     ("programs_above_the_limit_are_above_it", above),
     ("work_of_half_the_limit_fits_under_load", fixed_work),
     ("sleepers_end_at_the_idle_limit", sleepers),
+    ("a_program_that_waits_for_a_core_is_not_idle", starved),
     ("a_near_miss_on_a_busy_machine_is_run_again", near_miss),
     ("an_endless_loop_is_not", endless),
     ("kills_at_random_spoil_no_verdict", random_kills),
@@ -184,6 +185,25 @@ fn sleepers() {
         assert!(outcome.usage.wall_time >= limits.wall_time, "{}", described(&outcome));
         // Idle time is wall time but for what it ran and waited; a sleeper hardly waits.
         assert!(outcome.usage.wall_time < limits.wall_time * 5, "{}", described(&outcome));
+    }
+}
+
+/// The kernel adds a wait for a core to its count when the wait is over. Programs that got none for longer than their idle limit
+/// were ended as idle, and told as idle to a caller, who ran more of them beside each other.
+fn starved() {
+    let sandbox = sandbox(1);
+    let limits =
+        Limits { wall_time: Duration::from_millis(200), cpu_time: Duration::from_secs(5), ..Limits::DEFAULT };
+    let program = prepare(&sandbox, "import time\nwhile time.process_time() < 0.03: pass");
+    run(&sandbox, "pass");
+    let _neighbours = Neighbours::start();
+    // Where the kernel shares the cores out by sessions, the slot's gets a small share; only root may say so.
+    for slot in family(std::process::id()).into_iter().filter(|pid| name_of(*pid) == "assay: slot") {
+        let _ = fs::write(format!("/proc/{slot}/autogroup"), "15");
+    }
+    for _ in 0..size(3, 20) {
+        let outcome = sandbox.run(&program, b"", &limits).expect("run");
+        assert_eq!(outcome.termination, Exited(0), "{}", described(&outcome));
     }
 }
 

@@ -32,6 +32,8 @@ use crate::{Limits, Outcome, SandboxError, Termination, Usage, image};
 const SLOT_PATIENCE: Duration = Duration::from_secs(30);
 /// Without a control group memory is watched by looking, this often at least.
 const LOOK: Duration = Duration::from_millis(2);
+/// Between two looks at a program that seems idle and waits for a core.
+const WAITING: Duration = Duration::from_millis(10);
 /// The shortest sleep between two looks at the clocks.
 const TICK: Duration = Duration::from_millis(1);
 /// Most bytes of all files that are taken out of a workplace: all that fits there.
@@ -422,6 +424,10 @@ impl Guest {
             }
             return Ok(now + TICK);
         }
+        // One wait for a core may be longer than the limit, and it counts only when it is over.
+        if idle_time > self.limits.wall_time && self.process.wants_a_core() {
+            return Ok(now + WAITING);
+        }
         if idle_time > self.limits.wall_time {
             self.kill(Termination::WallTimeLimit)?;
             return Ok(now);
@@ -442,7 +448,7 @@ impl Guest {
         }
         if let Some(mut idleness) = self.idleness.take() {
             if idleness.due(now) {
-                idleness.look(now, self.cpu() + self.delay());
+                idleness.look(now, self.cpu() + self.delay(), || self.process.wants_a_core());
             }
             self.idleness = Some(idleness);
             pause = pause.min(idleness::LOOK);

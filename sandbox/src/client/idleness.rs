@@ -25,10 +25,10 @@ impl Idleness {
     }
 
     /// Tells of a change. `busy` is how long the program has run, or waited for a core, in all; it is idle when that was less
-    /// than a fifth of the time since the last look.
-    pub(super) fn look(&mut self, now: Instant, busy: Duration) {
+    /// than a fifth of the time since the last look, and it does not want a core at this moment.
+    pub(super) fn look(&mut self, now: Instant, busy: Duration, wants_a_core: impl FnOnce() -> bool) {
         let passed = now.saturating_duration_since(self.looked);
-        let idle = busy.saturating_sub(self.busy) < passed / 5;
+        let idle = busy.saturating_sub(self.busy) < passed / 5 && !wants_a_core();
         (self.looked, self.busy) = (now, busy);
         if idle != self.told {
             self.told = idle;
@@ -61,10 +61,19 @@ mod tests {
         let start = idleness.looked;
         assert!(!idleness.due(start) && idleness.due(start + LOOK));
         // Milliseconds since the start, and how many of them it was busy.
-        for (at, busy) in [(50, 49), (100, 50), (150, 52), (200, 80), (250, 82)] {
-            idleness.look(start + Duration::from_millis(at), Duration::from_millis(busy));
+        let rows = [
+            (50, 49, true),
+            (100, 50, false),
+            (150, 52, false),
+            (200, 80, false),
+            (250, 82, false),
+            (300, 83, true),
+        ];
+        for (at, busy, wants) in rows {
+            idleness.look(start + Duration::from_millis(at), Duration::from_millis(busy), || wants);
         }
         drop(idleness);
+        // The last one is told because it waits for a core, and its end is no news then.
         assert_eq!(TOLD.take(), [true, false, true, false]);
     }
 }

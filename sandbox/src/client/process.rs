@@ -64,6 +64,12 @@ impl Process {
         Duration::from_nanos(longest_delay(self.number(), DEEPEST))
     }
 
+    /// Whether a thread of it or of one below it runs, or waits for a core and nothing else. What it has waited so far stands
+    /// nowhere until it gets one.
+    pub(super) fn wants_a_core(&self) -> bool {
+        wants_a_core(self.number(), DEEPEST)
+    }
+
     /// Notes for each process below it how long that ran or waited for a core, in nanoseconds.
     pub(super) fn note_below(&self, seen: &mut BTreeMap<i32, u64>) {
         note_below(self.number(), DEEPEST, seen);
@@ -80,6 +86,20 @@ fn longest_delay(pid: i32, depth: usize) -> u64 {
         below.map(|child| longest_delay(child, depth - 1)).fold(own, u64::max)
     };
     tasks.map(of_task).max().unwrap_or(0)
+}
+
+fn wants_a_core(pid: i32, depth: usize) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut tasks = tasks.map(|task| task.path());
+    tasks.any(|task| {
+        let read = |name: &str| fs::read_to_string(task.join(name)).unwrap_or_default();
+        let children = if depth == 0 { String::new() } else { read("children") };
+        Stat::of(&read("stat")).is_runnable()
+            || children
+                .split_whitespace()
+                .filter_map(|child| child.parse().ok())
+                .any(|child| wants_a_core(child, depth - 1))
+    })
 }
 
 fn note_below(pid: i32, depth: usize, seen: &mut BTreeMap<i32, u64>) {
