@@ -41,6 +41,27 @@ pub struct StepMetrics {
     pub seconds_reward: f64,
     /// Forward, backward and optimizer.
     pub seconds_update: f64,
+    /// The loss that was descended. On-policy it says nothing of progress: only its gradient does.
+    #[serde(default)]
+    pub loss: f64,
+    /// Tokens whose ratio was held from below, of those trained on; 0 with one update per step, as the next.
+    #[serde(default)]
+    pub clip_ratio_low: f64,
+    /// Tokens whose ratio was held from above.
+    #[serde(default)]
+    pub clip_ratio_high: f64,
+    /// Divergence from the reference by the recipe's estimate, nats per token; 0 where it has no weight.
+    #[serde(default)]
+    pub kl: f64,
+    /// KL(sampler || trainer), the k3 estimate, nats per token: as `logprob_gap`, but outliers weigh more.
+    #[serde(default)]
+    pub mismatch_kl: f64,
+    /// Greatest |log pi (sampler) - log pi (trainer)| of a token.
+    #[serde(default)]
+    pub mismatch_max: f64,
+    /// Tokens whose mismatch weight was cut or masked, of those trained on.
+    #[serde(default)]
+    pub corrected_fraction: f64,
 }
 
 impl StepMetrics {
@@ -121,6 +142,13 @@ pub(crate) mod tests {
             seconds_rollout: 0.1,
             seconds_reward: 0.2,
             seconds_update: 0.3,
+            loss: -1e-3,
+            clip_ratio_low: 0.0,
+            clip_ratio_high: 0.0,
+            kl: 0.0,
+            mismatch_kl: 1e-12,
+            mismatch_max: 1e-5,
+            corrected_fraction: 0.0,
         }
     }
 
@@ -128,7 +156,8 @@ pub(crate) mod tests {
     fn the_keys_are_those_of_the_command_line_contract() {
         let keys = "step, stage, reward_mean, reward_std, entropy, temperature, completion_length_mean, \
             truncated_fraction, zero_std_fraction, infra_error_fraction, grad_norm, learning_rate, logprob_gap, \
-            seconds_rollout, seconds_reward, seconds_update";
+            seconds_rollout, seconds_reward, seconds_update, loss, clip_ratio_low, clip_ratio_high, kl, mismatch_kl, \
+            mismatch_max, corrected_fraction";
         let value = serde_json::to_value(line(1)).unwrap();
         let written: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(written.join(", "), keys);

@@ -2,7 +2,9 @@
 //! learns from them.
 //!
 //! Sampling and training are one model, so the log-probability the sampler recorded is the one the trainer
-//! computes, to rounding; [`Updated::logprob_gap`] shows it.
+//! computes, to rounding; [`Updated::gap`] shows it.
+
+mod update;
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +13,13 @@ use rand::Rng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::update::{Objective, Updated};
 use crate::chat::{Choice, Message, Template};
 use crate::checkpoint::Precision;
-use crate::data::{Row, stream};
+use crate::data::stream;
 use crate::error::{EngineError, Result};
-use crate::model::{Batch, Gradients, Model, TokenStats};
-use crate::optim::{AdamW, clip_global_norm};
+use crate::model::{Batch, Model, TokenStats};
+use crate::optim::AdamW;
 use crate::recipe::{Recipe, SamplerSettings};
 use crate::rollout::Rollout;
 use crate::sampler::{Filters, Generated, Sampler, SamplingParams};
@@ -34,6 +37,8 @@ pub struct Policy {
     system_prompt: Option<String>,
     optimizer: AdamW,
     sampler: SamplerSettings,
+    /// The policy that a divergence is measured from, where one is.
+    reference: Option<Model>,
     /// Any of them ends a completion; the first ends the rows of SFT.
     end_of_text: Vec<u32>,
     max_shard_bytes: u64,
@@ -56,19 +61,6 @@ pub struct Sampling {
     pub purpose: &'static str,
     /// So are draws of different steps.
     pub step: u64,
-}
-
-/// What an update measured on the way.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Updated {
-    /// Temperature-adjusted entropy over all tokens given.
-    pub entropy: f64,
-    /// Mean variance of z/T over the same.
-    pub variance: f64,
-    /// Mean |log pi (sampler) - log pi (trainer)| over the same.
-    pub logprob_gap: f64,
-    /// Before clipping.
-    pub grad_norm: f64,
 }
 
 impl Policy {
@@ -94,6 +86,7 @@ impl Policy {
         (optimizer.eps, optimizer.weight_decay) = (recipe.adamw.eps, recipe.adamw.weight_decay);
         let sampler = recipe.sampler;
         let (system_prompt, max_shard_bytes) = (source.system_prompt.clone(), source.max_shard_bytes);
+        let reference = None;
         Ok(Policy {
             model,
             tokenizer,
@@ -101,9 +94,15 @@ impl Policy {
             system_prompt,
             optimizer,
             sampler,
+            reference,
             end_of_text,
             max_shard_bytes,
         })
+    }
+
+    /// Measures divergence from now on from `other`, of which only the weights are kept.
+    pub fn refer_to(&mut self, other: Policy) {
+        self.reference = Some(other.model);
     }
 
     /// The tokens that ask for an answer to `text`: through the chat template where there is one.
@@ -150,85 +149,8 @@ impl Policy {
 
     /// Entropy and its slope over the completions of `rollouts`, as if sampled at `temperature`.
     pub fn measure(&self, rollouts: &[Rollout], temperature: f64) -> Result<Measured> {
-        let stats = self.score(&batch(rollouts)?, temperature)?;
+        let stats = score(&self.model, &batch(rollouts)?, temperature)?;
         Ok(Measured::mean(&stats.entropy, &stats.variance))
-    }
-
-    fn score(&self, batch: &Batch, temperature: f64) -> Result<TokenStats> {
-        let mut stats = TokenStats::default();
-        for part in batch.split(TOKENS_AT_ONCE) {
-            stats.extend(self.model.score(&part, temperature as f32)?);
-        }
-        Ok(stats)
-    }
-
-    /// One update by rollouts and the weight of the loss on each of their tokens (`grpo::token_weights`).
-    pub fn update(
-        &mut self,
-        rollouts: &[(&Rollout, f64)],
-        temperature: f64,
-        learning_rate: f64,
-        max_grad_norm: f64,
-    ) -> Result<Updated> {
-        // What has no weight has no gradient: it is only measured.
-        let (trained, measured): (Vec<_>, Vec<_>) = rollouts.iter().partition(|(_, weight)| *weight != 0.0);
-        let batch_of = |part: &[(&Rollout, f64)]| batch(part.iter().map(|(rollout, _)| *rollout));
-        let weights: Vec<f32> = trained
-            .iter()
-            .flat_map(|(rollout, weight)| std::iter::repeat_n(*weight as f32, rollout.completion_ids.len()))
-            .collect();
-        // Before the update: afterwards it would be another policy's entropy.
-        let mut stats = self.score(&batch_of(&measured)?, temperature)?;
-        let (of_trained, grad_norm) =
-            self.descend(&batch_of(&trained)?, &weights, temperature, learning_rate, max_grad_norm)?;
-        stats.extend(of_trained);
-        let sampled = measured.iter().chain(&trained).flat_map(|(rollout, _)| &rollout.logprobs);
-        let gaps: f64 = sampled.zip(&stats.logprob).map(|(a, b)| f64::from((a - b).abs())).sum();
-        let Measured { entropy, variance } = Measured::mean(&stats.entropy, &stats.variance);
-        Ok(Updated { entropy, variance, logprob_gap: gaps / stats.logprob.len().max(1) as f64, grad_norm })
-    }
-
-    /// One step of supervised learning; returns the mean cross-entropy per completion token, in nats.
-    pub fn learn(&mut self, rows: &[Row], learning_rate: f64, max_grad_norm: f64) -> Result<f64> {
-        let mut batch = Batch::new();
-        for row in rows {
-            let mut completion = self.tokenizer.encode(&row.output)?;
-            completion.push(self.end_of_text[0]);
-            batch.push(&self.prompt(&row.input)?, &completion)?;
-        }
-        let tokens = batch.response_tokens();
-        let weights = vec![-1.0 / tokens as f32; tokens];
-        let (stats, _) = self.descend(&batch, &weights, 1.0, learning_rate, max_grad_norm)?;
-        Ok(-stats.logprob.iter().map(|&logprob| f64::from(logprob)).sum::<f64>() / tokens.max(1) as f64)
-    }
-
-    /// One optimizer step down `sum_t weights[t] * logprob[t]`; the gradient's norm before clipping. Parts of
-    /// the batch add up to the whole's gradient. Without a token nothing moves.
-    fn descend(
-        &mut self,
-        batch: &Batch,
-        weights: &[f32],
-        temperature: f64,
-        learning_rate: f64,
-        max_grad_norm: f64,
-    ) -> Result<(TokenStats, f64)> {
-        let mut stats = TokenStats::default();
-        let mut sum: Option<Gradients> = None;
-        for part in batch.split(TOKENS_AT_ONCE) {
-            let start = stats.logprob.len();
-            let of_part = |stats: &TokenStats| weights[start..start + stats.logprob.len()].to_vec();
-            let (part, gradients) = self.model.loss_backward(&part, temperature as f32, &of_part)?;
-            stats.extend(part);
-            match &mut sum {
-                Some(sum) => sum.add(&gradients)?,
-                None => sum = Some(gradients),
-            }
-        }
-        let Some(mut gradients) = sum else { return Ok((stats, 0.0)) };
-        let most = if max_grad_norm > 0.0 { max_grad_norm } else { f64::INFINITY };
-        let grad_norm = clip_global_norm(&mut gradients, most)?;
-        self.optimizer.update(&mut self.model, &gradients, learning_rate)?;
-        Ok((stats, grad_norm))
     }
 
     /// Writes a checkpoint directory: the files of an HF checkpoint, the optimizer, and `state`.
@@ -321,6 +243,15 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "trainer.json";
 /// Tokens in one forward and backward pass; what bounds the memory of activations.
 const TOKENS_AT_ONCE: usize = 16 * 1024;
+
+/// Statistics of a batch of any size.
+fn score(model: &Model, batch: &Batch, temperature: f64) -> Result<TokenStats> {
+    let mut stats = TokenStats::default();
+    for part in batch.split(TOKENS_AT_ONCE) {
+        stats.extend(model.score(&part, temperature as f32)?);
+    }
+    Ok(stats)
+}
 
 fn batch<'r>(rollouts: impl IntoIterator<Item = &'r Rollout>) -> Result<Batch> {
     let mut batch = Batch::new();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::Choice;
 use crate::error::reason;
+use crate::grpo::Loss;
 use crate::model::{Config, MAX_SHARD_BYTES};
 use crate::policy::Sampling;
 use crate::reward_client::Rewards;
@@ -212,6 +213,15 @@ pub struct Stage {
     /// What a truncated completion means.
     #[serde(default)]
     pub overlong: Overlong,
+    /// With `overlong = "soft"`: so many tokens before the greatest length the penalty begins.
+    #[serde(default = "default_overlong_buffer")]
+    pub overlong_buffer: usize,
+    /// With `overlong = "soft"`: what the reward loses at the greatest length.
+    #[serde(default = "default_overlong_penalty")]
+    pub overlong_penalty: f64,
+    /// The loss; by default the paper's.
+    #[serde(default)]
+    pub loss: Loss,
     /// The sampling temperature.
     #[serde(default)]
     pub temperature: Temperature,
@@ -233,11 +243,18 @@ pub struct Stage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlong {
-    /// It is graded as it is, so it nearly always counts as wrong.
+    /// It is graded as it is, so it nearly always counts as wrong: no overlong filter.
     #[default]
+    #[serde(alias = "off")]
     Count,
     /// It stays in its group's baseline but is not trained on ("overlong filtering").
+    #[serde(alias = "mask_after")]
     Mask,
+    /// It is taken out before the baseline, and is not trained on.
+    MaskBefore,
+    /// It is graded as it is, and the last `overlong_buffer` tokens before the greatest length cost up to
+    /// `overlong_penalty` of the reward, evenly rising (DAPO).
+    Soft,
 }
 
 /// How a policy is evaluated.
@@ -304,6 +321,12 @@ fn default_clip() -> f64 {
 }
 fn default_save_every() -> u64 {
     50
+}
+fn default_overlong_buffer() -> usize {
+    4096
+}
+fn default_overlong_penalty() -> f64 {
+    1.0
 }
 
 /// What is wrong with a recipe; the text names the file and the key.

@@ -55,11 +55,6 @@ impl Group {
         &self.rewards
     }
 
-    /// Their advantages within the group.
-    pub fn advantages(&self) -> Vec<f64> {
-        grpo::advantages(&self.rewards)
-    }
-
     /// Whether the group carries no signal.
     pub fn is_zero_std(&self) -> bool {
         grpo::is_zero_std(&self.rewards)
@@ -88,6 +83,5 @@ mod tests {
         assert_eq!(group.rollouts()[1].completion, "c");
         // Scored 0, `b` would have taught the policy that `a` and `c` are better.
         assert!(group.is_zero_std());
-        assert_eq!(group.advantages(), [0.0, 0.0]);
     }
 }

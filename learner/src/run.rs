@@ -159,12 +159,15 @@ impl<'a> Run<'a> {
     /// it was cut if it got that far.
     pub fn rl(&self, grader: &impl Grade, out: &Path, resume: bool) -> Result<Policy, TrainError> {
         let checkpoint = out.join(train::CHECKPOINT);
-        let (policy, state) = match resume && present(&checkpoint) {
+        let (mut policy, state) = match resume && present(&checkpoint) {
             true => Policy::load_with(&checkpoint, &self.recipe)?,
             false => (self.start_policy()?, State::default()),
         };
         self.fits(&policy)?;
         std::fs::create_dir_all(out).map_err(|source| TrainError::File { path: out.to_owned(), source })?;
+        if self.recipe.rl.iter().any(|stage| stage.loss.kl.coefficient > 0.0) {
+            policy.refer_to(self.start_policy()?);
+        }
         let (recipe, sources, progress) = (&self.recipe, &self.sources, &self.progress);
         let mut trainer = Trainer { recipe, sources, policy, grader, out, state, progress };
         trainer.run()?;

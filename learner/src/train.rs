@@ -10,16 +10,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataError, Sources, stream};
 use crate::error::{EngineError, reason};
-use crate::grpo;
+use crate::grpo::{self, Item};
 use crate::interrupt::interrupted;
 use crate::metrics::{MetricsWriter, StepMetrics};
-use crate::policy::{Policy, Sampling};
+use crate::policy::{Objective, Policy, Sampling};
 use crate::progress::Progress;
-use crate::recipe::{Overlong, Recipe, RecipeError, Stage};
+use crate::recipe::{Recipe, RecipeError, Stage};
 use crate::reward_client::{Answer, Ask, Grade, RewardError};
 use crate::rollout::{FinishReason, Group, Rollout};
 use crate::temperature::{self, Drift, Measured, Mode, Unreachable};
@@ -252,7 +253,7 @@ impl<G: Grade> Trainer<'_, G> {
         }
         let learning_rate = stage.learning_rate;
         let updated =
-            self.policy.update(&weighted(&groups, stage), temperature, learning_rate, stage.max_grad_norm)?;
+            self.policy.update(&self.items(&groups, stage, step), &objective(stage, temperature))?;
         let measured = Measured { entropy: updated.entropy, variance: updated.variance };
         self.state.step = step;
         self.state.stage_step += 1;
@@ -274,11 +275,33 @@ impl<G: Grade> Trainer<'_, G> {
             infra_error_fraction: all.infra_error_fraction,
             grad_norm: updated.grad_norm,
             learning_rate,
-            logprob_gap: updated.logprob_gap,
+            logprob_gap: updated.gap.mean(),
             seconds_rollout,
             seconds_reward,
             seconds_update: started.elapsed().as_secs_f64(),
+            loss: updated.figures.loss,
+            clip_ratio_low: updated.figures.share(updated.figures.clipped_low),
+            clip_ratio_high: updated.figures.share(updated.figures.clipped_high),
+            kl: updated.figures.kl / updated.figures.tokens.max(1) as f64,
+            mismatch_kl: updated.gap.kl(),
+            mismatch_max: updated.gap.greatest(),
+            corrected_fraction: updated.figures.share(updated.figures.corrected),
         }))
+    }
+
+    /// The rollouts as the loss takes them. Prompts come source by source; where a step has several updates, each
+    /// gets its share of all, so their order is drawn.
+    fn items<'g>(&self, groups: &'g [Group], stage: &Stage, step: u64) -> Vec<Item<'g>> {
+        let items = grpo::items(groups, stage);
+        if stage.loss.updates == 1 {
+            return items;
+        }
+        let mut order: Vec<usize> = (0..groups.len()).collect();
+        order.shuffle(&mut stream(self.recipe.seed, "updates", step));
+        let place = |item: &Item<'_>| order.iter().position(|group| *group == item.group);
+        let mut items = items;
+        items.sort_by_key(place);
+        items
     }
 
     /// The temperature a stage starts with: the recipe's, or one that a fresh probe confirms.
@@ -426,14 +449,14 @@ fn groups(rollouts: Vec<Rollout>, answers: &[Answer], size: usize) -> Vec<Group>
     rewards.chunks(size).map(|rewards| Group::new(rollouts.by_ref().take(size).collect(), rewards)).collect()
 }
 
-/// Every rollout that is trained on, with the loss's weight of each of its tokens.
-fn weighted<'g>(groups: &'g [Group], stage: &Stage) -> Vec<(&'g Rollout, f64)> {
-    let rollouts: Vec<&Rollout> = groups.iter().flat_map(|group| group.rollouts()).collect();
-    let advantages: Vec<f64> = groups.iter().flat_map(Group::advantages).collect();
-    let lengths: Vec<usize> = rollouts.iter().map(|rollout| rollout.completion_ids.len()).collect();
-    let masked: Vec<bool> =
-        rollouts.iter().map(|rollout| stage.overlong == Overlong::Mask && is_truncated(rollout)).collect();
-    rollouts.into_iter().zip(grpo::token_weights(&advantages, &lengths, &masked)).collect()
+fn objective(stage: &Stage, temperature: f64) -> Objective<'_> {
+    Objective {
+        loss: &stage.loss,
+        max_completion_length: stage.max_completion_length,
+        temperature,
+        learning_rate: stage.learning_rate,
+        max_grad_norm: stage.max_grad_norm,
+    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{AdamWSettings, Eval, FRESH_CONTEXT, ModelSource, Recipe, SamplerSettings, Sft, Stage};
+use super::{AdamWSettings, Eval, FRESH_CONTEXT, ModelSource, Overlong, Recipe, SamplerSettings, Sft, Stage};
 use crate::chat::Choice;
+use crate::grpo::{Correction, Loss, PolicyTerm};
 use crate::reward_client::Rewards;
 use crate::tasks::{Family, Split};
 use crate::temperature::BOUNDS;
@@ -300,6 +301,13 @@ impl Stage {
             })
             .or_else(|| out_of_range(&self.numbers()))
             .or_else(|| self.unordered_band())
+            .or_else(|| self.loss.mistake(self.prompts_per_step()))
+            .or_else(|| {
+                let (buffer, most) = (self.overlong_buffer, self.max_completion_length);
+                (self.overlong == Overlong::Soft && buffer > most).then(|| {
+                    format!("overlong_buffer is {buffer}; it must be at most max_completion_length, {most}")
+                })
+            })
     }
 
     fn numbers(&self) -> Vec<Number<'static>> {
@@ -314,6 +322,8 @@ impl Stage {
             ("learning_rate", self.learning_rate, Above(0.0, 1.0)),
             ("max_grad_norm", self.max_grad_norm, From(0.0, 1e6)),
             ("save_every", self.save_every as f64, From(1.0, MOST_STEPS)),
+            ("overlong_buffer", self.overlong_buffer as f64, From(1.0, MOST_TOKENS)),
+            ("overlong_penalty", self.overlong_penalty, From(0.0, 100.0)),
             ("temperature.start", temperature.start, From(floor, ceiling)),
             ("temperature.target", temperature.target, Above(0.0, MOST_ENTROPY)),
             ("temperature.tolerance", temperature.tolerance, Above(0.0, MOST_ENTROPY)),
@@ -332,6 +342,37 @@ impl Stage {
         let bands = [("dead_band", self.temperature.dead_band), ("alarm_band", self.temperature.alarm_band)];
         let (key, [low, high]) = bands.into_iter().find(|(_, [low, high])| low > high)?;
         Some(format!("temperature.{key} must rise, not go from {low} to {high}"))
+    }
+}
+
+impl Loss {
+    fn mistake(&self, prompts: usize) -> Option<String> {
+        let [low, high] = self.mismatch.bounds();
+        let numbers = [
+            ("loss.clip_low", self.clip_low, From(0.0, 1.0)),
+            ("loss.clip_high", self.clip_high, From(0.0, 1000.0)),
+            ("loss.dual_clip", self.dual_clip.unwrap_or(2.0), Above(1.0, 1000.0)),
+            ("loss.updates", self.updates as f64, From(1.0, 64.0)),
+            ("loss.kl.coefficient", self.kl.coefficient, From(0.0, 100.0)),
+            ("loss.mismatch.low", low, From(0.0, 1.0)),
+            ("loss.mismatch.high", high, From(1.0, 1000.0)),
+        ];
+        out_of_range(&numbers).or_else(|| {
+            let Loss { updates, dual_clip, policy, mismatch, .. } = self;
+            let unused = mismatch.low.is_some() || mismatch.high.is_some();
+            match () {
+                () if *updates > prompts => Some(format!(
+                    "loss.updates is {updates} with {prompts} prompts per step; an update needs at least one prompt"
+                )),
+                () if dual_clip.is_some() && *policy == PolicyTerm::Cispo => {
+                    Some("loss.dual_clip has no meaning in cispo, which clips no gradient; leave one out".to_owned())
+                }
+                () if unused && mismatch.correction == Correction::None => {
+                    Some("loss.mismatch has bounds but no correction; name one, or leave them out".to_owned())
+                }
+                () => None,
+            }
+        })
     }
 }
 
@@ -361,6 +402,7 @@ mod tests {
         match table {
             "adamw" | "rewards" | "sampler" => format!("{WHOLE}[{table}]\n{line}\n"),
             "rl.temperature" => format!("{WHOLE}temperature = {{ {line} }}\n"),
+            "rl.loss" => format!("{WHOLE}loss = {{ {line} }}\n"),
             _ => {
                 let key = format!("{} =", line.split('=').next().unwrap_or_default().trim());
                 let mut text = String::new();
@@ -476,6 +518,37 @@ mod tests {
                 "stage `m`: temperature.start must be from 0.05 to 20, not NaN",
             ),
             ("rl.temperature", "probe = 0", "stage `m`: temperature.probe must be from 1 to 65536, not 0"),
+            (
+                "rl",
+                "overlong = 'soft'",
+                "stage `m`: overlong_buffer is 4096; it must be at most max_completion_length, 8",
+            ),
+            ("rl", "overlong_penalty = -1.0", "stage `m`: overlong_penalty must be from 0 to 100, not -1"),
+            ("rl.loss", "clip_low = 1.5", "stage `m`: loss.clip_low must be from 0 to 1, not 1.5"),
+            ("rl.loss", "clip_high = nan", "stage `m`: loss.clip_high must be from 0 to 1000, not NaN"),
+            (
+                "rl.loss",
+                "dual_clip = 1.0",
+                "stage `m`: loss.dual_clip must be above 1 and at most 1000, not 1",
+            ),
+            (
+                "rl.loss",
+                "policy = 'cispo', dual_clip = 3.0",
+                "stage `m`: loss.dual_clip has no meaning in cispo",
+            ),
+            ("rl.loss", "policy = 'pop'", "unknown variant `pop`, expected one of `ppo`, `gspo`, `cispo`"),
+            ("rl.loss", "updates = 5", "stage `m`: loss.updates is 5 with 4 prompts per step"),
+            (
+                "rl.loss",
+                "kl = { coefficient = -0.1 }",
+                "stage `m`: loss.kl.coefficient must be from 0 to 100",
+            ),
+            ("rl.loss", "mismatch = { high = 2.0 }", "stage `m`: loss.mismatch has bounds but no correction"),
+            (
+                "rl.loss",
+                "mismatch = { correction = 'mask', low = 2.0 }",
+                "stage `m`: loss.mismatch.low must be from 0 to 1, not 2",
+            ),
             (
                 "rl.temperature",
                 "dead_band = [0.4, 0.2]",
