@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::diagnosis::Finding;
+
 /// One step of reinforcement learning. Fractions are of the step's rollouts, times are wall seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepMetrics {
@@ -62,6 +64,12 @@ pub struct StepMetrics {
     /// Tokens whose mismatch weight was cut or masked, of those trained on.
     #[serde(default)]
     pub corrected_fraction: f64,
+    /// Graded completions in which no answer was found, of the graded.
+    #[serde(default)]
+    pub unreadable_fraction: f64,
+    /// Why the step taught nothing, or the run is about to stop learning; mostly empty.
+    #[serde(default)]
+    pub diagnosis: Vec<Finding>,
 }
 
 impl StepMetrics {
@@ -149,6 +157,8 @@ pub(crate) mod tests {
             mismatch_kl: 1e-12,
             mismatch_max: 1e-5,
             corrected_fraction: 0.0,
+            unreadable_fraction: 0.1,
+            diagnosis: Vec::new(),
         }
     }
 
@@ -157,7 +167,7 @@ pub(crate) mod tests {
         let keys = "step, stage, reward_mean, reward_std, entropy, temperature, completion_length_mean, \
             truncated_fraction, zero_std_fraction, infra_error_fraction, grad_norm, learning_rate, logprob_gap, \
             seconds_rollout, seconds_reward, seconds_update, loss, clip_ratio_low, clip_ratio_high, kl, mismatch_kl, \
-            mismatch_max, corrected_fraction";
+            mismatch_max, corrected_fraction, unreadable_fraction, diagnosis";
         let value = serde_json::to_value(line(1)).unwrap();
         let written: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(written.join(", "), keys);

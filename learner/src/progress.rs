@@ -1,6 +1,7 @@
 //! What a person sees while it runs: bars on a terminal, a line now and then elsewhere. Always stderr.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,7 +12,7 @@ use crate::metrics::StepMetrics;
 #[derive(Debug, Default)]
 pub struct Progress {
     quiet: bool,
-    warned: Cell<bool>,
+    warned: RefCell<BTreeSet<String>>,
 }
 
 /// The progress of one piece of work with a known number of steps.
@@ -33,7 +34,7 @@ impl Progress {
 
     /// Nothing at all, for tests.
     pub fn quiet() -> Progress {
-        Progress { quiet: true, warned: Cell::new(false) }
+        Progress { quiet: true, ..Progress::default() }
     }
 
     /// A bar for `steps` steps of which `done` are done.
@@ -62,11 +63,14 @@ impl Progress {
         self.note(&format!("warning: {line}"));
     }
 
-    /// As [`Progress::warn`], but only the first time: a drift that lasts is plotted, not repeated.
-    pub fn warn_once(&self, line: &str) {
-        if !self.warned.replace(true) {
+    /// As [`Progress::warn`], but only the first time of each kind: what lasts is plotted, not repeated. Whether it
+    /// was said.
+    pub fn warn_once(&self, kind: &str, line: &str) -> bool {
+        let first = self.warned.borrow_mut().insert(kind.to_owned());
+        if first {
             self.warn(line);
         }
+        first
     }
 }
 
@@ -94,5 +98,19 @@ impl Bar<'_> {
 impl Drop for Bar<'_> {
     fn drop(&mut self) {
         self.bar.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One flag stood for all kinds, so the first warning of a run silenced every other.
+    #[test]
+    fn each_kind_of_warning_is_given_once() {
+        let progress = Progress::quiet();
+        let said =
+            ["drift", "all_wrong", "drift", "all_wrong"].map(|kind| progress.warn_once(kind, "a line"));
+        assert_eq!(said, [true, true, false, false]);
     }
 }

@@ -14,16 +14,18 @@ use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataError, Sources, stream};
+use crate::diagnosis::Watch;
 use crate::error::{EngineError, reason};
 use crate::grpo::{self, Item};
 use crate::interrupt::interrupted;
-use crate::metrics::{MetricsWriter, StepMetrics};
+use crate::metrics::{self, MetricsWriter, StepMetrics};
 use crate::policy::{Objective, Policy, Sampling};
 use crate::progress::Progress;
 use crate::recipe::{Recipe, RecipeError, Stage};
 use crate::reward_client::{Answer, Ask, Grade, RewardError};
 use crate::rollout::{FinishReason, Group, Rollout};
 use crate::temperature::{self, Drift, Measured, Mode, Unreachable};
+use crate::tensorboard::{self, EventWriter};
 
 /// Where a run stands, beside the policy and its optimizer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -157,6 +159,8 @@ pub struct Trainer<'a, G: Grade> {
     pub progress: &'a Progress,
 }
 
+/// The verifier's verdict where there was no box, or no code block.
+const NO_ANSWER: &str = "no_answer";
 /// The directory of the RL checkpoint in a run's directory.
 pub const CHECKPOINT: &str = "rl";
 /// The metrics file in a run's directory.
@@ -168,6 +172,13 @@ impl<G: Grade> Trainer<'_, G> {
         let path = self.out.join(METRICS);
         let failed = |source| TrainError::File { path: path.clone(), source };
         let mut metrics = MetricsWriter::open(&path, self.state.step).map_err(failed)?;
+        let events = self.out.join(tensorboard::DIRECTORY);
+        let mut events = EventWriter::open(&events, self.state.step)
+            .map_err(|source| TrainError::File { path: events.clone(), source })?;
+        let mut watch = Watch::default();
+        for line in metrics::read(&path).map_err(failed)? {
+            watch.see(&line);
+        }
         let mut unrewarded = 0;
         while let Some(stage) = self.recipe.rl.get(self.state.stage) {
             if self.state.stage_step == stage.steps {
@@ -177,11 +188,14 @@ impl<G: Grade> Trainer<'_, G> {
             let bar = self.progress.stage(&stage.name, stage.steps, self.state.stage_step);
             while self.state.stage_step < stage.steps {
                 match self.guarded_step(stage)? {
-                    Done::Step(line) => {
+                    Done::Step(mut line) => {
                         unrewarded = 0;
+                        line.diagnosis = watch.see(&line);
                         metrics.write(&line).map_err(failed)?;
+                        let path = events.path().to_owned();
+                        events.write(&line).map_err(|source| TrainError::File { path, source })?;
                         bar.step(&line);
-                        self.watch(stage, &line);
+                        self.warn_of(stage, &line);
                     }
                     Done::NoRewards(reason) => {
                         unrewarded += 1;
@@ -261,7 +275,7 @@ impl<G: Grade> Trainer<'_, G> {
 
         let rewards: Vec<f64> = groups.iter().flat_map(|group| group.rewards().to_vec()).collect();
         let (reward_mean, reward_std) = grpo::mean_std(&rewards);
-        Ok(Done::Step(StepMetrics {
+        Ok(Done::Step(Box::new(StepMetrics {
             step,
             stage: stage.name.clone(),
             reward_mean,
@@ -286,7 +300,9 @@ impl<G: Grade> Trainer<'_, G> {
             mismatch_kl: updated.gap.kl(),
             mismatch_max: updated.gap.greatest(),
             corrected_fraction: updated.figures.share(updated.figures.corrected),
-        }))
+            unreadable_fraction: all.unreadable_fraction,
+            diagnosis: Vec::new(),
+        })))
     }
 
     /// The rollouts as the loss takes them. Prompts come source by source; where a step has several updates, each
@@ -364,17 +380,20 @@ impl<G: Grade> Trainer<'_, G> {
         }
     }
 
-    fn watch(&self, stage: &Stage, line: &StepMetrics) {
+    /// Says what a person should look at, once per kind.
+    fn warn_of(&self, stage: &Stage, line: &StepMetrics) {
+        let at = format!("stage {} step {}", stage.name, line.step);
         if let Some(drift) = stage.temperature.drift(line.entropy) {
             let side = match drift {
                 Drift::Low => "below",
                 Drift::High => "above",
             };
             let [low, high] = stage.temperature.alarm_band;
-            self.progress.warn_once(&format!(
-                "stage {} step {}: entropy {:.3} is {side} the band {low}..{high}",
-                stage.name, line.step, line.entropy
-            ));
+            let what = format!("{at}: entropy {:.3} is {side} the band {low}..{high}", line.entropy);
+            self.progress.warn_once("drift", &what);
+        }
+        for finding in &line.diagnosis {
+            self.progress.warn_once(&format!("{finding:?}"), &format!("{at}: {}", finding.words(line)));
         }
     }
 
@@ -396,7 +415,7 @@ pub struct Calibrated {
 
 /// What a step came to.
 enum Done {
-    Step(StepMetrics),
+    Step(Box<StepMetrics>),
     /// Nothing was graded, nothing was learned; why.
     NoRewards(String),
 }
@@ -417,6 +436,7 @@ struct Batch {
     completion_length_mean: f64,
     truncated_fraction: f64,
     infra_error_fraction: f64,
+    unreadable_fraction: f64,
     /// Why the last one without a reward has none.
     reason: String,
 }
@@ -425,6 +445,11 @@ impl Batch {
     fn of(rollouts: &[Rollout], answers: &[Answer]) -> Batch {
         let share = |count: usize| count as f64 / rollouts.len().max(1) as f64;
         let infra = |answer: &&Answer| matches!(answer, Answer::InfraError(_));
+        let graded = answers.iter().filter(|answer| answer.reward().is_some()).count();
+        let unreadable = answers
+            .iter()
+            .filter(|answer| matches!(answer, Answer::Graded { verdict, .. } if verdict == NO_ANSWER))
+            .count();
         let reason = answers.iter().rev().find_map(|answer| match answer {
             Answer::InfraError(reason) | Answer::Unsupported(reason) => Some(reason.clone()),
             Answer::Graded { .. } => None,
@@ -433,6 +458,7 @@ impl Batch {
             completion_length_mean: share(rollouts.iter().map(|rollout| rollout.completion_ids.len()).sum()),
             truncated_fraction: share(rollouts.iter().filter(|rollout| is_truncated(rollout)).count()),
             infra_error_fraction: share(answers.iter().filter(infra).count()),
+            unreadable_fraction: unreadable as f64 / graded.max(1) as f64,
             reason: reason.unwrap_or_default(),
         }
     }

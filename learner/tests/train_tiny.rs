@@ -6,11 +6,13 @@
 use std::cell::Cell;
 use std::path::Path;
 
+use assay_learner::diagnosis::Finding;
 use assay_learner::metrics::{self, StepMetrics};
 use assay_learner::progress::Progress;
 use assay_learner::recipe::Recipe;
 use assay_learner::reward_client::{Answer, Ask, Grade, RewardError};
 use assay_learner::run::Run;
+use assay_learner::tensorboard;
 use assay_learner::train::{CHECKPOINT, METRICS, State, Trainer};
 
 /// Scores a completion by a function of its text; breaks down at one call if told to.
@@ -79,23 +81,70 @@ fn the_reward_rises() {
     assert!(lines.iter().all(|line| line.infra_error_fraction == 0.0));
 }
 
+/// The recipe with every part of the general loss that has a state or draws: a reference, several updates a step.
+fn general_recipe() -> Recipe {
+    let mut recipe = recipe(5);
+    recipe.rl[0].loss = toml::from_str(
+        "policy = 'gspo'\naggregate = 'sequence_mean'\nadvantage = 'leave_one_out'\nupdates = 3\n\
+         kl = { coefficient = 0.05 }\nmismatch = { correction = 'truncate' }\nzero_variance = 'drop'\n",
+    )
+    .unwrap();
+    recipe
+}
+
 #[test]
 fn a_run_that_was_cut_goes_on_bit_for_bit() {
-    let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let run = |out: &Path, grader: &Local, resume| {
-        Run::start(recipe(5), out, Progress::quiet()).unwrap().rl(grader, out, resume)
+    for recipe in [recipe(5), general_recipe()] {
+        let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let run = |out: &Path, grader: &Local, resume| {
+            Run::start(recipe.clone(), out, Progress::quiet()).unwrap().rl(grader, out, resume)
+        };
+        run(whole.path(), &Local::new(digits), false).unwrap();
+        // Cut in step 4: the checkpoint is of step 2, metrics.jsonl already has step 3.
+        run(cut.path(), &Local { breaks_at: Some(4), ..Local::new(digits) }, false).unwrap_err();
+        assert_eq!(lines(cut.path()).len(), 3);
+        run(cut.path(), &Local::new(digits), true).unwrap();
+        let without_timings = |out: &Path| -> Vec<StepMetrics> {
+            lines(out).into_iter().map(StepMetrics::without_timings).collect()
+        };
+        assert_eq!(without_timings(whole.path()), without_timings(cut.path()));
+        let weights = |out: &Path| std::fs::read(out.join(CHECKPOINT).join("model.safetensors")).unwrap();
+        assert!(weights(whole.path()) == weights(cut.path()), "the weights differ");
+        let event_files = |out: &Path| std::fs::read_dir(out.join(tensorboard::DIRECTORY)).unwrap().count();
+        assert_eq!((event_files(whole.path()), event_files(cut.path())), (1, 2));
+    }
+}
+
+/// Of the general form the metrics are no zeros: the policy leaves its reference, and a narrow clip holds.
+#[test]
+fn the_general_form_learns_and_says_what_it_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recipe = general_recipe();
+    recipe.rl[0].steps = 40;
+    let run = Run::start(recipe, dir.path(), Progress::quiet()).unwrap();
+    run.rl(&Local::new(digits), dir.path(), false).unwrap();
+    let lines = lines(dir.path());
+    let mean = |lines: &[StepMetrics], of: fn(&StepMetrics) -> f64| {
+        lines.iter().map(of).sum::<f64>() / lines.len() as f64
     };
-    run(whole.path(), &Local::new(digits), false).unwrap();
-    // Cut in step 4: the checkpoint is of step 2, metrics.jsonl already has step 3.
-    run(cut.path(), &Local { breaks_at: Some(4), ..Local::new(digits) }, false).unwrap_err();
-    assert_eq!(lines(cut.path()).len(), 3);
-    run(cut.path(), &Local::new(digits), true).unwrap();
-    let without_timings = |out: &Path| -> Vec<StepMetrics> {
-        lines(out).into_iter().map(StepMetrics::without_timings).collect()
-    };
-    assert_eq!(without_timings(whole.path()), without_timings(cut.path()));
-    let weights = |out: &Path| std::fs::read(out.join(CHECKPOINT).join("model.safetensors")).unwrap();
-    assert!(weights(whole.path()) == weights(cut.path()), "the weights differ");
+    let reward = |lines: &[StepMetrics]| mean(lines, |line| line.reward_mean);
+    let (first, last) = (reward(&lines[..5]), reward(&lines[35..40]));
+    assert!(first < 0.2 && last > first + 0.2, "reward went from {first} to {last}");
+    let kl = |line: &StepMetrics| line.kl;
+    assert!(mean(&lines[35..40], kl) > mean(&lines[..2], kl) && lines.iter().all(|line| line.kl >= 0.0));
+    assert!(lines.iter().all(|line| line.loss.is_finite() && line.mismatch_max < 1e-3));
+}
+
+/// A step without a signal is named in its line.
+#[test]
+fn a_run_that_teaches_nothing_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::start(recipe(2), dir.path(), Progress::quiet()).unwrap();
+    run.rl(&Local::new(|_| 0.0), dir.path(), false).unwrap();
+    for line in lines(dir.path()) {
+        assert_eq!(line.diagnosis.first(), Some(&Finding::AllWrong), "{line:?}");
+        assert_eq!((line.grad_norm, line.loss), (0.0, 0.0));
+    }
 }
 
 /// A verifier that answers nothing must not turn into zero rewards: the run stops, nothing was learned.
