@@ -30,7 +30,7 @@ mod loss;
 mod mismatch;
 
 pub use self::advantage::{Advantage, STD_EPSILON, advantages, is_zero_std, mean_std};
-pub use self::batch::{Item, divisors, items, overlong_penalty};
+pub use self::batch::{Item, divisors, has_signal, items, overlong_penalty};
 pub use self::loss::{Aggregate, Estimator, Figures, Kl, Loss, PolicyTerm, Tokens, ZeroVariance};
 pub use self::mismatch::{Correction, Gap, Mismatch};
 

@@ -70,6 +70,9 @@ pub struct StepMetrics {
     /// Why the step taught nothing, or the run is about to stop learning; mostly empty.
     #[serde(default)]
     pub diagnosis: Vec<Finding>,
+    /// Prompts sampled; more than the stage has where groups without a signal were replaced.
+    #[serde(default)]
+    pub sampled_prompts: u64,
 }
 
 impl StepMetrics {
@@ -159,6 +162,7 @@ pub(crate) mod tests {
             corrected_fraction: 0.0,
             unreadable_fraction: 0.1,
             diagnosis: Vec::new(),
+            sampled_prompts: 64,
         }
     }
 
@@ -167,7 +171,7 @@ pub(crate) mod tests {
         let keys = "step, stage, reward_mean, reward_std, entropy, temperature, completion_length_mean, \
             truncated_fraction, zero_std_fraction, infra_error_fraction, grad_norm, learning_rate, logprob_gap, \
             seconds_rollout, seconds_reward, seconds_update, loss, clip_ratio_low, clip_ratio_high, kl, mismatch_kl, \
-            mismatch_max, corrected_fraction, unreadable_fraction, diagnosis";
+            mismatch_max, corrected_fraction, unreadable_fraction, diagnosis, sampled_prompts";
         let value = serde_json::to_value(line(1)).unwrap();
         let written: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(written.join(", "), keys);

@@ -21,7 +21,7 @@ pub const DIRECTORY: &str = "tensorboard";
 type Scalar = (&'static str, fn(&StepMetrics) -> f64);
 
 /// TRL's names, behind the `train/` that its trainer puts there; then veRL's for what TRL has no name for; then ours.
-pub const SCALARS: [Scalar; 24] = [
+pub const SCALARS: [Scalar; 25] = [
     ("train/reward", |line| line.reward_mean),
     ("train/reward_std", |line| line.reward_std),
     ("train/frac_reward_zero_std", |line| line.zero_std_fraction),
@@ -45,6 +45,7 @@ pub const SCALARS: [Scalar; 24] = [
     ("assay/infra_error_fraction", |line| line.infra_error_fraction),
     ("assay/unreadable_fraction", |line| line.unreadable_fraction),
     ("assay/corrected_fraction", |line| line.corrected_fraction),
+    ("assay/sampled_prompts", |line| line.sampled_prompts as f64),
     ("assay/findings", |line| line.diagnosis.len() as f64),
 ];
 

@@ -7,6 +7,8 @@
 //! A step cut short (by a signal, or because no rewards came) leaves the state as the step before left it:
 //! only the update, which comes last, changes anything.
 
+mod collect;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,8 +24,8 @@ use crate::metrics::{self, MetricsWriter, StepMetrics};
 use crate::policy::{Objective, Policy, Sampling};
 use crate::progress::Progress;
 use crate::recipe::{Recipe, RecipeError, Stage};
-use crate::reward_client::{Answer, Ask, Grade, RewardError};
-use crate::rollout::{FinishReason, Group, Rollout};
+use crate::reward_client::{Grade, RewardError};
+use crate::rollout::{Group, Rollout};
 use crate::temperature::{self, Drift, Measured, Mode, Unreachable};
 use crate::tensorboard::{self, EventWriter};
 
@@ -159,8 +161,6 @@ pub struct Trainer<'a, G: Grade> {
     pub progress: &'a Progress,
 }
 
-/// The verifier's verdict where there was no box, or no code block.
-const NO_ANSWER: &str = "no_answer";
 /// The directory of the RL checkpoint in a run's directory.
 pub const CHECKPOINT: &str = "rl";
 /// The metrics file in a run's directory.
@@ -237,43 +237,21 @@ impl<G: Grade> Trainer<'_, G> {
         };
         self.state.temperature = Some(temperature);
 
+        let all = self.collect(stage, temperature, step)?;
         let started = Instant::now();
-        let problems = self.sources.draw(&stage.prompts, &mut stream(self.recipe.seed, "prompts", step));
-        let rollouts = self.policy.sample(
-            &problems,
-            stage.rollouts,
-            &self.sampling(stage, temperature, "rollouts", step),
-        )?;
-        let seconds_rollout = started.elapsed().as_secs_f64();
-
-        let started = Instant::now();
-        let by_prompt = problems.iter().flat_map(|problem| std::iter::repeat_n(problem, stage.rollouts));
-        let asks: Vec<Ask<'_>> = by_prompt
-            .zip(&rollouts)
-            .map(|(problem, rollout)| Ask::completion(problem, &rollout.completion))
-            .collect();
-        let answers = self.grader.grade(&asks)?;
-        let seconds_reward = started.elapsed().as_secs_f64();
-        if interrupted() {
-            // The verifier got the signal too; what it left unanswered must not shape an update.
-            return Err(self.stopped());
-        }
-
-        let started = Instant::now();
-        let all = Batch::of(&rollouts, &answers);
-        let groups = groups(rollouts, &answers, stage.rollouts);
-        if groups.iter().all(|group| group.rollouts().is_empty()) {
+        if all.groups.iter().all(|group| group.rollouts().is_empty()) {
             return Ok(Done::NoRewards(all.reason));
         }
+        let useful = all.useful(stage);
         let learning_rate = stage.learning_rate;
         let updated =
-            self.policy.update(&self.items(&groups, stage, step), &objective(stage, temperature))?;
+            self.policy.update(&self.items(&useful, stage, step), &objective(stage, temperature))?;
         let measured = Measured { entropy: updated.entropy, variance: updated.variance };
         self.state.step = step;
         self.state.stage_step += 1;
         self.state.temperature = Some(stage.temperature.after_step(temperature, measured));
 
-        let rewards: Vec<f64> = groups.iter().flat_map(|group| group.rewards().to_vec()).collect();
+        let rewards: Vec<f64> = all.groups.iter().flat_map(|group| group.rewards().to_vec()).collect();
         let (reward_mean, reward_std) = grpo::mean_std(&rewards);
         Ok(Done::Step(Box::new(StepMetrics {
             step,
@@ -282,16 +260,16 @@ impl<G: Grade> Trainer<'_, G> {
             reward_std,
             entropy: updated.entropy,
             temperature,
-            completion_length_mean: all.completion_length_mean,
-            truncated_fraction: all.truncated_fraction,
-            zero_std_fraction: groups.iter().filter(|group| group.is_zero_std()).count() as f64
-                / groups.len() as f64,
-            infra_error_fraction: all.infra_error_fraction,
+            completion_length_mean: all.completion_length_mean(),
+            truncated_fraction: all.truncated_fraction(),
+            zero_std_fraction: all.groups.iter().filter(|group| group.is_zero_std()).count() as f64
+                / all.groups.len() as f64,
+            infra_error_fraction: all.infra_error_fraction(),
             grad_norm: updated.grad_norm,
             learning_rate,
             logprob_gap: updated.gap.mean(),
-            seconds_rollout,
-            seconds_reward,
+            seconds_rollout: all.seconds_rollout,
+            seconds_reward: all.seconds_reward,
             seconds_update: started.elapsed().as_secs_f64(),
             loss: updated.figures.loss,
             clip_ratio_low: updated.figures.share(updated.figures.clipped_low),
@@ -300,14 +278,15 @@ impl<G: Grade> Trainer<'_, G> {
             mismatch_kl: updated.gap.kl(),
             mismatch_max: updated.gap.greatest(),
             corrected_fraction: updated.figures.share(updated.figures.corrected),
-            unreadable_fraction: all.unreadable_fraction,
+            unreadable_fraction: all.unreadable_fraction(),
             diagnosis: Vec::new(),
+            sampled_prompts: all.groups.len() as u64,
         })))
     }
 
     /// The rollouts as the loss takes them. Prompts come source by source; where a step has several updates, each
     /// gets its share of all, so their order is drawn.
-    fn items<'g>(&self, groups: &'g [Group], stage: &Stage, step: u64) -> Vec<Item<'g>> {
+    fn items<'g>(&self, groups: &[&'g Group], stage: &Stage, step: u64) -> Vec<Item<'g>> {
         let items = grpo::items(groups, stage);
         if stage.loss.updates == 1 {
             return items;
@@ -429,50 +408,6 @@ impl From<Unreachable> for Solving {
     fn from(error: Unreachable) -> Solving {
         Solving::Unreachable(error)
     }
-}
-
-/// The figures of all rollouts of a step, dropped ones included.
-struct Batch {
-    completion_length_mean: f64,
-    truncated_fraction: f64,
-    infra_error_fraction: f64,
-    unreadable_fraction: f64,
-    /// Why the last one without a reward has none.
-    reason: String,
-}
-
-impl Batch {
-    fn of(rollouts: &[Rollout], answers: &[Answer]) -> Batch {
-        let share = |count: usize| count as f64 / rollouts.len().max(1) as f64;
-        let infra = |answer: &&Answer| matches!(answer, Answer::InfraError(_));
-        let graded = answers.iter().filter(|answer| answer.reward().is_some()).count();
-        let unreadable = answers
-            .iter()
-            .filter(|answer| matches!(answer, Answer::Graded { verdict, .. } if verdict == NO_ANSWER))
-            .count();
-        let reason = answers.iter().rev().find_map(|answer| match answer {
-            Answer::InfraError(reason) | Answer::Unsupported(reason) => Some(reason.clone()),
-            Answer::Graded { .. } => None,
-        });
-        Batch {
-            completion_length_mean: share(rollouts.iter().map(|rollout| rollout.completion_ids.len()).sum()),
-            truncated_fraction: share(rollouts.iter().filter(|rollout| is_truncated(rollout)).count()),
-            infra_error_fraction: share(answers.iter().filter(infra).count()),
-            unreadable_fraction: unreadable as f64 / graded.max(1) as f64,
-            reason: reason.unwrap_or_default(),
-        }
-    }
-}
-
-fn is_truncated(rollout: &Rollout) -> bool {
-    rollout.finish_reason == FinishReason::Length
-}
-
-/// Rollouts come prompt by prompt, `size` of each.
-fn groups(rollouts: Vec<Rollout>, answers: &[Answer], size: usize) -> Vec<Group> {
-    let rewards: Vec<Option<f64>> = answers.iter().map(Answer::reward).collect();
-    let mut rollouts = rollouts.into_iter();
-    rewards.chunks(size).map(|rewards| Group::new(rollouts.by_ref().take(size).collect(), rewards)).collect()
 }
 
 fn objective(stage: &Stage, temperature: f64) -> Objective<'_> {

@@ -135,6 +135,31 @@ fn the_general_form_learns_and_says_what_it_did() {
     assert!(lines.iter().all(|line| line.loss.is_finite() && line.mismatch_max < 1e-3));
 }
 
+/// One rollout in some starts with a digit, so many groups are all wrong; refilled, each step still learns from eight.
+#[test]
+fn groups_without_a_signal_are_replaced() {
+    let first = |completion: &str| f64::from(u8::from(completion.starts_with(|c: char| c.is_ascii_digit())));
+    let steps = |rule: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut recipe = recipe(4);
+        recipe.rl[0].loss = toml::from_str(&format!("zero_variance = '{rule}'\nmax_batches = 5\n")).unwrap();
+        let run = Run::start(recipe, dir.path(), Progress::quiet()).unwrap();
+        run.rl(&Local::new(first), dir.path(), false).unwrap();
+        lines(dir.path())[..4].to_vec()
+    };
+    assert!(steps("drop").iter().all(|line| line.sampled_prompts == 8));
+    let refilled = steps("refill");
+    assert!(refilled.iter().any(|line| line.sampled_prompts > 8), "{refilled:?}");
+    for line in &refilled {
+        let useful = line.sampled_prompts as f64 * (1.0 - line.zero_std_fraction);
+        assert!(line.sampled_prompts <= 40 && (useful > 7.99 || line.sampled_prompts == 40), "{line:?}");
+    }
+    assert_eq!(
+        refilled.iter().map(|line| line.sampled_prompts).collect::<Vec<_>>(),
+        steps("refill").iter().map(|line| line.sampled_prompts).collect::<Vec<_>>()
+    );
+}
+
 /// A step without a signal is named in its line.
 #[test]
 fn a_run_that_teaches_nothing_says_why() {

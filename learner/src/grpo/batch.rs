@@ -18,12 +18,12 @@ pub struct Item<'r> {
 }
 
 /// Every graded rollout of the groups by the stage's rules, group by group.
-pub fn items<'g>(groups: &'g [Group], stage: &Stage) -> Vec<Item<'g>> {
+pub fn items<'g>(groups: &[&'g Group], stage: &Stage) -> Vec<Item<'g>> {
     let compared: Vec<Vec<f64>> = groups.iter().map(|group| compared(group, stage)).collect();
     let advantages = advantages(&compared, stage.loss.advantage);
     let mut items = Vec::new();
     for (index, (group, advantages)) in groups.iter().zip(advantages).enumerate() {
-        let dropped = stage.loss.zero_variance == ZeroVariance::Drop && is_zero_std(&compared[index]);
+        let dropped = stage.loss.zero_variance != ZeroVariance::Keep && is_zero_std(&compared[index]);
         let mut advantages = advantages.into_iter();
         for rollout in group.rollouts() {
             let truncated = rollout.finish_reason == FinishReason::Length;
@@ -37,6 +37,11 @@ pub fn items<'g>(groups: &'g [Group], stage: &Stage) -> Vec<Item<'g>> {
         }
     }
     items
+}
+
+/// Whether anything can be learned from a group by the stage's rules.
+pub fn has_signal(group: &Group, stage: &Stage) -> bool {
+    !is_zero_std(&compared(group, stage))
 }
 
 /// The rewards of a group that are compared with each other.

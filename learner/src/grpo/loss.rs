@@ -41,6 +41,8 @@ pub struct Loss {
     pub mismatch: Mismatch,
     /// What groups without a signal do.
     pub zero_variance: ZeroVariance,
+    /// With `refill`: most prompts of a step, in batches' worth; what is missing then is done without.
+    pub max_batches: usize,
 }
 
 impl Default for Loss {
@@ -56,6 +58,7 @@ impl Default for Loss {
             kl: Kl::default(),
             mismatch: Mismatch::default(),
             zero_variance: ZeroVariance::Keep,
+            max_batches: 10,
         }
     }
 }
@@ -120,6 +123,8 @@ pub enum ZeroVariance {
     Keep,
     /// It is left out, of the mean too.
     Drop,
+    /// It is left out, and other prompts are sampled in its place (DAPO's dynamic sampling).
+    Refill,
 }
 
 /// The tokens of one completion: natural logarithms of probabilities under softmax(z/T), all of one length.

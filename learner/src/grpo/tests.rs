@@ -72,11 +72,15 @@ fn groups() -> Vec<Group> {
     vec![group(10, 30, stop), group(50, 100, cut)]
 }
 
+fn refs(groups: &[Group]) -> Vec<&Group> {
+    groups.iter().collect()
+}
+
 /// What a token of each completion is divided by, to check against the definitions by hand.
 #[test]
 fn divisors_by_aggregate() {
     let groups = groups();
-    let items = items(&groups, &stage("overlong = 'mask'"));
+    let items = items(&refs(&groups), &stage("overlong = 'mask'"));
     assert_eq!(items.iter().map(|item| item.masked).collect::<Vec<_>>(), [false, false, false, true]);
     let rows = [
         // 10 + 30 + 50 tokens.
@@ -97,7 +101,7 @@ fn divisors_by_aggregate() {
 fn every_token_of_the_batch_weighs_the_same() {
     let rollouts = vec![rollout(10, FinishReason::Stop), rollout(1000, FinishReason::Stop)];
     let groups = [Group::new(rollouts, &[Some(1.0), Some(0.0)])];
-    let divisors = divisors(&items(&groups, &stage("")), Aggregate::TokenMean, 1000);
+    let divisors = divisors(&items(&refs(&groups), &stage("")), Aggregate::TokenMean, 1000);
     assert!((10.0 / divisors[0] - 10.0 / 1010.0).abs() < 1e-12);
     assert!((1000.0 / divisors[1] - 1000.0 / 1010.0).abs() < 1e-12);
 }
@@ -122,7 +126,7 @@ fn overlong_rules() {
     ];
     for (rule, advantages, masked) in rows {
         let groups = groups();
-        let items = &items(&groups, &stage(rule))[2..];
+        let items = &items(&refs(&groups), &stage(rule))[2..];
         for (item, (advantage, masked)) in items.iter().zip(advantages.into_iter().zip(masked)) {
             assert!((item.advantage - advantage).abs() < 1e-5, "{rule}: {}", item.advantage);
             assert_eq!(item.masked, masked, "{rule}");
@@ -149,8 +153,8 @@ fn dropped_groups_do_not_count_in_the_mean() {
         Group::new(vec![rollout(3, stop), rollout(5, stop)], &[Some(1.0), Some(0.0)]),
         Group::new(vec![rollout(7, stop), rollout(9, stop)], &equal),
     ];
-    for (rule, tokens) in [("keep", 24.0), ("drop", 8.0)] {
-        let items = items(&groups, &stage(&format!("loss = {{ zero_variance = '{rule}' }}")));
+    for (rule, tokens) in [("keep", 24.0), ("drop", 8.0), ("refill", 8.0)] {
+        let items = items(&refs(&groups), &stage(&format!("loss = {{ zero_variance = '{rule}' }}")));
         assert_eq!(divisors(&items, Aggregate::TokenMean, 100)[0], tokens, "{rule}");
     }
 }

@@ -353,6 +353,7 @@ impl Loss {
             ("loss.clip_high", self.clip_high, From(0.0, 1000.0)),
             ("loss.dual_clip", self.dual_clip.unwrap_or(2.0), Above(1.0, 1000.0)),
             ("loss.updates", self.updates as f64, From(1.0, 64.0)),
+            ("loss.max_batches", self.max_batches as f64, From(1.0, 1000.0)),
             ("loss.kl.coefficient", self.kl.coefficient, From(0.0, 100.0)),
             ("loss.mismatch.low", low, From(0.0, 1.0)),
             ("loss.mismatch.high", high, From(1.0, 1000.0)),
@@ -536,6 +537,7 @@ mod tests {
                 "policy = 'cispo', dual_clip = 3.0",
                 "stage `m`: loss.dual_clip has no meaning in cispo",
             ),
+            ("rl.loss", "max_batches = 0", "stage `m`: loss.max_batches must be from 1 to 1000, not 0"),
             ("rl.loss", "policy = 'pop'", "unknown variant `pop`, expected one of `ppo`, `gspo`, `cispo`"),
             ("rl.loss", "updates = 5", "stage `m`: loss.updates is 5 with 4 prompts per step"),
             (
