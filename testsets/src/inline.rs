@@ -4,7 +4,7 @@ use crate::error::{Misfit, Place};
 use crate::literal;
 use crate::load::{Format, convert};
 use crate::packed::unpack;
-use crate::pickle::decode_str;
+use crate::pickle::{Pickle, PickleError, whole};
 use crate::problem::{Problem, TestCase, TestType};
 
 /// Reads one record as [`load`](crate::load()) reads a file's. `cap` bounds what is unpacked, in bytes.
@@ -21,10 +21,12 @@ pub fn read_problem(text: &[u8], format: Format, cap: usize) -> Result<Problem, 
 /// # Errors
 /// When it is not that.
 pub fn unpack_text(packed: &str, cap: usize) -> Result<String, Misfit> {
-    let pickle = unpack(packed, "tests", cap)?;
-    decode_str(&pickle).map(str::to_owned).map_err(|error| {
-        let hint = "send the tests as JSON: a pickle with other opcodes can run code and is not read";
-        Misfit::new("a pickled string", error.to_string(), hint)
+    Pickle::new(unpack(packed, "tests", cap)).str(whole).map_err(|error| match error {
+        PickleError::Other(misfit) => misfit,
+        error => {
+            let hint = "send the tests as JSON: a pickle with other opcodes can run code and is not read";
+            Misfit::new("a pickled string", error.to_string(), hint)
+        }
     })
 }
 

@@ -6,16 +6,16 @@
 //! function nobody names.
 
 use crate::cases::task;
+use crate::elements::{Broken, each};
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, borrowed, read};
-use crate::packed::unpack;
-use crate::pickle::{PickleError, decode_entry, decode_str};
+use crate::packed::{misfit, unpack};
+use crate::pickle::{Pickle, PickleError};
 use crate::problem::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestType};
 use crate::test_cases::{Gathering, no_room};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::borrow::Cow;
-use std::fmt;
+use std::io::BufRead;
 
 const PUBLIC: &str = "public_test_cases";
 const PRIVATE: &str = "private_test_cases";
@@ -78,15 +78,15 @@ pub(crate) fn wrapped_problem(fields: &Fields<'_>, cap: usize) -> Result<Problem
     if text.trim_start().starts_with('[') {
         return about(Task::Code(common_oj(&text)?));
     }
-    let pickle = unpack(&text, "test", cap)?;
-    let (key, text) = decode_entry(&pickle).map_err(|error| not_tests("test", &error))?;
+    let pickle = Pickle::new(unpack(&text, "test", cap));
+    let (key, text) = pickle.entry().map_err(|error| not_tests("test", error))?;
     if key != "input_output" {
         let hint = "only LiveCodeBench tests are read from this form";
-        return Err(Misfit::new("the key `input_output` in `test`", clip(key), hint));
+        return Err(Misfit::new("the key `input_output` in `test`", clip(&key), hint));
     }
     let hint = "name another format if these are no LiveCodeBench tests";
-    let pairs: InputOutput = serde_json::from_str(text).map_err(|error| {
-        Misfit::new("{inputs, outputs, fn_name} in `test`", format!("{} ({error})", clip(text)), hint)
+    let pairs: InputOutput = serde_json::from_str(&text).map_err(|error| {
+        Misfit::new("{inputs, outputs, fn_name} in `test`", format!("{} ({error})", clip(&text)), hint)
     })?;
     if pairs.inputs.len() != pairs.outputs.len() {
         let found = format!("{} inputs and {} outputs", pairs.inputs.len(), pairs.outputs.len());
@@ -146,25 +146,32 @@ fn func_name(raw: &str) -> Result<Option<String>, Misfit> {
 fn public_tests(fields: &Fields<'_>, tests: &mut Tests) -> Result<(), Misfit> {
     match fields.raw(PUBLIC) {
         None => Ok(()),
-        Some(raw) if raw.starts_with('[') => tests.add_all(raw, PUBLIC),
-        Some(raw) => tests.add_all(&borrowed(raw, PUBLIC, "a JSON list in a string")?, PUBLIC),
+        Some(raw) if raw.starts_with('[') => tests.add_all(&mut raw.as_bytes(), PUBLIC),
+        Some(raw) => {
+            let text = borrowed(raw, PUBLIC, "a JSON list in a string")?;
+            tests.add_all(&mut text.as_bytes(), PUBLIC)
+        }
     }
 }
 
 fn private_tests(fields: &Fields<'_>, cap: usize, tests: &mut Tests) -> Result<(), Misfit> {
     let text = match fields.raw(PRIVATE) {
         None => return Ok(()),
-        Some(raw) if raw.starts_with('[') => return tests.add_all(raw, PRIVATE),
+        Some(raw) if raw.starts_with('[') => return tests.add_all(&mut raw.as_bytes(), PRIVATE),
         Some(raw) => borrowed(raw, PRIVATE, "a string: JSON, or base64 of zlib of a pickle")?,
     };
     if text.trim_start().starts_with('[') {
-        return tests.add_all(&text, PRIVATE);
+        return tests.add_all(&mut text.as_bytes(), PRIVATE);
     }
-    let pickle = unpack(&text, PRIVATE, cap)?;
-    tests.add_all(decode_str(&pickle).map_err(|error| not_tests(PRIVATE, &error))?, PRIVATE)
+    Pickle::new(unpack(&text, PRIVATE, cap))
+        .str(|list, _| tests.add_all(list, PRIVATE).map_err(PickleError::Other))
+        .map_err(|error| not_tests(PRIVATE, error))
 }
 
-fn not_tests(name: &str, error: &PickleError) -> Misfit {
+fn not_tests(name: &str, error: PickleError) -> Misfit {
+    if let PickleError::Other(misfit) = error {
+        return misfit;
+    }
     let hint = "do not load this file elsewhere either: a pickle with other opcodes can run code";
     Misfit::new(format!("`{name}` to hold pickled text and nothing else"), error.to_string(), hint)
 }
@@ -182,21 +189,27 @@ impl Tests {
         Tests { func_name, test_type, gathering: Gathering::default() }
     }
 
-    /// Adds a JSON list of tests.
-    fn add_all(&mut self, text: &str, name: &str) -> Result<(), Misfit> {
-        let mut refused = None;
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let add = |test| self.add(test).map_err(|misfit| refused = Some(misfit));
-        let read = reader.deserialize_seq(Each(add)).and_then(|()| reader.end());
-        match (read, refused) {
-            (_, Some(misfit)) => Err(misfit),
-            (Ok(()), None) => Ok(()),
-            (Err(error), None) => Err(Misfit::new(
-                format!("`{name}` to be a list of {{input, output, testtype}}, all strings"),
-                format!("{} ({error})", clip(text)),
-                "correct that value",
-            )),
-        }
+    /// Adds a JSON list of tests as it is read.
+    fn add_all(&mut self, list: &mut impl BufRead, name: &str) -> Result<(), Misfit> {
+        let wrong = |found| {
+            let expected = format!("`{name}` to be a list of {{input, output, testtype}}, all strings");
+            Misfit::new(expected, found, "correct that value")
+        };
+        let mut number = 0;
+        let read = each(list, |test| {
+            number += 1;
+            let shown = || format!("test {number}: {}", clip(&String::from_utf8_lossy(test)));
+            let read = serde_json::from_slice(test);
+            self.add(read.map_err(|error| wrong(format!("{} ({error})", shown())))?)
+        });
+        read.map_err(|broken| match broken {
+            Broken::Element(misfit) => misfit,
+            Broken::Read(error) => misfit(error),
+            Broken::Form(what, None) => wrong(format!("the end of the text in place of {what}")),
+            Broken::Form(what, Some(byte)) => {
+                wrong(format!("{} in place of {what}", clip(&char::from(byte).to_string())))
+            }
+        })
     }
 
     fn add(&mut self, test: RawTest) -> Result<(), Misfit> {
@@ -229,23 +242,5 @@ impl Tests {
             limits: TaskLimits::default(),
             groups: Vec::new(),
         }))
-    }
-}
-
-/// Hands each element of a list on, until one is refused.
-struct Each<F>(F);
-
-impl<'de, F: FnMut(RawTest) -> Result<(), ()>> Visitor<'de> for Each<F> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of tests")
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(mut self, mut list: S) -> Result<(), S::Error> {
-        while let Some(test) = list.next_element()? {
-            (self.0)(test).map_err(|()| S::Error::custom("refused"))?;
-        }
-        Ok(())
     }
 }

@@ -38,6 +38,7 @@ mod cases;
 mod codecontests;
 mod completions;
 mod deepcoder;
+mod elements;
 mod error;
 mod fields;
 mod humaneval;

@@ -5,35 +5,66 @@ use base64::DecodeError;
 use base64::engine::general_purpose::STANDARD;
 use base64::read::DecoderReader;
 use flate2::read::ZlibDecoder;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 
-/// The bytes behind a packed string; more than `cap` of them is an error, found before they are held. Nothing between the
-/// string and these bytes is held whole: a record's tests can be hundreds of megabytes on each of these ways.
-pub(crate) fn unpack(packed: &str, name: &str, cap: usize) -> Result<Vec<u8>, Misfit> {
-    let hint = "fetch the file again; only records as LiveCodeBench ships them are unpacked";
-    let failed = |error: io::Error| match error.get_ref().is_some_and(|inner| inner.is::<DecodeError>()) {
-        true => {
-            let found = format!("{} ({error})", clip(packed));
-            Misfit::new(format!("`{name}` to be JSON or base64"), found, hint)
-        }
-        false => {
-            let found = format!("{} characters of base64 that are not ({error})", packed.len());
-            Misfit::new(format!("zlib data in `{name}`"), found, hint)
-        }
-    };
-    let mut bytes = Vec::new();
-    let mut unpacked = ZlibDecoder::new(DecoderReader::new(Compact(packed.as_bytes()), &STANDARD));
-    let read = (&mut unpacked).take(cap as u64 + 1).read_to_end(&mut bytes);
-    if read.map_err(failed)? > cap {
-        return Err(Misfit::new(
-            format!("at most {cap} bytes in `{name}` once decompressed"),
-            format!("more, out of {} characters of base64", packed.len()),
-            "drop the record: no real test set is so large",
-        ));
+/// The bytes behind the packed string of a field, as they are read: a record's tests can be hundreds of megabytes, and are never
+/// held whole on any of these ways. An error of reading holds the [`Misfit`] to tell, for [`misfit`]: more than `cap` bytes
+/// are one too.
+pub(crate) fn unpack<'a>(packed: &'a str, name: &'a str, cap: usize) -> BufReader<Unpacked<'a>> {
+    let zlib = ZlibDecoder::new(DecoderReader::new(Compact(packed.as_bytes()), &STANDARD));
+    BufReader::with_capacity(1 << 16, Unpacked { packed, name, cap, count: 0, zlib })
+}
+
+/// What [`unpack`] had to say.
+pub(crate) fn misfit(error: io::Error) -> Misfit {
+    let other = |error: io::Error| Misfit::new("readable bytes", error.to_string(), HINT);
+    error.downcast::<Misfit>().unwrap_or_else(other)
+}
+
+const HINT: &str = "fetch the file again; only records as LiveCodeBench ships them are unpacked";
+
+/// See [`unpack`].
+pub(crate) struct Unpacked<'a> {
+    packed: &'a str,
+    name: &'a str,
+    cap: usize,
+    count: usize,
+    zlib: ZlibDecoder<DecoderReader<'static, base64::engine::GeneralPurpose, Compact<'a>>>,
+}
+
+impl Unpacked<'_> {
+    fn failed(&self, error: &io::Error) -> io::Error {
+        let name = self.name;
+        io::Error::other(match error.get_ref().is_some_and(|inner| inner.is::<DecodeError>()) {
+            true => {
+                let found = format!("{} ({error})", clip(self.packed));
+                Misfit::new(format!("`{name}` to be JSON or base64"), found, HINT)
+            }
+            false => {
+                let found = format!("{} characters of base64 that are not ({error})", self.packed.len());
+                Misfit::new(format!("zlib data in `{name}`"), found, HINT)
+            }
+        })
     }
-    // What stands behind the zlib stream says nothing, but is base64 too.
-    io::copy(&mut unpacked.into_inner(), &mut io::sink()).map_err(failed)?;
-    Ok(bytes)
+}
+
+impl Read for Unpacked<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.zlib.read(buffer).map_err(|error| self.failed(&error))?;
+        if count == 0 && !buffer.is_empty() {
+            // What stands behind the zlib stream says nothing, but is base64 too.
+            io::copy(self.zlib.get_mut(), &mut io::sink()).map_err(|error| self.failed(&error))?;
+        }
+        self.count += count;
+        if self.count > self.cap {
+            return Err(io::Error::other(Misfit::new(
+                format!("at most {} bytes in `{}` once decompressed", self.cap, self.name),
+                format!("more, out of {} characters of base64", self.packed.len()),
+                "drop the record: no real test set is so large",
+            )));
+        }
+        Ok(count)
+    }
 }
 
 /// Text without its white space.
@@ -67,12 +98,18 @@ mod tests {
         STANDARD.encode(encoder.finish().unwrap())
     }
 
+    fn unpacked(packed: &str, cap: usize) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let read = unpack(packed, "tests", cap).read_to_end(&mut bytes);
+        read.map(|_| bytes).map_err(|error| misfit(error).to_string())
+    }
+
     #[test]
     fn a_bomb_is_an_error_and_the_cap_itself_is_not() {
         let packed = pack(&vec![0; 4 << 20]);
         assert!(packed.len() < 10_000, "{}", packed.len());
-        assert_eq!(unpack(&packed, "tests", 4 << 20).unwrap().len(), 4 << 20);
-        let error = unpack(&packed, "tests", (4 << 20) - 1).unwrap_err().to_string();
+        assert_eq!(unpacked(&packed, 4 << 20).unwrap().len(), 4 << 20);
+        let error = unpacked(&packed, (4 << 20) - 1).unwrap_err();
         assert!(error.contains("at most 4194303 bytes in `tests`"), "{error}");
     }
 
@@ -81,7 +118,7 @@ mod tests {
     fn white_space_says_nothing() {
         let packed = pack(&[7; 100_000]);
         let broken: String = packed.chars().map(|c| format!("\r\n {c}")).collect();
-        assert_eq!(unpack(&broken, "tests", 100_000).unwrap(), [7; 100_000]);
+        assert_eq!(unpacked(&broken, 100_000).unwrap(), [7; 100_000]);
     }
 
     #[test]
@@ -95,7 +132,7 @@ mod tests {
             (&format!("{whole}*"), "to be JSON or base64"),
             (&whole.replace('e', "*"), "to be JSON or base64"),
         ] {
-            let error = unpack(text, "tests", 100).unwrap_err().to_string();
+            let error = unpacked(text, 100).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
     }

@@ -2,131 +2,161 @@
 //!
 //! LiveCodeBench stores a record's private tests as a pickled `str`; SandboxFusion's copies as a pickled
 //! `dict` of one `str`. A pickle is a program for a stack machine that can import and call anything, so there
-//! is no machine here: a straight reader of the few opcodes that make those two values, which borrows the
-//! text from the input and refuses every other opcode by its name.
+//! is no machine here: a straight reader of the few opcodes that make those two values, which refuses every
+//! other opcode by its name. Text is handed on as it is read: it may be more than memory should hold.
+
+use crate::error::Misfit;
+use crate::packed::misfit;
+use std::io::{self, BufRead, Read, Take};
 
 /// Why some bytes are not such a pickle.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PickleError {
     #[error("the pickle opcode {name} ({opcode:#04x}) at byte {at}")]
-    Refused { opcode: u8, name: &'static str, at: usize },
+    Refused { opcode: u8, name: &'static str, at: u64 },
     #[error("a pickle that ends inside an opcode at byte {at}")]
-    Truncated { at: usize },
+    Truncated { at: u64 },
     #[error("a pickled string at byte {at} that is not UTF-8")]
-    NotUtf8 { at: usize },
+    NotUtf8 { at: u64 },
     #[error("a pickle protocol {protocol}, newer than 5")]
     Protocol { protocol: u8 },
     #[error("a pickle that does not hold {wanted}")]
     Shape { wanted: &'static str },
     #[error("bytes after the pickle's STOP at byte {at}")]
-    Trailing { at: usize },
+    Trailing { at: u64 },
+    #[error("{0}")]
+    Other(Misfit),
 }
 
-/// The text of a pickled `str`.
-pub(crate) fn decode_str(bytes: &[u8]) -> Result<&str, PickleError> {
-    let mut reader = Reader { bytes, at: 0 };
-    let mut text = None;
-    loop {
-        let at = reader.at;
-        match reader.op()? {
-            Op::Nothing => {}
-            Op::Text(one) if text.is_none() => text = Some(one),
-            Op::Text(_) => return Err(PickleError::Shape { wanted: "exactly one string" }),
-            Op::EmptyDict => return Err(refused(b'}', at)),
-            Op::SetItem => return Err(refused(b's', at)),
-            Op::Stop => break,
-        }
-    }
-    reader.end()?;
-    text.ok_or(PickleError::Shape { wanted: "exactly one string" })
+/// A pickle as it is read.
+pub(crate) struct Pickle<R> {
+    input: R,
+    at: u64,
 }
 
-/// Key and value of a pickled `dict` with exactly one entry, both `str`.
-pub(crate) fn decode_entry(bytes: &[u8]) -> Result<(&str, &str), PickleError> {
-    const WANTED: PickleError = PickleError::Shape { wanted: "a dict with one string for one key" };
-    let mut reader = Reader { bytes, at: 0 };
-    let (mut opened, mut closed, mut texts) = (false, false, Vec::new());
-    loop {
-        match reader.op()? {
-            Op::Nothing => {}
-            Op::EmptyDict if !opened => opened = true,
-            Op::Text(text) if opened && texts.len() < 2 => texts.push(text),
-            Op::SetItem if texts.len() == 2 && !closed => closed = true,
-            Op::Stop if closed => break,
-            _ => return Err(WANTED),
-        }
-    }
-    reader.end()?;
-    match texts[..] {
-        [key, value] => Ok((key, value)),
-        _ => Err(WANTED),
-    }
-}
-
-enum Op<'a> {
+enum Op {
     /// PROTO, FRAME and the memo opcodes: they say nothing about the value.
     Nothing,
-    Text(&'a str),
+    /// A string of so many bytes, which follow.
+    Text(u64),
     EmptyDict,
     SetItem,
     Stop,
 }
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
+impl<R: BufRead> Pickle<R> {
+    pub(crate) fn new(input: R) -> Pickle<R> {
+        Pickle { input, at: 0 }
+    }
 
-impl<'a> Reader<'a> {
-    fn op(&mut self) -> Result<Op<'a>, PickleError> {
+    /// Hands the bytes of a pickled `str`, and where they begin, to `read`, which reads them all or fails; whether they are
+    /// UTF-8 is for it to say.
+    pub(crate) fn str<T>(
+        mut self,
+        read: impl FnOnce(&mut Take<&mut R>, u64) -> Result<T, PickleError>,
+    ) -> Result<T, PickleError> {
+        let (mut read, mut value) = (Some(read), None);
+        loop {
+            let at = self.at;
+            match self.op()? {
+                Op::Nothing => {}
+                Op::Text(length) => value = Some(self.text(length, read.take().ok_or(ONE_STRING)?)?),
+                Op::EmptyDict => return Err(refused(b'}', at)),
+                Op::SetItem => return Err(refused(b's', at)),
+                Op::Stop => break,
+            }
+        }
+        self.end()?;
+        value.ok_or(ONE_STRING)
+    }
+
+    /// Key and value of a pickled `dict` with exactly one entry, both `str`.
+    pub(crate) fn entry(mut self) -> Result<(String, String), PickleError> {
+        const WANTED: PickleError = PickleError::Shape { wanted: "a dict with one string for one key" };
+        let (mut opened, mut closed, mut texts) = (false, false, Vec::new());
+        loop {
+            match self.op()? {
+                Op::Nothing => {}
+                Op::EmptyDict if !opened => opened = true,
+                Op::Text(length) if opened && texts.len() < 2 => texts.push(self.text(length, whole)?),
+                Op::SetItem if texts.len() == 2 && !closed => closed = true,
+                Op::Stop if closed => break,
+                _ => return Err(WANTED),
+            }
+        }
+        self.end()?;
+        <[String; 2]>::try_from(texts).map(Into::into).map_err(|_| WANTED)
+    }
+
+    fn op(&mut self) -> Result<Op, PickleError> {
         let at = self.at;
-        let opcode = self.take(1)?[0];
-        match opcode {
-            0x80 => match self.take(1)?[0] {
+        match self.number(1)? {
+            0x80 => match self.number(1)? as u8 {
                 0..=5 => Ok(Op::Nothing),
                 protocol => Err(PickleError::Protocol { protocol }),
             },
-            0x95 => self.take(8).map(|_| Op::Nothing), // FRAME: its length only helps a reader of streams
-            0x94 => Ok(Op::Nothing),                   // MEMOIZE
-            b'q' => self.take(1).map(|_| Op::Nothing), // BINPUT
-            b'r' => self.take(4).map(|_| Op::Nothing), // LONG_BINPUT
-            0x8c => self.text(1),                      // SHORT_BINUNICODE
-            b'X' => self.text(4),                      // BINUNICODE
-            0x8d => self.text(8),                      // BINUNICODE8
-            b'}' => Ok(Op::EmptyDict),
-            b's' => Ok(Op::SetItem),
-            b'.' => Ok(Op::Stop),
-            _ => Err(refused(opcode, at)),
+            0x95 => self.number(8).map(|_| Op::Nothing), // FRAME: its length only helps a reader of streams
+            0x94 => Ok(Op::Nothing),                     // MEMOIZE
+            0x71 => self.number(1).map(|_| Op::Nothing), // BINPUT
+            0x72 => self.number(4).map(|_| Op::Nothing), // LONG_BINPUT
+            0x8c => self.number(1).map(Op::Text),        // SHORT_BINUNICODE
+            0x58 => self.number(4).map(Op::Text),        // BINUNICODE
+            0x8d => self.number(8).map(Op::Text),        // BINUNICODE8
+            0x7d => Ok(Op::EmptyDict),
+            0x73 => Ok(Op::SetItem),
+            0x2e => Ok(Op::Stop),
+            opcode => Err(refused(opcode as u8, at)),
         }
     }
 
-    /// A string whose length is written in `width` little-endian bytes.
-    fn text(&mut self, width: usize) -> Result<Op<'a>, PickleError> {
-        let mut length = [0; 8];
-        length[..width].copy_from_slice(self.take(width)?);
-        let at = self.at;
-        let length =
-            usize::try_from(u64::from_le_bytes(length)).map_err(|_| PickleError::Truncated { at })?;
-        let text = std::str::from_utf8(self.take(length)?).map_err(|_| PickleError::NotUtf8 { at })?;
-        Ok(Op::Text(text))
+    /// What is written in so many little-endian bytes, eight at most.
+    fn number(&mut self, width: usize) -> Result<u64, PickleError> {
+        let mut bytes = [0; 8];
+        self.input.read_exact(&mut bytes[..width]).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => PickleError::Truncated { at: self.at },
+            _ => PickleError::Other(misfit(error)),
+        })?;
+        self.at += width as u64;
+        Ok(u64::from_le_bytes(bytes))
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], PickleError> {
-        let rest = &self.bytes[self.at..];
-        let taken = rest.get(..count).ok_or(PickleError::Truncated { at: self.at })?;
-        self.at += count;
-        Ok(taken)
+    fn text<T>(
+        &mut self,
+        length: u64,
+        read: impl FnOnce(&mut Take<&mut R>, u64) -> Result<T, PickleError>,
+    ) -> Result<T, PickleError> {
+        let mut text = (&mut self.input).take(length);
+        let value = read(&mut text, self.at);
+        if text.limit() > 0 && matches!(self.input.fill_buf(), Ok([])) {
+            // Whatever was made of a text that is cut off.
+            return Err(PickleError::Truncated { at: self.at });
+        }
+        self.at += length;
+        value
     }
 
-    fn end(&self) -> Result<(), PickleError> {
-        match self.at == self.bytes.len() {
-            true => Ok(()),
-            false => Err(PickleError::Trailing { at: self.at }),
+    fn end(mut self) -> Result<(), PickleError> {
+        match self.input.fill_buf() {
+            Ok([]) => Ok(()),
+            Ok(_) => Err(PickleError::Trailing { at: self.at }),
+            Err(error) => Err(PickleError::Other(misfit(error))),
         }
     }
 }
 
-fn refused(opcode: u8, at: usize) -> PickleError {
+const ONE_STRING: PickleError = PickleError::Shape { wanted: "exactly one string" };
+
+/// All of a text that begins at `at`.
+pub(crate) fn whole<R: BufRead>(text: &mut Take<&mut R>, at: u64) -> Result<String, PickleError> {
+    let mut read = String::new();
+    text.read_to_string(&mut read).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => PickleError::NotUtf8 { at },
+        _ => PickleError::Other(misfit(error)),
+    })?;
+    Ok(read)
+}
+
+fn refused(opcode: u8, at: u64) -> PickleError {
     let name = REFUSED.iter().find(|(code, _)| *code == opcode).map_or("(unknown)", |(_, name)| name);
     PickleError::Refused { opcode, name, at }
 }
@@ -200,6 +230,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn decode_str(pickle: &[u8]) -> Result<String, PickleError> {
+        Pickle::new(pickle).str(whole)
+    }
+
+    fn decode_entry(pickle: &[u8]) -> Result<(String, String), PickleError> {
+        Pickle::new(pickle).entry()
+    }
+
     /// What Python's `pickle.dumps(text, 4)` writes.
     fn dumps(text: &str) -> Vec<u8> {
         let length = u32::try_from(text.len()).unwrap().to_le_bytes();
@@ -217,13 +255,13 @@ mod tests {
             (b"\x8c\x01..", "."),
         ];
         for (pickle, text) in rows {
-            assert_eq!(decode_str(pickle), Ok(text), "{pickle:?}");
+            assert_eq!(decode_str(pickle).as_deref(), Ok(text), "{pickle:?}");
         }
     }
 
     #[test]
     fn a_dict_of_one_string() {
-        assert_eq!(decode_entry(b"\x80\x04}\x94\x8c\x01k\x94\x8c\x01v\x94s."), Ok(("k", "v")));
+        assert_eq!(decode_entry(b"\x80\x04}\x94\x8c\x01k\x94\x8c\x01v\x94s."), Ok(("k".into(), "v".into())));
         for other in [
             b"\x80\x04\x8c\x01k\x94.".as_slice(),
             b"\x80\x04}\x94.",
@@ -268,7 +306,7 @@ mod tests {
         #[test]
         fn any_text_comes_back(text in any::<String>()) {
             let pickle = dumps(&text);
-            prop_assert_eq!(decode_str(&pickle), Ok(text.as_str()));
+            prop_assert_eq!(decode_str(&pickle), Ok(text));
         }
 
         #[test]

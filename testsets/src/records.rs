@@ -1,10 +1,9 @@
 //! Cuts a file into records without holding more than one of them.
 //!
-//! Two shapes, told apart by the first byte: JSON Lines (`{` ...) and one JSON array (`[` ...). Array
-//! elements are cut by a scanner that knows only strings and brackets; whether a cut-out piece is JSON is
-//! decided by who parses it. Either shape may be packed with gzip or zstd. A record longer than the cap is an error before it
+//! Two shapes, told apart by the first byte: JSON Lines (`{` ...) and one JSON array (`[` ...). Either shape may be packed with gzip or zstd. A record longer than the cap is an error before it
 //! is held.
 
+use crate::elements::Element;
 use crate::error::{LoadError, Misfit, Place, clip};
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
@@ -147,14 +146,7 @@ impl Records {
         while self.peek()?.is_some() {
             let bytes = self.input.buffer();
             let end = bytes.iter().position(|&byte| byte == b'\n');
-            let part = &bytes[..end.unwrap_or(bytes.len())];
-            if self.buffer.len() + part.len() > self.cap {
-                return Err(self.too_long(place));
-            }
-            self.buffer.extend_from_slice(part);
-            let length = part.len();
-            self.input.consume(length);
-            self.offset += length as u64;
+            self.keep(end.unwrap_or(bytes.len()), place)?;
             if end.is_some() {
                 self.bump(b'\n');
                 break;
@@ -172,25 +164,18 @@ impl Records {
         }
         self.skip_space()?;
         let place = self.begin();
-        let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-        loop {
-            let Some(byte) = self.peek()? else {
-                let misfit =
-                    Misfit::new("`,` or `]` after the record", "the end of the file", "fetch the file again");
-                return Err(self.error(place, misfit));
-            };
-            match byte {
-                b',' | b']' if depth == 0 && !in_string => break,
-                b'{' | b'[' if !in_string => depth += 1,
-                b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-                b'"' if !escaped => in_string = !in_string,
-                _ => {}
+        let mut element = Element::default();
+        while self.peek()?.is_some() {
+            let length = element.length(self.input.buffer());
+            let ended = length < self.input.buffer().len();
+            self.keep(length, place)?;
+            if ended {
+                return Ok(Some(place));
             }
-            escaped = in_string && byte == b'\\' && !escaped;
-            self.bump(byte);
-            self.keep(byte, place)?;
         }
-        Ok(Some(place))
+        let misfit =
+            Misfit::new("`,` or `]` after the record", "the end of the file", "fetch the file again");
+        Err(self.error(place, misfit))
     }
 
     fn end_of_array(&mut self) -> Result<Option<Place>, LoadError> {
@@ -211,12 +196,17 @@ impl Records {
         Place { line: self.line, record: self.record }
     }
 
-    fn keep(&mut self, byte: u8, place: Place) -> Result<(), LoadError> {
-        if self.buffer.len() < self.cap {
-            self.buffer.push(byte);
-            return Ok(());
+    /// Takes so many of the bytes at hand into the record.
+    fn keep(&mut self, length: usize, place: Place) -> Result<(), LoadError> {
+        if self.buffer.len() + length > self.cap {
+            return Err(self.too_long(place));
         }
-        Err(self.too_long(place))
+        let bytes = &self.input.buffer()[..length];
+        self.buffer.extend_from_slice(bytes);
+        self.line += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.offset += length as u64;
+        self.input.consume(length);
+        Ok(())
     }
 
     fn too_long(&self, place: Place) -> LoadError {
