@@ -71,7 +71,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::judge::Judge;
 use crate::kept::Kept;
-use body::body_of;
+use body::{Room, Rooms, body_of};
 use error::{Form, HttpError};
 use health::Health;
 use log::Log;
@@ -110,6 +110,8 @@ pub struct Config {
     pub queue_deadline: Duration,
     /// Longest request body, in bytes, unpacked.
     pub max_body: usize,
+    /// Most bytes of all requests' bodies together, from before they are read until they are answered.
+    pub max_bodies: usize,
     /// How long a request's head may take, and how long a connection is kept open between requests.
     pub head_timeout: Duration,
     /// How long a request's body may take.
@@ -155,6 +157,7 @@ impl Default for Config {
             queue: 1024,
             queue_deadline: Duration::from_secs(600),
             max_body: 64 << 20,
+            max_bodies: 1 << 30,
             head_timeout: Duration::from_secs(120),
             body_timeout: Duration::from_secs(60),
             problems: None,
@@ -265,6 +268,7 @@ struct Service {
     judge: Judge,
     sandbox: Option<Sandbox>,
     queue: Queue,
+    rooms: Rooms,
     metrics: Metrics,
     health: Health,
     log: Log,
@@ -455,8 +459,10 @@ fn router(service: Arc<Service>) -> Router {
 struct KnownClient;
 
 /// Around every request: its id, the token, the net under panics, one log line, the counters.
-async fn observe(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+async fn observe(State(service): State<Arc<Service>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
+    let room = Room::default();
+    request.extensions_mut().insert(room.clone());
     let id = service.ids.of(request.headers());
     let method = request.method().clone();
     let traced = request.headers().get(TRACE).and_then(|value| value.to_str().ok());
@@ -474,6 +480,7 @@ async fn observe(State(service): State<Arc<Service>>, request: Request, next: Ne
         Some(error) => form.refuse(&error),
     };
     response.headers_mut().insert(REQUEST_ID, id.clone());
+    drop(room);
     let (status, took) = (response.status(), began.elapsed());
     service.metrics.request(route, status.as_u16(), took);
     span.end(status);
@@ -515,6 +522,7 @@ impl Service {
             health,
             sandbox,
             queue,
+            rooms: Rooms::new(config.max_bodies),
             metrics: Metrics::default(),
             log: Log::new(config.log, config.log_level),
             draining: AtomicBool::new(false),

@@ -219,6 +219,32 @@ fn a_client_that_dawdles_is_cut_off_and_keeps_nobody_waiting() {
     assert_eq!(reply.status, 408, "{}", reply.body);
 }
 
+/// Requests that wait hold their bodies in memory; a thousand of 64 MiB each were more than a machine has.
+#[test]
+fn bodies_that_have_no_room_beside_others_wait_outside() {
+    let server = Server::start(&["--max-bodies", "1MB", "--body-timeout", "500ms"]);
+    let filler = |bytes| "x".repeat(bytes);
+    let code = format!(
+        "import time\nend = time.monotonic() + 4\nwhile time.monotonic() < end: pass\n#{}",
+        filler(900_000)
+    );
+    let stream = server.ask_and_do_not_wait("/run_code", &json!({ "code": code, "run_timeout": 60 }));
+    server.wait_for_metric("assay_in_flight", 1.0);
+    let right = |bytes| math("1", &format!("{}\\boxed{{1}}", filler(bytes)));
+    assert_eq!(server.post("/v1/grade", &right(0)).json()["reward"], 1.0, "there is room for it");
+    let refused = server.post("/v1/grade", &right(200_000));
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.body);
+    assert!(refused.json()["detail"].as_str().unwrap().contains("`max-bodies`"), "{}", refused.body);
+    assert_eq!(server.post("/run_code", &json!({ "code": format!("#{}", filler(200_000)) })).status, 504);
+    service::Busy { stream }.release();
+    assert_eq!(server.post("/v1/grade", &right(200_000)).json()["reward"], 1.0, "the room came back");
+    assert_eq!(
+        server.post("/v1/grade", &right(2_000_000)).json()["reward"],
+        1.0,
+        "larger than all of it: alone"
+    );
+}
+
 /// A client that is gone before its request is whole, many times over: descriptors come back.
 #[test]
 fn clients_that_break_off_leave_nothing_behind() {

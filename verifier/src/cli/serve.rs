@@ -47,6 +47,10 @@ pub(crate) struct Args {
     /// Longest request body, unpacked where it is gzip or zstd
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     max_body: u64,
+    /// Most that the bodies of all requests may take together until they are answered; what comes then is not read before there
+    /// is room, and after --body-timeout answered 503, on drop-in routes 504
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    max_bodies: u64,
     /// How long a request's head may take, and how long a connection is kept open between requests
     #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = duration)]
     head_timeout: Duration,
@@ -204,6 +208,7 @@ fn config(args: &Args) -> Result<Config, CliError> {
         queue: args.queue as usize,
         queue_deadline: args.queue_deadline,
         max_body: usize::try_from(args.max_body).unwrap_or(usize::MAX),
+        max_bodies: usize::try_from(args.max_bodies).unwrap_or(usize::MAX),
         head_timeout: args.head_timeout,
         body_timeout: args.body_timeout,
         problems: args.problems.clone(),

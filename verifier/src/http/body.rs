@@ -1,4 +1,5 @@
-//! A request's body: within a size and a time, unpacked where the client packed it.
+//! A request's body: within a size and a time, unpacked where the client packed it, and only when all bodies together leave
+//! room for it ([`Rooms`]): what waits is held in memory.
 //!
 //! One that is too long is read to its end all the same, up to a limit, and thrown away: a client that is still sending does
 //! not see an answer, and a broken connection is not what it should be told.
@@ -6,6 +7,7 @@
 use std::future::poll_fn;
 use std::io::Read;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -13,6 +15,7 @@ use axum::extract::Request;
 use axum::http::header;
 use flate2::read::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Service;
 use super::error::HttpError;
@@ -20,14 +23,71 @@ use super::error::HttpError;
 /// How much more than the limit is read and thrown away before the connection is closed on the client.
 const DRAINED: usize = 16;
 
-/// The whole body as the client meant it.
+/// The whole body as the client meant it. Its room is the request's [`Room`], for as long as anyone has that.
 pub(super) async fn body_of(service: &Service, request: Request) -> Result<Bytes, HttpError> {
-    let limit = service.config().max_body;
+    let config = service.config();
+    let limit = config.max_body;
     let coding = coding(&request)?;
-    let whole = within(service.config().body_timeout, received(request.into_body(), limit)).await?;
-    match coding {
-        Coding::Identity => Ok(whole),
-        coding => tokio::task::block_in_place(|| unpacked(&whole, coding, limit)),
+    let room = request.extensions().get::<Room>().cloned().unwrap_or_default();
+    let most = length(&request).filter(|_| coding == Coding::Identity).unwrap_or(limit).min(limit);
+    let taken = tokio::time::timeout(config.body_timeout, service.rooms.take(most)).await;
+    room.hold(taken.map_err(|_elapsed| {
+        service.metrics.rejected("bodies_full");
+        HttpError::BodiesFull { limit: service.rooms.most }
+    })?);
+    let whole = within(config.body_timeout, received(request.into_body(), limit)).await?;
+    let whole = match coding {
+        Coding::Identity => whole,
+        coding => tokio::task::block_in_place(|| unpacked(&whole, coding, limit))?,
+    };
+    room.keep(whole.len());
+    Ok(whole)
+}
+
+/// What the client says that the body has.
+fn length(request: &Request) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// How much room there is for the bodies of all requests, from before a body is read until its request is answered.
+pub(super) struct Rooms {
+    most: usize,
+    /// In units of [`UNIT`] bytes.
+    free: Arc<Semaphore>,
+}
+
+const UNIT: usize = 1024;
+
+impl Rooms {
+    pub(super) fn new(most: usize) -> Rooms {
+        Rooms { most, free: Arc::new(Semaphore::new(units(most) as usize)) }
+    }
+
+    /// Room for so many bytes, in order of asking; for more than there ever is, all there is.
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let wanted = units(bytes.min(self.most));
+        self.free.clone().acquire_many_owned(wanted).await.ok()
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).max(1)
+}
+
+/// One request's part of [`Rooms`]; given back with the last copy.
+#[derive(Clone, Default)]
+pub(super) struct Room(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Room {
+    fn hold(&self, permit: Option<OwnedSemaphorePermit>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+    }
+
+    /// Gives back what the body did not need.
+    fn keep(&self, bytes: usize) {
+        if let Some(permit) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            drop(permit.split(permit.num_permits().saturating_sub(units(bytes) as usize)));
+        }
     }
 }
 

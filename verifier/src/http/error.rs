@@ -44,6 +44,11 @@ pub(crate) enum HttpError {
     },
     /// No room in the queue.
     QueueFull,
+    /// No room for the body beside those of other requests.
+    BodiesFull {
+        /// Bytes of all together.
+        limit: usize,
+    },
     /// The service is shutting down.
     Draining,
     /// The deadline passed before a judge was free.
@@ -65,7 +70,9 @@ impl HttpError {
             HttpError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             HttpError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             HttpError::StoreFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
-            HttpError::QueueFull | HttpError::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            HttpError::QueueFull | HttpError::BodiesFull { .. } | HttpError::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             HttpError::DeadlinePassed => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -74,7 +81,9 @@ impl HttpError {
     /// best-known client tries again after.
     pub(crate) fn patient_status(&self) -> StatusCode {
         match self {
-            HttpError::QueueFull | HttpError::Draining => StatusCode::GATEWAY_TIMEOUT,
+            HttpError::QueueFull | HttpError::BodiesFull { .. } | HttpError::Draining => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             error => error.status(),
         }
     }
@@ -121,6 +130,12 @@ impl HttpError {
                 )
             }
             HttpError::QueueFull => "the queue is full; try again after the time in Retry-After".into(),
+            HttpError::BodiesFull { limit } => {
+                format!(
+                    "the requests being answered leave no room for this body: all may have {limit} bytes together \
+                     (`max-bodies`); try again after the time in Retry-After"
+                )
+            }
             HttpError::Draining => "the service is shutting down; try another one".into(),
             HttpError::DeadlinePassed => {
                 "the deadline passed before a judge was free; nothing was run".into()
@@ -142,6 +157,7 @@ impl HttpError {
             HttpError::Internal(_) => ("internal", "The service failed"),
             HttpError::StoreFull { .. } => ("store-full", "There is no room for more problems"),
             HttpError::QueueFull => ("queue-full", "The queue is full"),
+            HttpError::BodiesFull { .. } => ("bodies-full", "There is no room for the body now"),
             HttpError::Draining => ("draining", "The service is shutting down"),
             HttpError::DeadlinePassed => ("deadline-passed", "The deadline passed in the queue"),
         }
@@ -199,7 +215,7 @@ impl IntoResponse for HttpError {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if matches!(self, HttpError::QueueFull | HttpError::Draining) {
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self == HttpError::Unauthorized {

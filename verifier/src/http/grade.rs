@@ -24,7 +24,7 @@ use super::error::HttpError;
 use super::log::LogLevel;
 use super::queue::{NotDone, Ticket, unwanted};
 use super::trace::{self, inherited};
-use super::{Service, body_of, json_response, read_json, want_json};
+use super::{Room, Service, body_of, json_response, read_json, want_json};
 use crate::judge::{JudgeError, JudgeOptions, Judged};
 use crate::reward::reward;
 use crate::wire::{BatchRequest, GradeRequest, GradeResponse, Item, OutcomeName, Timings};
@@ -52,6 +52,7 @@ pub(super) async fn batch(
     let headers = request.headers().clone();
     want_json(&headers)?;
     let deadline = service.queue_deadline(&headers)?;
+    let room = request.extensions().get::<Room>().cloned();
     let body = body_of(&service, request).await?;
     let BatchRequest { items } = read_json(&body)?;
     drop(body);
@@ -59,7 +60,11 @@ pub(super) async fn batch(
     let count = items.len();
     let (send, receive) = mpsc::channel(window(&service));
     let mut feeder = JoinSet::new();
-    feeder.spawn(inherited(feed(service, items, first, deadline, send)));
+    feeder.spawn(inherited(async move {
+        feed(service, items, first, deadline, send).await;
+        // The answer may have begun long before.
+        drop(room);
+    }));
     Ok(if wants_lines(&headers) {
         let lines = Lines { receive, _feeder: feeder };
         ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()

@@ -161,6 +161,7 @@ pub(super) async fn version(State(service): State<Arc<Service>>) -> Response {
             "queue": config.queue,
             "queue_deadline": config.queue_deadline.as_secs_f64(),
             "max_body": config.max_body,
+            "max_bodies": config.max_bodies,
             "max_time": config.max_time.as_secs_f64(),
             "max_memory": config.max_memory,
             "max_output": config.max_output,

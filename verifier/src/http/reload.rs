@@ -48,6 +48,7 @@ fn merged(old: &Config, mut new: Config) -> (Config, Vec<&'static str>) {
         slots,
         sleepers,
         queue,
+        max_bodies,
         problems,
         problems_size,
         cache,
