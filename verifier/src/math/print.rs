@@ -68,11 +68,10 @@ impl Display for Ast {
                 f.write_str(" \\end{pmatrix}")
             }
             Ast::Relation(terms, relations) => {
-                write!(f, "{}", terms[0])?;
-                terms[1..]
-                    .iter()
-                    .zip(relations)
-                    .try_for_each(|(term, relation)| write!(f, " {} {term}", relation_sign(*relation)))
+                f.write_str(&item(&terms[0]))?;
+                terms[1..].iter().zip(relations).try_for_each(|(term, relation)| {
+                    write!(f, " {} {}", relation_sign(*relation), item(term))
+                })
             }
             Ast::Ratio(parts, minutes) => {
                 write!(f, "{}", parts[0])?;
@@ -131,9 +130,11 @@ fn enclosed(f: &mut Formatter<'_>, open: &str, items: &[Ast], close: &str) -> fm
     f.write_str(close)
 }
 
-/// An item of a list: a list in it shows where it ends.
+/// An item of a list or a side of a relation: a list in it shows where it ends, and what stands before a ratio's colon is
+/// no letter whose values a set is built of.
 fn item(ast: &Ast) -> String {
     match ast {
+        Ast::Ratio(..) => format!("({ast})"),
         Ast::List(items, _) => {
             format!("[{}]", items.iter().map(item).collect::<Vec<String>>().join(", "))
         }
