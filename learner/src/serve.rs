@@ -12,7 +12,6 @@
 
 mod answer;
 mod engine;
-mod listen;
 mod request;
 
 use std::collections::VecDeque;
@@ -27,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use assay_verifier::http::serve_connections;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
@@ -55,6 +55,8 @@ use crate::tokenizer::Tokenizer;
 
 /// Longest body of a request, in bytes.
 const LONGEST_BODY: usize = 16 << 20;
+/// How long a request's head may take, and how long a connection is kept open between requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often signals are looked for.
@@ -141,9 +143,16 @@ fn run(weights: Arc<Weights>, config: &Config, ready: impl FnOnce(SocketAddr)) -
         let listener = TcpListener::bind(config.listen).await?;
         ready(listener.local_addr()?);
         let (stop, mut stopped) = watch::channel(false);
-        let server = tokio::spawn(listen::serve(listener, router(service.clone()), async move {
+        let stopped = async move {
             let _ = stopped.wait_for(|stop| *stop).await;
-        }));
+        };
+        let server = tokio::spawn(serve_connections(
+            listener,
+            router(service.clone()),
+            HEAD_TIMEOUT,
+            || None,
+            stopped,
+        ));
         while !interrupted() && !thread.is_finished() {
             tokio::time::sleep(LOOK).await;
         }

@@ -78,6 +78,7 @@ use log::Log;
 use metrics::{Gauges, Metrics};
 use queue::Queue;
 
+pub use listen::serve_connections;
 pub use log::{LogFormat, LogLevel};
 pub use tls::{Tls, TlsFiles};
 
@@ -311,7 +312,11 @@ async fn serve_in_runtime(
     let stopped = async {
         let _ = stopped.await;
     };
-    let server = tokio::spawn(listen::serve(listener, service.clone(), router(service.clone()), stopped));
+    // The certificate of now: it may have been read again.
+    let (head_timeout, asked) = (service.config().head_timeout, service.clone());
+    let tls = move || asked.config().tls.clone();
+    let server =
+        tokio::spawn(serve_connections(listener, router(service.clone()), head_timeout, tls, stopped));
     tokio::spawn(live::sample(service.clone()));
     while signals.next().await == Wish::ReadAgain {
         service.reload(read_again());

@@ -17,24 +17,26 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::KnownClient;
 use super::tls::Tls;
-use super::{KnownClient, Service};
 
 /// Connections at once: what descriptors usually allow, and what any trainer opens.
 const MOST: usize = 8192;
 /// After a failure to accept, such as of having no descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` is ready, closes the listener, and finishes what was asked on open connections.
-pub(super) async fn serve(
+/// Serves HTTP/1.1 until `stop` is ready, closes the listener, and finishes what was asked on open connections. A request's head may
+/// take `head_timeout`, which is also how long a connection is kept open between requests; `tls` is asked for each connection.
+pub async fn serve_connections(
     listener: TcpListener,
-    service: Arc<Service>,
     router: Router,
+    head_timeout: Duration,
+    tls: impl Fn() -> Option<Tls>,
     stop: impl Future<Output = ()>,
 ) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST));
-    let speaking = Speaking::new(router, service.config().head_timeout);
+    let speaking = Speaking::new(router, head_timeout);
     let mut stop = std::pin::pin!(stop);
     loop {
         let next = async {
@@ -49,11 +51,10 @@ pub(super) async fn serve(
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        // A client's answer is one write: waiting to fill a packet would only delay it.
+        // An answer, or a token of it, is one write: waiting to fill a packet would only delay it.
         let _ = stream.set_nodelay(true);
         let (speaking, watcher) = (speaking.clone(), graceful.watcher());
-        // The certificate of now: it may have been read again.
-        let tls = service.config().tls.clone();
+        let tls = tls();
         tokio::spawn(async move {
             match tls {
                 None => speaking.finish(stream, watcher, false).await,
