@@ -189,20 +189,54 @@ struct Expression {
     values: [Value; 4],
 }
 
-/// A float, and the largest number met on the way to it: sin(pi) e^27 is zero, and 6e-5 in floats.
+/// A float, and how far it may be from the number it stands for: sin(pi) e^27 is zero, and 6e-5 in floats.
 #[derive(Clone, Copy)]
 struct Value {
     is: f64,
-    largest: f64,
+    error: f64,
 }
 
 impl Value {
-    fn of(is: f64, met: f64) -> Value {
-        Value { is, largest: met.max(is.abs()) }
+    /// After an operation that may have moved its result by `error`, before it was rounded.
+    fn of(is: f64, error: f64) -> Value {
+        Value { is, error: error + 4.0 * f64::EPSILON * is.abs() }
     }
 
-    fn map(self, f: impl Fn(f64) -> f64) -> Value {
-        Value::of(f(self.is), self.largest)
+    fn plus(self, other: Value) -> Value {
+        Value::of(self.is + other.is, self.error + other.error)
+    }
+
+    fn times(self, other: Value) -> Value {
+        let Value { is, error } = other;
+        Value::of(self.is * is, self.is.abs() * error + is.abs() * self.error + self.error * error)
+    }
+
+    fn over(self, other: Value) -> Value {
+        let (is, least) = (self.is / other.is, other.is.abs() - other.error);
+        match least > 0.0 {
+            true => Value::of(is, (self.error + is.abs() * other.error) / least),
+            false => Value { is, error: f64::INFINITY },
+        }
+    }
+
+    fn power(self, exponent: usize) -> Value {
+        (0..exponent).fold(Value::of(1.0, 0.0), |power, _| power.times(self))
+    }
+
+    fn negative(self) -> Value {
+        Value { is: -self.is, ..self }
+    }
+
+    fn magnitude(self) -> Value {
+        Value { is: self.is.abs(), ..self }
+    }
+
+    fn sine(self) -> Value {
+        Value::of(self.is.sin(), self.error + f64::EPSILON)
+    }
+
+    fn exponential(self) -> Value {
+        Value::of(self.is.exp(), self.is.exp() * self.error.exp_m1())
     }
 }
 
@@ -215,32 +249,21 @@ fn expression(random: &mut Random, depth: u32) -> Expression {
         return leaf(random);
     }
     let a = expression(random, depth - 1);
-    let zip = |b: &Expression, f: fn(f64, f64) -> f64| {
-        let pair = |at: usize| (a.values[at], b.values[at]);
-        std::array::from_fn(|at| {
-            let (x, y) = pair(at);
-            Value::of(f(x.is, y.is), x.largest.max(y.largest))
-        })
-    };
-    let map = |f: &dyn Fn(f64) -> f64| a.values.map(|value| value.map(f));
-    let function = |name: &str, other: String, f: fn(f64) -> f64| Expression {
-        text: format!("\\{name}({})", a.text),
-        other,
-        binds: (1, 1),
-        values: map(&f),
+    let zip = |b: &Expression, f: fn(Value, Value) -> Value| {
+        std::array::from_fn(|at| f(a.values[at], b.values[at]))
     };
     match random.below(10) {
         0 | 1 => {
             let b = expression(random, depth - 1);
             let text = format!("{}+{}", a.text, bracketed(&b.text, b.binds.0, 1));
             let other = format!("{}+{}", b.other, bracketed(&a.other, a.binds.1, 1));
-            Expression { text, other, binds: (0, 0), values: zip(&b, |a, b| a + b) }
+            Expression { text, other, binds: (0, 0), values: zip(&b, Value::plus) }
         }
         2 => {
             let b = expression(random, depth - 1);
             let text = format!("{}-{}", a.text, bracketed(&b.text, b.binds.0, 1));
             let other = format!("-({})+{}", b.other, bracketed(&a.other, a.binds.1, 1));
-            Expression { text, other, binds: (0, 0), values: zip(&b, |a, b| a - b) }
+            Expression { text, other, binds: (0, 0), values: zip(&b, |a, b| a.plus(b.negative())) }
         }
         3 | 4 => {
             let b = expression(random, depth - 1);
@@ -250,31 +273,40 @@ fn expression(random: &mut Random, depth: u32) -> Expression {
                 text: format!("{left}\\cdot {right}"),
                 other,
                 binds: (1, 1),
-                values: zip(&b, |a, b| a * b),
+                values: zip(&b, Value::times),
             }
         }
         5 => {
             let b = expression(random, depth - 1);
             let other = format!("({})\\cdot ({})^{{-1}}", a.other, b.other);
             let text = format!("\\frac{{{}}}{{{}}}", a.text, b.text);
-            Expression { text, other, binds: (1, 1), values: zip(&b, |a, b| a / b) }
+            Expression { text, other, binds: (1, 1), values: zip(&b, Value::over) }
         }
         6 => {
-            let n = random.below(4) as i32;
+            let n = random.below(4);
             let text = format!("{}^{{{n}}}", bracketed(&a.text, a.binds.0, 2));
             let other = if n == 2 { format!("({0})({0})", a.other) } else { format!("({})^{n}", a.other) };
-            Expression { text, other, binds: (1, 1), values: map(&|x| x.powi(n)) }
+            Expression { text, other, binds: (1, 1), values: a.values.map(|x| x.power(n)) }
         }
         7 => {
             let squared = format!("({})^2", a.text);
             let other = format!("|{}|", bracketed(&a.other, a.binds.1, 3));
-            Expression { text: format!("\\sqrt{{{squared}}}"), other, binds: (1, 2), values: map(&f64::abs) }
+            Expression {
+                text: format!("\\sqrt{{{squared}}}"),
+                other,
+                binds: (1, 2),
+                values: a.values.map(Value::magnitude),
+            }
         }
-        8 => function("sin", format!("\\cos(\\frac{{\\pi}}{{2}}-({}))", a.other), f64::sin),
+        8 => {
+            let other = format!("\\cos(\\frac{{\\pi}}{{2}}-({}))", a.other);
+            let text = format!("\\sin({})", a.text);
+            Expression { text, other, binds: (1, 1), values: a.values.map(Value::sine) }
+        }
         _ => {
             let exponent = format!("e^{{{}}}", a.text);
             let other = format!("\\frac{{1}}{{e^{{-({})}}}}", a.other);
-            Expression { text: exponent, other, binds: (1, 1), values: map(&f64::exp) }
+            Expression { text: exponent, other, binds: (1, 1), values: a.values.map(Value::exponential) }
         }
     }
 }
@@ -304,11 +336,13 @@ fn leaf(random: &mut Random) -> Expression {
     }
 }
 
-/// Whether floats prove two expressions to be different: values well apart at some point, and moderate all the way.
+/// Whether floats prove two expressions to be different: well apart at some point, whatever was lost on the way.
 fn apart(a: &[Value; 4], b: &[Value; 4]) -> bool {
-    let moderate = |x: &Value| x.is.is_finite() && x.largest < 1e8;
-    let differ = |x: &Value, y: &Value| (x.is - y.is).abs() > 1e-4 * (1.0 + x.is.abs());
-    a.iter().zip(b).any(|(x, y)| moderate(x) && moderate(y) && differ(x, y))
+    let differ = |x: &Value, y: &Value| {
+        let apart = (x.is - y.is).abs();
+        apart.is_finite() && apart > 1e-4 * (1.0 + x.is.abs()) + 2.0 * (x.error + y.error)
+    };
+    a.iter().zip(b).any(|(x, y)| differ(x, y))
 }
 
 #[test]
@@ -329,8 +363,8 @@ fn no_verdict_contradicts_floats() {
         }
         for (other, values) in [
             (b.text.clone(), b.values),
-            (format!("{}+10^{{-3}}", a.other), a.values.map(|value| value.map(|x| x + 1e-3))),
-            (format!("-({})", a.other), a.values.map(|value| value.map(|x| -x))),
+            (format!("{}+10^{{-3}}", a.other), a.values.map(|x| x.plus(Value::of(1e-3, 0.0)))),
+            (format!("-({})", a.other), a.values.map(Value::negative)),
         ] {
             let found = graded(&gold, Prediction::Answer(&other), &profile)?;
             match found.verdict {

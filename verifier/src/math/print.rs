@@ -159,6 +159,9 @@ fn sum(f: &mut Formatter<'_>, terms: &[Ast]) -> fmt::Result {
 fn term(ast: &Ast) -> String {
     match ast {
         Ast::Sum(_) | Ast::Negative(_) | Ast::PlusMinus(..) | Ast::Quantity(..) => format!("({ast})"),
+        // Not that it means anything there.
+        Ast::List(_, ListKind::Comma) => item(ast),
+        Ast::List(..) | Ast::Relation(..) => format!("{{{ast}}}"),
         _ => ast.to_string(),
     }
 }
@@ -178,6 +181,7 @@ fn atom(ast: &Ast) -> String {
         Ast::Number(number) if !numeral(number).starts_with('\\') => ast.to_string(),
         Ast::Symbol(name) if name.chars().count() == 1 => ast.to_string(),
         Ast::Pi | Ast::Euler | Ast::Imaginary => ast.to_string(),
+        Ast::List(..) | Ast::Relation(..) => term(ast),
         _ => format!("({ast})"),
     }
 }

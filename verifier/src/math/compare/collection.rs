@@ -256,10 +256,12 @@ impl Comparison<'_> {
         if rows.len() != others.len() {
             return ELSEWHERE;
         }
-        let mut found = SAME;
+        let (mut found, mut left) = (SAME, others.iter().collect::<Vec<_>>());
         for (value, condition) in rows {
             let same = |other: &&(Ast, Ast)| matches!(self.parts(condition, &other.1), Found::Equal(_));
-            let Some((other, _)) = others.iter().find(same) else { return ELSEWHERE };
+            let Some(at) = left.iter().position(same) else { return ELSEWHERE };
+            // Each for one row alone: a condition may come twice, with two values.
+            let (other, _) = left.remove(at);
             found = found.and(|| self.parts(value, other));
         }
         found
