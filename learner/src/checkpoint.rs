@@ -353,23 +353,29 @@ fn to_bf16(value: f32) -> u16 {
 
 /// Puts `bytes` at `path` by way of a file beside it.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace_with(path, |file| file.write_all(bytes))
+    put(path, bytes).map_err(EngineError::io(path))
+}
+
+/// As [`replace`], with the system's own error.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put_with(path, |file| file.write_all(bytes))
 }
 
 /// Puts what `write` writes at `path` by way of a file beside it.
 fn replace_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    put_with(path, write).map_err(EngineError::io(path))
+}
+
+fn put_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(name);
-    let put = || -> io::Result<()> {
+    let put = || {
         let mut file = File::create(&beside)?;
         write(&mut file)?;
         file.sync_all()?;
         std::fs::rename(&beside, path)
     };
-    put().map_err(|error| {
-        // The half-written file is of no use; if it cannot go either, the first error is the one to tell.
-        let _ = std::fs::remove_file(&beside);
-        EngineError::io(path)(error)
-    })
+    // The half-written file is of no use; if it cannot go either, the first error is the one to tell.
+    put().inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }

@@ -1,12 +1,17 @@
-//! `metrics.jsonl`: one line per training step, the same keys in each.
+//! `metrics.jsonl`, one line per training step, and `held-out.jsonl`, one per look at the held-out problems; the same
+//! keys in each line of a file.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint;
 use crate::diagnosis::Finding;
+use crate::eval::Interval;
 
 /// One step of reinforcement learning. Fractions are of the step's rollouts, times are wall seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,31 +88,41 @@ impl StepMetrics {
     }
 }
 
-/// Appends to a metrics file, line by line.
+/// Accuracy on the recipe's held-out problems after a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldOutAccuracy {
+    /// Steps done; 0 is the policy that the run began with.
+    pub step: u64,
+    /// Of all problems, with its 95 % interval.
+    pub accuracy: Interval,
+    /// Of each source's.
+    pub sources: BTreeMap<String, Interval>,
+}
+
+/// Appends to a file of lines.
 #[derive(Debug)]
-pub struct MetricsWriter {
+pub struct Writer {
     path: PathBuf,
     file: File,
 }
 
-impl MetricsWriter {
-    /// Opens the file, keeping the lines up to and including `after_step`: a resumed run writes its steps anew.
-    pub fn open(path: &Path, after_step: u64) -> io::Result<MetricsWriter> {
-        let kept: Vec<StepMetrics> = match path.exists() {
-            true => read(path)?.into_iter().filter(|line| line.step <= after_step).collect(),
-            false => Vec::new(),
-        };
-        let file = OpenOptions::new().create(true).write(true).truncate(true).open(path)?;
-        let mut writer = MetricsWriter { path: path.to_owned(), file };
-        kept.iter().try_for_each(|line| writer.write(line))?;
-        Ok(writer)
+impl Writer {
+    /// Opens the file with the lines that `keep` names, as a resumed run writes the others anew. Cut anywhere, the file
+    /// is the old one or the new one.
+    pub fn open<L: Serialize + DeserializeOwned>(
+        path: &Path,
+        keep: impl Fn(&L) -> bool,
+    ) -> io::Result<Writer> {
+        let lines: Vec<L> = if path.exists() { read(path)? } else { Vec::new() };
+        let kept: String = lines.iter().filter(|line| keep(line)).map(text).collect::<io::Result<_>>()?;
+        checkpoint::put(path, kept.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(path)?;
+        Ok(Writer { path: path.to_owned(), file })
     }
 
     /// Appends one line; it is in the file when this returns.
-    pub fn write(&mut self, line: &StepMetrics) -> io::Result<()> {
-        let mut text = serde_json::to_string(line).map_err(io::Error::other)?;
-        text.push('\n');
-        self.file.write_all(text.as_bytes())
+    pub fn write<L: Serialize>(&mut self, line: &L) -> io::Result<()> {
+        self.file.write_all(text(line)?.as_bytes())
     }
 
     /// Where the lines go.
@@ -116,8 +131,12 @@ impl MetricsWriter {
     }
 }
 
-/// The lines of a metrics file. A last line without its newline was cut by a crash and is left out.
-pub fn read(path: &Path) -> io::Result<Vec<StepMetrics>> {
+fn text<L: Serialize>(line: &L) -> io::Result<String> {
+    Ok(serde_json::to_string(line).map_err(io::Error::other)? + "\n")
+}
+
+/// The lines of a file. A last line without its newline was cut by a crash and is left out.
+pub fn read<L: DeserializeOwned>(path: &Path) -> io::Result<Vec<L>> {
     let text = std::fs::read_to_string(path)?;
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     let parse = |(number, line): (usize, &str)| {
@@ -181,12 +200,13 @@ pub(crate) mod tests {
     fn a_resumed_run_drops_the_steps_it_repeats() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
-        let mut writer = MetricsWriter::open(&path, 0).unwrap();
+        let open = |after| Writer::open(&path, |line: &StepMetrics| line.step <= after).unwrap();
+        let mut writer = open(0);
         (1..=5).for_each(|step| writer.write(&line(step)).unwrap());
         // A crash in the middle of a line.
         std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + "{\"step\":6,\"sta").unwrap();
-        let mut writer = MetricsWriter::open(&path, 3).unwrap();
+        let mut writer = open(3);
         writer.write(&line(4)).unwrap();
-        assert_eq!(read(&path).unwrap(), (1..=4).map(line).collect::<Vec<_>>());
+        assert_eq!(read::<StepMetrics>(&path).unwrap(), (1..=4).map(line).collect::<Vec<_>>());
     }
 }

@@ -4,18 +4,21 @@
 //! Sampling and training are one model, so the log-probability the sampler recorded is the one the trainer
 //! computes, to rounding; [`Updated::gap`] shows it.
 
+mod directory;
 mod update;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use assay_testsets::Problem;
 use rand::Rng as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::directory::whole;
+pub(crate) use self::directory::{best, keep_best, present, state, step_of};
 pub use self::update::{Objective, Updated};
 use crate::chat::{Choice, Message, Template};
-use crate::checkpoint::Precision;
+use crate::checkpoint::{self, Precision};
 use crate::data::stream;
 use crate::error::{EngineError, Result};
 use crate::model::{Batch, Model, TokenStats};
@@ -115,6 +118,17 @@ impl Policy {
 
     /// `each` completions of each problem's prompt, problem by problem.
     pub fn sample(&self, problems: &[Problem], each: usize, sampling: &Sampling) -> Result<Vec<Rollout>> {
+        self.sample_each(problems, each, sampling, &mut |_, _| {})
+    }
+
+    /// As [`Policy::sample`]; each completion's index and text are said as soon as it is whole.
+    pub fn sample_each(
+        &self,
+        problems: &[Problem],
+        each: usize,
+        sampling: &Sampling,
+        say: &mut dyn FnMut(usize, &str),
+    ) -> Result<Vec<Rollout>> {
         let prompts: Vec<Vec<u32>> =
             problems.iter().map(|problem| self.prompt(&problem.prompt)).collect::<Result<_>>()?;
         let params = SamplingParams {
@@ -131,20 +145,23 @@ impl Policy {
         };
         let cache = self.sampler.cache();
         let sampler = Sampler::new(&self.model).with_tokenizer(&self.tokenizer).with_cache(cache);
-        let generated = sampler.generate(&prompts, &params)?;
-        let by_problem = problems.iter().zip(&prompts).flat_map(|problem| std::iter::repeat_n(problem, each));
-        let rollout = |((problem, prompt), generated): ((&Problem, &Vec<u32>), Generated)| {
+        let mut rollouts: Vec<Option<Rollout>> = vec![None; problems.len() * each];
+        sampler.generate_each(&prompts, &params, &mut |index, generated| {
             let Generated { completion_ids, logprobs, finish_reason, text } = generated;
-            Ok(Rollout {
-                question_id: problem.question_id.clone(),
-                prompt_ids: prompt.clone(),
-                completion: text.map_or_else(|| self.tokenizer.decode(&completion_ids, true), Ok)?,
+            let completion = text.map_or_else(|| self.tokenizer.decode(&completion_ids, true), Ok)?;
+            say(index, &completion);
+            rollouts[index] = Some(Rollout {
+                question_id: problems[index / each].question_id.clone(),
+                prompt_ids: prompts[index / each].clone(),
                 completion_ids,
                 logprobs,
                 finish_reason,
-            })
-        };
-        by_problem.zip(generated).map(rollout).collect()
+                completion,
+            });
+            Ok(())
+        })?;
+        let lost = || EngineError::Input("a rollout was lost".to_owned());
+        rollouts.into_iter().map(|rollout| rollout.ok_or_else(lost)).collect()
     }
 
     /// Entropy and its slope over the completions of `rollouts`, as if sampled at `temperature`.
@@ -153,24 +170,10 @@ impl Policy {
         Ok(Measured::mean(&stats.entropy, &stats.variance))
     }
 
-    /// Writes a checkpoint directory: the files of an HF checkpoint, the optimizer, and `state`.
-    ///
-    /// It is written beside its place and swapped in, so whenever this is cut there is a whole one.
-    pub fn save(&self, directory: &Path, state: &impl Serialize) -> Result<()> {
-        let fresh = beside(directory, "new");
-        remove(&fresh)?;
-        if let Err(error) = self.write(&fresh, state) {
-            // On a full disk half a checkpoint is only in the way; the first error is the one to tell.
-            let _ = remove(&fresh);
-            return Err(error);
-        }
-        let old = beside(directory, "old");
-        if directory.exists() {
-            remove(&old)?;
-            std::fs::rename(directory, &old).map_err(EngineError::io(directory))?;
-        }
-        std::fs::rename(&fresh, directory).map_err(EngineError::io(directory))?;
-        remove(&old)
+    /// Writes a checkpoint directory: the files of an HF checkpoint, the optimizer, and `state`. Whenever this is cut
+    /// there is a whole one. Of the older ones as many stay beside it as make `keep`.
+    pub fn save(&self, directory: &Path, state: &impl Serialize, keep: usize) -> Result<()> {
+        directory::swap_in(directory, keep, |fresh| self.write(fresh, state))
     }
 
     fn write(&self, fresh: &Path, state: &impl Serialize) -> Result<()> {
@@ -178,8 +181,7 @@ impl Policy {
         self.tokenizer.save(fresh)?;
         self.optimizer.save(&self.model, &fresh.join(OPTIMIZER))?;
         let text = serde_json::to_string_pretty(state).unwrap_or_default() + "\n";
-        let path = fresh.join(STATE);
-        std::fs::write(&path, text).map_err(EngineError::io(&path))
+        checkpoint::replace(&fresh.join(directory::STATE), text.as_bytes())
     }
 
     /// The policy of a checkpoint directory that a run by this recipe wrote, the optimizer's moments fresh.
@@ -240,7 +242,6 @@ pub(crate) fn conventions(
 }
 
 const OPTIMIZER: &str = "optimizer.safetensors";
-const STATE: &str = "trainer.json";
 /// Tokens in one forward and backward pass; what bounds the memory of activations.
 const TOKENS_AT_ONCE: usize = 16 * 1024;
 
@@ -261,37 +262,6 @@ fn batch<'r>(rollouts: impl IntoIterator<Item = &'r Rollout>) -> Result<Batch> {
     Ok(batch)
 }
 
-/// Whether a checkpoint, or another trace of a run, is there.
-pub(crate) fn present(path: &Path) -> bool {
-    whole(path).exists()
-}
-
-/// The state in a checkpoint directory.
-pub(crate) fn state<S: DeserializeOwned>(directory: &Path) -> Result<S> {
-    let path = whole(directory).join(STATE);
-    let text = std::fs::read_to_string(&path).map_err(EngineError::part(&path))?;
-    serde_json::from_str(&text).map_err(|error| EngineError::checkpoint(&path, error.to_string()))
-}
-
-/// A checkpoint, or what was swapped out when the swap was cut in the middle.
-fn whole(directory: &Path) -> PathBuf {
-    let old = beside(directory, "old");
-    if !directory.exists() && old.exists() { old } else { directory.to_owned() }
-}
-
-fn beside(directory: &Path, what: &str) -> PathBuf {
-    let mut name = directory.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{what}"));
-    directory.with_file_name(name)
-}
-
-fn remove(directory: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(EngineError::io(directory)(error)),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,7 +280,7 @@ mod tests {
             num_key_value_heads = 1\nmax_position_embeddings = 32";
         let fresh = Policy::create(&recipe(sizes)).unwrap();
         assert_eq!((fresh.context(), fresh.model.config().rope_theta), (32, 1e4));
-        fresh.save(&path("short"), &0).unwrap();
+        fresh.save(&path("short"), &0, 1).unwrap();
         let load = format!("load = '{}'\n", path("short").display());
         let same = Policy::create(&recipe(&load)).unwrap();
         assert_eq!(same.model.config(), fresh.model.config());
@@ -319,7 +289,7 @@ mod tests {
         let recipe = recipe(&text);
         let long = Policy::create(&recipe).unwrap();
         assert_eq!((long.context(), long.model.config().rope_theta), (64, 1e6));
-        long.save(&path("long"), &0).unwrap();
+        long.save(&path("long"), &0, 1).unwrap();
         assert!(path("long/model.safetensors.index.json").exists());
         // What was written is what is gone on with; the recipe has had its effect.
         let (again, _) = Policy::load_with::<u64>(&path("long"), &recipe).unwrap();
@@ -349,7 +319,7 @@ mod tests {
         let plain = policy("chat_template = 'none'");
         assert_eq!((text(&plain).as_str(), &plain.end_of_text[..]), ("1+1=", &[end][..]));
         // The policy of a checkpoint of the run has the recipe's choice too.
-        plain.save(&path.join("sft"), &0).unwrap();
+        plain.save(&path.join("sft"), &0, 1).unwrap();
         let again =
             Policy::load(&path.join("sft"), &recipe(&format!("{load}chat_template = 'none'"))).unwrap();
         assert_eq!(text(&again), "1+1=");

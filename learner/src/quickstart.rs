@@ -146,12 +146,27 @@ pub struct Shuffled<'a, G: Grade> {
 }
 
 impl<G: Grade> Grade for Shuffled<'_, G> {
+    /// Nothing is learned from these: they are as they are.
     fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
+        self.grader.grade(asks)
+    }
+
+    fn grade_while<T, E: From<RewardError>>(
+        &self,
+        problems: &[&Problem],
+        write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
+    ) -> Result<(T, Vec<Answer>), E> {
         use rand::seq::SliceRandom as _;
-        let mut answers = self.grader.grade(asks)?;
+        let mut asked = vec![String::new(); problems.len()];
+        let (written, mut answers) = self.grader.grade_while(problems, |say| {
+            write(&mut |index, completion| {
+                completion.clone_into(&mut asked[index]);
+                say(index, completion);
+            })
+        })?;
         // A function of what was asked, so that a resumed control repeats itself too.
-        let asked: String = asks.iter().map(|ask| ask.completion).collect();
-        answers.shuffle(&mut stream(self.seed, &asked, asks.len() as u64));
-        Ok(answers)
+        let mut draws = stream(self.seed, &asked.concat(), problems.len() as u64);
+        answers.shuffle(&mut draws);
+        Ok((written, answers))
     }
 }

@@ -45,6 +45,43 @@ pub struct Recipe {
     /// How a policy is evaluated.
     #[serde(default)]
     pub eval: Eval,
+    /// Which checkpoints of reinforcement learning stay.
+    #[serde(default)]
+    pub checkpoints: Checkpoints,
+    /// Which rollouts are kept for people to read.
+    #[serde(default)]
+    pub dump: Dump,
+}
+
+/// Which rollouts of reinforcement learning are kept for people to read, in `rollouts/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dump {
+    /// So many of each step, spread evenly over its prompts; 0 is none.
+    pub rollouts: usize,
+    /// Of the newest so many steps.
+    pub steps: usize,
+}
+
+impl Default for Dump {
+    fn default() -> Dump {
+        Dump { rollouts: 8, steps: 100 }
+    }
+}
+
+/// Which checkpoints of reinforcement learning stay. With `eval.every` the one with the best held-out accuracy does in
+/// any case, as `rl.best`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkpoints {
+    /// The newest so many: `rl`, and the older ones as `rl.step-N`.
+    pub keep: usize,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Checkpoints {
+        Checkpoints { keep: 1 }
+    }
 }
 
 /// Where the policy comes from: `load` an HF directory, or random weights of the given sizes and the tokenizer
@@ -264,6 +301,9 @@ pub struct Eval {
     /// Held-out problems from each source; a generated family gives so many different ones of its held-out split,
     /// a file its first so many.
     pub problems: BTreeMap<String, usize>,
+    /// Steps of reinforcement learning between two looks at the accuracy on these problems, beside those before the
+    /// first step and after the last; 0 is never.
+    pub every: u64,
     /// Completions per problem.
     pub samples: usize,
     /// 0 is greedy.
@@ -299,6 +339,7 @@ impl Default for Eval {
     fn default() -> Eval {
         Eval {
             problems: BTreeMap::new(),
+            every: 0,
             samples: 1,
             temperature: 0.0,
             top_k: 0,
@@ -373,6 +414,7 @@ impl Recipe {
         let absolute = |path: &mut PathBuf| *path = base.join(&path);
         recipe.problems.values_mut().for_each(absolute);
         recipe.model.load.iter_mut().for_each(absolute);
+        recipe.rewards.token_file.iter_mut().for_each(absolute);
         if let Choice::File(path) = &mut recipe.model.chat_template {
             absolute(path);
         }
@@ -393,12 +435,14 @@ impl Recipe {
         }
     }
 
-    /// The first key that two recipes do not share, with both values. `[rewards]` is left out: it says whom to
-    /// ask, not what is learned, and a verifier may have moved.
+    /// The first key that two recipes do not share, with both values. Left out are the tables that do not say what is
+    /// learned: a verifier may have moved, and a disk may have filled.
     pub(crate) fn difference(&self, other: &Recipe) -> Option<String> {
         let table = |recipe: &Recipe| {
             let mut table = toml::Table::try_from(recipe).unwrap_or_default();
-            table.remove("rewards");
+            for free in ["rewards", "checkpoints", "dump"] {
+                table.remove(free);
+            }
             toml::Value::Table(table)
         };
         difference(String::new(), Some(&table(self)), Some(&table(other)))

@@ -1,26 +1,35 @@
-//! Asks a verifier for rewards: `POST /v1/grade/batch`, always over HTTP, also when the verifier is our own
-//! child on loopback.
+//! Asks verifiers for rewards: `POST /v1/grade/batch`, always over HTTP, also when the verifier is our own child on
+//! loopback.
 //!
-//! Equal (problem, completion) pairs are asked once. A batch that fails in any way that is not the fault of
-//! the request (connection cut, time-out, 5xx, 429, a reply that is not what was asked for) is tried again,
-//! at the next URL where there are several, with growing pauses. What stays unanswered is
-//! [`Answer::InfraError`]: the rollout is dropped and counted, never scored 0. A request that is *refused* (4xx)
-//! would be refused forever, so it stops the run with the verifier's own words.
+//! # Theory of operation
+//! Completions are asked about as they are written ([`Grade::grade_while`]): a thread of its own sends what has come by
+//! the time a request may start, so grading overlaps sampling. Answers come line by line, so one that is slow holds up
+//! no other. Equal (problem, completion) pairs are asked once. What a request leaves unanswered in any way that is not
+//! the fault of the request (connection cut, time-out, 5xx, 429, a reply that is not what was asked for) is asked again,
+//! at the next URL where there are several, with growing pauses; a URL that failed rests for a while. What has no answer
+//! by its deadline, or after the last try, is [`Answer::InfraError`]: the rollout is dropped and counted, never scored 0.
+//! A request that is *refused* (4xx) would be refused forever, so it stops the run with the verifier's own words.
 //!
-//! This is the only async code of the learner; [`RewardClient::grade`] blocks.
+//! This is the only async code of the learner beside its server; [`RewardClient::grade`] blocks.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+mod wire;
 
-use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestCase, TestType};
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use assay_testsets::Problem;
 use assay_verifier::http::client::{causes, http_client};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
+
+use self::wire::Unreadable;
+use crate::error::reason;
 
 /// Where and how rewards are asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,13 +45,27 @@ pub struct Rewards {
     pub attempts: u32,
     /// Seconds one try may take.
     pub timeout: f64,
+    /// Seconds until a completion without an answer counts as ungraded, from when it was written; tries included.
+    pub deadline: f64,
     /// Seconds before the second try; doubles with each further one, up to 10.
     pub pause: f64,
+    /// A file with the bearer token of the verifiers, where they want one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Rewards {
     fn default() -> Rewards {
-        Rewards { urls: Vec::new(), batch: 32, in_flight: 4, attempts: 5, timeout: 120.0, pause: 0.2 }
+        Rewards {
+            urls: Vec::new(),
+            batch: 32,
+            in_flight: 4,
+            attempts: 5,
+            timeout: 120.0,
+            deadline: 600.0,
+            pause: 0.2,
+            token_file: None,
+        }
     }
 }
 
@@ -73,6 +96,21 @@ impl<'a> Ask<'a> {
 pub trait Grade {
     /// Grades all, in order.
     fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError>;
+
+    /// Grades one completion of each of `problems` while `write` writes them: it says each, with its index, as soon as it
+    /// is whole. By default they are graded once all are.
+    fn grade_while<T, E: From<RewardError>>(
+        &self,
+        problems: &[&Problem],
+        write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
+    ) -> Result<(T, Vec<Answer>), E> {
+        let mut completions = vec![String::new(); problems.len()];
+        let written = write(&mut |index, completion| completion.clone_into(&mut completions[index]))?;
+        let asks = problems.iter().zip(&completions);
+        let asks: Vec<Ask<'_>> =
+            asks.map(|(problem, completion)| Ask::completion(problem, completion)).collect();
+        Ok((written, self.grade(&asks)?))
+    }
 }
 
 /// What came back for one completion.
@@ -123,9 +161,20 @@ pub enum RewardError {
 #[derive(Debug)]
 pub struct RewardClient {
     runtime: tokio::runtime::Runtime,
-    http: reqwest::Client,
-    settings: Arc<Rewards>,
+    verifiers: Arc<Verifiers>,
 }
+
+/// What all requests share.
+#[derive(Debug)]
+struct Verifiers {
+    http: reqwest::Client,
+    settings: Rewards,
+    /// When each URL failed last, unless it has answered since.
+    failed: Mutex<Vec<Option<Instant>>>,
+}
+
+/// How long a URL that failed is left alone while another may be asked.
+const REST: Duration = Duration::from_secs(15);
 
 impl RewardClient {
     /// A client of the verifiers in `settings.urls`; there must be one.
@@ -145,67 +194,260 @@ impl RewardClient {
         let http = http_client(secure)
             .map_err(|error| setup(&error))?
             .no_proxy()
+            .default_headers(headers(&settings)?)
             .timeout(Duration::from_secs_f64(settings.timeout))
             .build()
             .map_err(|error| setup(&error))?;
-        Ok(RewardClient { runtime, http, settings: Arc::new(settings) })
+        let failed = Mutex::new(vec![None; settings.urls.len()]);
+        Ok(RewardClient { runtime, verifiers: Arc::new(Verifiers { http, settings, failed }) })
     }
 
-    async fn ask_all(&self, bodies: Vec<(usize, String)>) -> Result<Vec<Answer>, RewardError> {
-        let permits = Arc::new(Semaphore::new(self.settings.in_flight));
-        let mut replies = vec![Vec::new(); bodies.len()];
-        let mut tasks = JoinSet::new();
-        for (index, (items, body)) in bodies.into_iter().enumerate() {
-            let (permits, http, settings) = (permits.clone(), self.http.clone(), self.settings.clone());
-            tasks.spawn(async move {
-                let _permit = permits.acquire_owned().await;
-                (index, ask(&http, &settings, index, items, &body).await)
-            });
+    /// The answers to `count` completions that come by and by, by their indices.
+    async fn answer(
+        &self,
+        count: usize,
+        mut written: UnboundedReceiver<Said>,
+    ) -> Result<Vec<Answer>, RewardError> {
+        let settings = &self.verifiers.settings;
+        let mut answers: Vec<Option<Answer>> = vec![None; count];
+        let mut places: HashMap<[u8; 32], usize> = HashMap::new();
+        let mut equal: Vec<(usize, usize)> = Vec::new();
+        let mut waiting: VecDeque<Item> = VecDeque::new();
+        let mut requests = JoinSet::new();
+        let (mut more, mut started) = (true, 0);
+        while more || !waiting.is_empty() || !requests.is_empty() {
+            while !waiting.is_empty() && requests.len() < settings.in_flight {
+                let items = waiting.drain(..settings.batch.min(waiting.len())).collect();
+                requests.spawn(self.verifiers.clone().ask(started, items));
+                started += 1;
+            }
+            let mut said = None;
+            tokio::select! {
+                next = written.recv(), if more => said = Some(next),
+                Some(done) = requests.join_next(), if !requests.is_empty() => {
+                    let done = done.map_err(|error| RewardError::Setup(error.to_string()))?;
+                    done?.into_iter().for_each(|(index, answer)| answers[index] = Some(answer));
+                }
+            }
+            while let Some(next) = said {
+                match next {
+                    Some(Said::Item(item)) => match places.entry(Sha256::digest(&item.json).into()) {
+                        Entry::Occupied(place) => equal.push((item.index, *place.get())),
+                        Entry::Vacant(place) => {
+                            place.insert(item.index);
+                            waiting.push_back(item);
+                        }
+                    },
+                    Some(Said::Stop) => return Ok(Vec::new()),
+                    None => more = false,
+                }
+                said = written.try_recv().ok().map(Some);
+            }
         }
-        while let Some(joined) = tasks.join_next().await {
-            let (index, answers) = joined.map_err(|error| RewardError::Setup(error.to_string()))?;
-            replies[index] = answers?;
-        }
-        Ok(replies.concat())
+        equal.into_iter().for_each(|(index, place)| answers[index] = answers[place].clone());
+        let unsaid = || Answer::InfraError("it was never asked about".to_owned());
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(unsaid)).collect())
+    }
+}
+
+/// What the writer says to the client.
+enum Said {
+    Item(Item),
+    /// It failed: no answer is of use.
+    Stop,
+}
+
+/// A completion to ask about.
+struct Item {
+    index: usize,
+    json: String,
+    written: Instant,
+}
+
+impl Item {
+    fn new(index: usize, ask: &Ask<'_>) -> Item {
+        Item { index, json: wire::item(ask), written: Instant::now() }
     }
 }
 
 impl Grade for RewardClient {
     /// Blocks until every request was answered or given up.
     fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
-        let (unique, place) = deduplicate(asks);
-        let bodies: Vec<(usize, String)> =
-            unique.chunks(self.settings.batch).map(|chunk| (chunk.len(), body(chunk))).collect();
-        let answers = self.runtime.block_on(self.ask_all(bodies))?;
-        Ok(place.into_iter().map(|at| answers[at].clone()).collect())
+        let (say, written) = unbounded_channel();
+        for (index, ask) in asks.iter().enumerate() {
+            // The receiver is in hand.
+            let _ = say.send(Said::Item(Item::new(index, ask)));
+        }
+        drop(say);
+        self.runtime.block_on(self.answer(asks.len(), written))
+    }
+
+    fn grade_while<T, E: From<RewardError>>(
+        &self,
+        problems: &[&Problem],
+        write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
+    ) -> Result<(T, Vec<Answer>), E> {
+        let (say, written) = unbounded_channel();
+        std::thread::scope(|scope| {
+            let answering = std::thread::Builder::new().name("rewards".to_owned());
+            let answering = answering
+                .spawn_scoped(scope, || self.runtime.block_on(self.answer(problems.len(), written)))
+                .map_err(|error| RewardError::Setup(error.to_string()))?;
+            // A client that gave up does not listen; its error is told at the end.
+            let done = write(&mut |index, completion| {
+                let ask = Ask::completion(problems[index], completion);
+                let _ = say.send(Said::Item(Item::new(index, &ask)));
+            });
+            if done.is_err() {
+                let _ = say.send(Said::Stop);
+            }
+            drop(say);
+            let answers = answering.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok((done?, answers?))
+        })
     }
 }
 
-/// One request with all its tries.
-async fn ask(
-    http: &reqwest::Client,
-    settings: &Rewards,
-    index: usize,
-    items: usize,
-    body: &str,
-) -> Result<Vec<Answer>, RewardError> {
-    let mut failure = String::new();
-    for attempt in 0..settings.attempts {
-        if attempt > 0 {
-            tokio::time::sleep(pause(settings, attempt)).await;
-        }
-        // Requests start at different verifiers, and a failed try moves on to the next.
-        let url = &settings.urls[(index + attempt as usize) % settings.urls.len()];
-        match try_once(http, url, items, body).await {
-            Ok(answers) => return Ok(answers),
-            Err(Failure::Refused(error)) => return Err(error),
-            Err(Failure::Passing(what)) => failure = format!("{url}: {what}"),
-        }
+fn headers(settings: &Rewards) -> Result<HeaderMap, RewardError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static(wire::LINES));
+    if let Some(path) = &settings.token_file {
+        let refuse =
+            |what: &str| RewardError::Setup(format!("rewards.token_file {}: {what}", path.display()));
+        let token = std::fs::read_to_string(path).map_err(|error| refuse(&reason(&error)))?;
+        let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
+        let mut value = value.map_err(|_| refuse("it holds what no token may"))?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
     }
-    Ok(vec![Answer::InfraError(failure); items])
+    Ok(headers)
 }
 
-/// Why a try gave nothing.
+/// The items of a request and what has come of them.
+struct Asked {
+    items: Vec<Item>,
+    answers: Vec<Option<Answer>>,
+    failure: String,
+}
+
+impl Verifiers {
+    /// One request with all its tries: each item's index and answer.
+    async fn ask(
+        self: Arc<Verifiers>,
+        place: usize,
+        items: Vec<Item>,
+    ) -> Result<Vec<(usize, Answer)>, RewardError> {
+        let seconds = self.settings.deadline;
+        let first = items.iter().map(|item| item.written).min().unwrap_or_else(Instant::now);
+        let deadline = first + Duration::from_secs_f64(seconds);
+        let mut asked = Asked { answers: vec![None; items.len()], items, failure: String::new() };
+        match tokio::time::timeout_at(deadline.into(), self.tries(place, &mut asked)).await {
+            Ok(tried) => tried?,
+            Err(_) => {
+                let before = if asked.failure.is_empty() { "" } else { "; before: " };
+                asked.failure =
+                    format!("no answer in {seconds} s, rewards.deadline{before}{}", asked.failure);
+            }
+        }
+        let Asked { items, answers, failure } = asked;
+        let answer = |answer: Option<Answer>| answer.unwrap_or_else(|| Answer::InfraError(failure.clone()));
+        Ok(items.iter().map(|item| item.index).zip(answers.into_iter().map(answer)).collect())
+    }
+
+    async fn tries(&self, place: usize, asked: &mut Asked) -> Result<(), RewardError> {
+        for attempt in 0..self.settings.attempts {
+            if attempt > 0 {
+                tokio::time::sleep(pause(&self.settings, attempt)).await;
+            }
+            let url = self.choose(place + attempt as usize);
+            let failure = match self.try_once(url, asked).await {
+                Ok(()) => None,
+                Err(Failure::Refused(error)) => return Err(error),
+                Err(Failure::Passing(what)) => Some(what),
+            };
+            self.remember(url, failure.is_some());
+            if let Some(what) = failure {
+                asked.failure = format!("{}: {what}", self.settings.urls[url]);
+            }
+            if asked.answers.iter().all(Option::is_some) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Requests start at different verifiers, a failed try moves on to the next, and one that failed lately is passed
+    /// over while another is well.
+    fn choose(&self, place: usize) -> usize {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failed.len();
+        let well = |url: &usize| failed[*url].is_none_or(|at: Instant| at.elapsed() > REST);
+        (0..count).map(|more| (place + more) % count).find(well).unwrap_or(place % count)
+    }
+
+    fn remember(&self, url: usize, failed: bool) {
+        let mut all = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        all[url] = failed.then(Instant::now);
+    }
+
+    /// Asks one verifier for what has no answer yet.
+    async fn try_once(&self, url: usize, asked: &mut Asked) -> Result<(), Failure> {
+        let Asked { items, answers, .. } = asked;
+        let open: Vec<usize> = (0..items.len()).filter(|&at| answers[at].is_none()).collect();
+        let body = wire::body(open.iter().map(|&at| items[at].json.as_str()));
+        let url = &self.settings.urls[url];
+        let request = self.http.post(format!("{}/v1/grade/batch", url.trim_end_matches('/'))).body(body);
+        let passing = |error: &reqwest::Error| Failure::Passing(causes(error));
+        let mut response = request.send().await.map_err(|error| passing(&error))?;
+        let status = response.status();
+        let refused = |body: String| {
+            Failure::Refused(RewardError::Refused { url: url.clone(), status: status.as_u16(), body })
+        };
+        if !status.is_success() {
+            let text = response.text().await.map_err(|error| passing(&error))?;
+            let body: String = text.chars().take(300).collect();
+            // 408, 425 and 429 ask for patience, every other 4xx says the request is wrong.
+            let patience = [408, 425, 429].contains(&status.as_u16());
+            return Err(match status.is_client_error() && !patience {
+                true => refused(body),
+                false => Failure::Passing(format!("HTTP {status}: {body}")),
+            });
+        }
+        let unreadable = |what: Unreadable| match what {
+            Unreadable::Reply(what) => Failure::Passing(what),
+            Unreadable::Request(what) => refused(what),
+        };
+        let alone = self.settings.urls.len() == 1;
+        let mut failure = None;
+        let mut take = |at: usize, answer: Answer| match answer {
+            // Another verifier may do what this one could not.
+            Answer::InfraError(what) if !alone => failure = Some(Failure::Passing(what)),
+            answer => answers[open[at]] = Some(answer),
+        };
+        let lines = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == wire::LINES);
+        let mut text: Vec<u8> = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| passing(&error))? {
+            text.extend_from_slice(&piece);
+            while let Some(end) = text.iter().position(|byte| lines && *byte == b'\n') {
+                let (at, answer) = wire::line(&text[..end], open.len()).map_err(unreadable)?;
+                take(at, answer);
+                text.drain(..=end);
+            }
+        }
+        if !lines {
+            let all = wire::answers(&text, open.len()).map_err(unreadable)?;
+            all.into_iter().enumerate().for_each(|(at, answer)| take(at, answer));
+        }
+        failure.map_or(Ok(()), Err)?;
+        match open.iter().filter(|&&at| answers[at].is_none()).count() {
+            0 => Ok(()),
+            missing => Err(Failure::Passing(format!("{missing} of {} items got no result", open.len()))),
+        }
+    }
+}
+
+/// Why a try gave nothing, or not all.
 enum Failure {
     /// May be better next time.
     Passing(String),
@@ -213,364 +455,9 @@ enum Failure {
     Refused(RewardError),
 }
 
-async fn try_once(
-    http: &reqwest::Client,
-    url: &str,
-    items: usize,
-    body: &str,
-) -> Result<Vec<Answer>, Failure> {
-    let passing = |error: &reqwest::Error| Failure::Passing(causes(error));
-    let request = http
-        .post(format!("{}/v1/grade/batch", url.trim_end_matches('/')))
-        .header("content-type", "application/json")
-        .body(body.to_owned());
-    let response = request.send().await.map_err(|error| passing(&error))?;
-    let status = response.status();
-    let text = response.text().await.map_err(|error| passing(&error))?;
-    let refused = |body: String| RewardError::Refused { url: url.to_owned(), status: status.as_u16(), body };
-    if status.is_success() {
-        return answers(&text, items).map_err(|failure| match failure {
-            Unreadable::Reply(what) => Failure::Passing(what),
-            Unreadable::Request(what) => Failure::Refused(refused(what)),
-        });
-    }
-    let body: String = text.chars().take(300).collect();
-    // 408, 425 and 429 ask for patience, every other 4xx says the request is wrong.
-    if status.is_client_error() && ![408, 425, 429].contains(&status.as_u16()) {
-        return Err(Failure::Refused(refused(body)));
-    }
-    Err(Failure::Passing(format!("HTTP {status}: {body}")))
-}
-
 fn pause(settings: &Rewards, attempt: u32) -> Duration {
     Duration::from_secs_f64((settings.pause * f64::from(1 << (attempt - 1).min(10))).clamp(0.0, 10.0))
 }
 
-/// The different asks, and for each ask the place of its equal among them.
-fn deduplicate<'a>(asks: &[Ask<'a>]) -> (Vec<Ask<'a>>, Vec<usize>) {
-    let mut places: HashMap<(&str, &str, Option<&str>), usize> = HashMap::new();
-    let mut unique = Vec::new();
-    let place = |ask: &Ask<'a>| {
-        *places.entry((&ask.problem.question_id, ask.completion, ask.source_in)).or_insert_with(|| {
-            unique.push(*ask);
-            unique.len() - 1
-        })
-    };
-    let place = asks.iter().map(place).collect();
-    (unique, place)
-}
-
-// ---- The wire -------------------------------------------------------------------------------------------
-
-#[derive(Deserialize)]
-struct Reply {
-    results: Vec<GradeResult>,
-}
-
-#[derive(Deserialize)]
-struct GradeResult {
-    outcome: String,
-    #[serde(default)]
-    verdict: Option<String>,
-    #[serde(default)]
-    reward: Option<f64>,
-    #[serde(default)]
-    reason: Option<String>,
-}
-
-/// Why a 200 is not an answer.
-enum Unreadable {
-    /// The reply is not a reply to what was asked.
-    Reply(String),
-    /// The verifier says that an item is not a request it understands.
-    Request(String),
-}
-
-fn answers(text: &str, items: usize) -> Result<Vec<Answer>, Unreadable> {
-    let reply: Reply = serde_json::from_str(text)
-        .map_err(|error| Unreadable::Reply(format!("not a batch reply: {error}")))?;
-    if reply.results.len() != items {
-        return Err(Unreadable::Reply(format!("{} results for {items} items", reply.results.len())));
-    }
-    reply.results.into_iter().map(answer).collect()
-}
-
-fn answer(result: GradeResult) -> Result<Answer, Unreadable> {
-    let reason = result.reason.unwrap_or_default();
-    match (result.outcome.as_str(), result.reward, result.verdict) {
-        ("graded", Some(reward), Some(verdict)) if reward.is_finite() => {
-            Ok(Answer::Graded { reward, verdict })
-        }
-        ("unsupported", ..) => Ok(Answer::Unsupported(reason)),
-        ("infra_error", ..) => Ok(Answer::InfraError(reason)),
-        ("invalid", ..) => Err(Unreadable::Request(reason)),
-        (outcome, ..) => Err(Unreadable::Reply(format!("a result with outcome {outcome:?} and no reward"))),
-    }
-}
-
-fn body(asks: &[Ask<'_>]) -> String {
-    let item = |ask: &Ask<'_>| {
-        let mut item = json!({ "problem": problem(ask.problem), "completion": ask.completion });
-        if let Some(language) = ask.source_in {
-            (item["mode"], item["language"]) = (json!("code"), json!(language));
-        }
-        item
-    };
-    json!({ "items": asks.iter().map(item).collect::<Vec<_>>() }).to_string()
-}
-
-fn problem(problem: &Problem) -> Value {
-    json!({ "question_id": problem.question_id, "task": task(&problem.task) })
-}
-
-fn task(task: &Task) -> Value {
-    match task {
-        Task::Math(math) => json!({ "type": "math", "ground_truth": math.ground_truth }),
-        Task::Code(code) => {
-            let test = |test: io::Result<Cow<'_, TestCase>>| {
-                let test = test.expect("a file of our own, open since it was written, can be read");
-                let test_type = match test.test_type {
-                    TestType::Stdin => "stdin",
-                    TestType::Functional => "functional",
-                    TestType::Call => "call",
-                    // Not on the wire: what shares the program's process earns no reward, and the server says so.
-                    TestType::Script => "script",
-                };
-                json!({ "input": test.input, "output": test.output, "test_type": test_type })
-            };
-            let mut task = json!({
-                "type": "code",
-                "test_cases": code.test_cases.iter().map(test).collect::<Vec<_>>(),
-                "checker": checker(&code.checker),
-                "limits": {
-                    "cpu_time": code.limits.cpu_time.map(|limit| limit.as_secs_f64()),
-                    "memory": code.limits.memory,
-                },
-            });
-            if let Some(func_name) = &code.func_name {
-                task["func_name"] = json!(func_name);
-                task["starter_code"] = json!(code.starter_code);
-            }
-            task
-        }
-    }
-}
-
-fn judge_program(program: &JudgeProgram) -> Value {
-    let protocol = match program.protocol {
-        Protocol::Testlib => "testlib",
-        Protocol::Kattis => "kattis",
-    };
-    let JudgeProgram { language, source, arguments, .. } = program;
-    json!({ "language": language, "source": source, "protocol": protocol, "arguments": arguments })
-}
-
-fn checker(checker: &Checker) -> Value {
-    match checker {
-        Checker::Exact => json!("exact"),
-        Checker::Lcb => json!("lcb"),
-        Checker::Tokens => json!("tokens"),
-        Checker::CaseInsensitive => json!("case_insensitive"),
-        Checker::Unordered => json!("unordered"),
-        Checker::Kattis(flags) => json!({ "kattis": {
-            "case_sensitive": flags.case_sensitive,
-            "space_change_sensitive": flags.space_change_sensitive,
-            "absolute": flags.absolute,
-            "relative": flags.relative,
-        } }),
-        Checker::Program(program) => json!({ "program": judge_program(program) }),
-        Checker::Interactive(program) => json!({ "interactive": judge_program(program) }),
-        Checker::Float { absolute, relative } => {
-            json!({ "float": { "absolute": absolute, "relative": relative } })
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::stream;
-    use crate::tasks::{Family, Split};
-    use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
-    use std::sync::Mutex;
-
-    /// What the fake verifier does with one request.
-    #[derive(Clone, Copy)]
-    enum Play {
-        /// Grades every completion: reward 1 where it contains `503`.
-        Grade,
-        /// Says that it failed on every item.
-        InfraError,
-        /// Says that every problem is unreadable.
-        Unsupported,
-        /// Says that the first item is no request.
-        Invalid,
-        /// One result too few.
-        Short,
-        /// A graded item without a reward.
-        NoReward,
-        /// This status with a body that is not JSON.
-        Status(u16),
-        /// Half a reply, then the connection is cut.
-        Cut,
-        /// Never answers.
-        Hang,
-    }
-
-    /// A verifier on loopback that follows a script, request by request; its last line repeats.
-    struct Fake {
-        url: String,
-        seen: Arc<Mutex<Vec<Value>>>,
-    }
-
-    fn fake(script: &'static [Play]) -> Fake {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = seen.clone();
-        std::thread::spawn(move || {
-            let mut hanging = Vec::new();
-            for connection in listener.incoming() {
-                let mut connection = connection.unwrap();
-                let Some(request) = read_request(&mut connection) else { continue };
-                let at = log.lock().unwrap().len().min(script.len() - 1);
-                log.lock().unwrap().push(request.clone());
-                match script[at] {
-                    Play::Hang => hanging.push(connection),
-                    play => connection.write_all(reply(play, &request).as_bytes()).unwrap(),
-                }
-            }
-        });
-        Fake { url, seen }
-    }
-
-    fn read_request(connection: &mut TcpStream) -> Option<Value> {
-        let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
-        loop {
-            let n = connection.read(&mut buffer).ok().filter(|n| *n > 0)?;
-            bytes.extend_from_slice(&buffer[..n]);
-            let text = String::from_utf8_lossy(&bytes);
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            assert!(head.starts_with("POST /v1/grade/batch "), "{head}");
-            let length =
-                head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse::<usize>().ok()?;
-            if body.len() >= length {
-                return serde_json::from_str(body).ok();
-            }
-        }
-    }
-
-    fn reply(play: Play, request: &Value) -> String {
-        let items = request["items"].as_array().unwrap();
-        let grade = |item: &Value| {
-            let right = item["completion"].as_str().unwrap().contains("503");
-            let (verdict, reward) = if right { ("accepted", 1.0) } else { ("wrong_answer", 0.0) };
-            json!({ "outcome": "graded", "verdict": verdict, "reward": reward, "reason": "", "passed": 1 })
-        };
-        let without = |outcome: &str| json!({ "outcome": outcome, "verdict": null, "reward": null, "reason": "because" });
-        let mut results: Vec<Value> = match play {
-            Play::InfraError => items.iter().map(|_| without("infra_error")).collect(),
-            Play::Unsupported => items.iter().map(|_| without("unsupported")).collect(),
-            Play::Invalid => items.iter().map(|_| without("invalid")).collect(),
-            Play::NoReward => items.iter().map(|_| without("graded")).collect(),
-            _ => items.iter().map(grade).collect(),
-        };
-        if matches!(play, Play::Short) {
-            results.pop();
-        }
-        let body = json!({ "results": results }).to_string();
-        let (status, body) = match play {
-            Play::Status(status) => (status, "a proxy's page".to_owned()),
-            _ => (200, body),
-        };
-        let text = format!(
-            "HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-            body.len()
-        );
-        if matches!(play, Play::Cut) { text[..text.len() / 2].to_owned() } else { text }
-    }
-
-    fn settings(urls: &[&Fake]) -> Rewards {
-        let urls = urls.iter().map(|fake| fake.url.clone()).collect();
-        Rewards { urls, attempts: 3, timeout: 0.5, pause: 0.01, ..Default::default() }
-    }
-
-    fn question() -> Problem {
-        Family::Arithmetic.question(Split::Train, &mut stream(1, "test", 0)).problem
-    }
-
-    fn grade(settings: Rewards, completions: &[&str]) -> Result<Vec<Answer>, RewardError> {
-        let problem = question();
-        let asks: Vec<Ask<'_>> =
-            completions.iter().map(|completion| Ask::completion(&problem, completion)).collect();
-        RewardClient::new(settings).unwrap().grade(&asks)
-    }
-
-    #[test]
-    fn what_the_verifier_does_and_what_the_trainer_sees() {
-        use Play::*;
-        // Some(reward) or None where the rollout is dropped; never 0 for a failure that is not the rollout's.
-        let rows: &[(&[Play], [Option<f64>; 2])] = &[
-            (&[Grade], [Some(1.0), Some(0.0)]),
-            (&[Status(500), Cut, Grade], [Some(1.0), Some(0.0)]),
-            (&[Status(503), Status(429), Grade], [Some(1.0), Some(0.0)]),
-            (&[Hang, Short, Grade], [Some(1.0), Some(0.0)]),
-            (&[NoReward, Grade], [Some(1.0), Some(0.0)]),
-            (&[InfraError], [None, None]),
-            (&[Unsupported], [None, None]),
-            (&[Status(500)], [None, None]),
-            (&[Cut], [None, None]),
-            (&[Hang], [None, None]),
-            (&[NoReward], [None, None]),
-        ];
-        for (index, (script, expected)) in rows.iter().enumerate() {
-            let fake = fake(script);
-            let answers = grade(settings(&[&fake]), &["\\boxed{503}", "\\boxed{7}"]).unwrap();
-            let rewards: Vec<Option<f64>> = answers.iter().map(Answer::reward).collect();
-            assert_eq!(rewards, expected, "row {index}: {answers:?}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_request_stops_the_run_with_the_verifiers_words() {
-        for (script, words) in [(&[Play::Status(422)] as &[Play], "422"), (&[Play::Invalid], "because")] {
-            let fake = fake(script);
-            let error = grade(settings(&[&fake]), &["x"]).unwrap_err().to_string();
-            assert!(error.contains(words) && error.contains(&fake.url), "{error}");
-            assert_eq!(fake.seen.lock().unwrap().len(), 1, "a refused request is not repeated");
-        }
-    }
-
-    #[test]
-    fn another_verifier_takes_over() {
-        let (broken, sound) = (fake(&[Play::Status(500)]), fake(&[Play::Grade]));
-        let mut settings = settings(&[&broken, &sound]);
-        settings.urls.push("http://127.0.0.1:1".to_owned());
-        settings.batch = 1;
-        let answers = grade(settings, &["\\boxed{503}", "a", "b", "c", "d"]).unwrap();
-        let rewards: Vec<Option<f64>> = answers.iter().map(Answer::reward).collect();
-        assert_eq!(rewards, [Some(1.0), Some(0.0), Some(0.0), Some(0.0), Some(0.0)]);
-    }
-
-    #[test]
-    fn equal_completions_are_asked_once() {
-        let fake = fake(&[Play::Grade]);
-        let answers = grade(settings(&[&fake]), &["a", "\\boxed{503}", "a", "a", "\\boxed{503}"]).unwrap();
-        let rewards: Vec<f64> = answers.iter().filter_map(Answer::reward).collect();
-        assert_eq!(rewards, [0.0, 1.0, 0.0, 0.0, 1.0]);
-        let seen = fake.seen.lock().unwrap();
-        assert_eq!(seen.len(), 1);
-        assert_eq!(seen[0]["items"].as_array().unwrap().len(), 2);
-        assert_eq!(seen[0]["items"][0]["problem"]["task"]["type"], "math");
-    }
-
-    #[test]
-    fn settings_that_cannot_work_are_named() {
-        for (urls, words) in [(vec![], "no verifier URL"), (vec!["localhost:80".to_owned()], "localhost:80")]
-        {
-            let error = RewardClient::new(Rewards { urls, ..Default::default() }).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
-        }
-    }
-}
+mod tests;

@@ -43,6 +43,14 @@ impl Grade for Rewarder {
     fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
         self.client.grade(asks)
     }
+
+    fn grade_while<T, E: From<RewardError>>(
+        &self,
+        problems: &[&Problem],
+        write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
+    ) -> Result<(T, Vec<Answer>), E> {
+        self.client.grade_while(problems, write)
+    }
 }
 
 /// What a run leaves in its directory, by which it is known.

@@ -219,18 +219,45 @@ impl<'a> Sampler<'a> {
         lengths: &[usize],
         params: &SamplingParams,
     ) -> Result<Vec<Generated>> {
-        let mut scheduler = self.scheduler(prompts, lengths, params)?;
         let mut done: Vec<Option<Generated>> = vec![None; prompts.len() * params.rollouts];
+        self.run(prompts, lengths, params, &mut |index, generated| {
+            done[index] = Some(generated);
+            Ok(())
+        })?;
+        let lost = || EngineError::Input("a rollout was lost".to_owned());
+        done.into_iter().map(|one| one.ok_or_else(lost)).collect()
+    }
+
+    /// As [`Sampler::generate`]; each completion is given to `done`, with its index, as soon as it ends.
+    ///
+    /// # Errors
+    /// As [`Sampler::generate`]; or the first of `done`.
+    pub fn generate_each(
+        &self,
+        prompts: &[Vec<u32>],
+        params: &SamplingParams,
+        done: &mut dyn FnMut(usize, Generated) -> Result<()>,
+    ) -> Result<()> {
+        self.run(prompts, &vec![params.max_new_tokens; prompts.len()], params, done)
+    }
+
+    fn run(
+        &self,
+        prompts: &[Vec<u32>],
+        lengths: &[usize],
+        params: &SamplingParams,
+        done: &mut dyn FnMut(usize, Generated) -> Result<()>,
+    ) -> Result<()> {
+        let mut scheduler = self.scheduler(prompts, lengths, params)?;
         let mut events = Vec::new();
         while scheduler.advance(&mut events)? {
             for event in events.drain(..) {
                 if let Event::End { key, rollout, generated } = event {
-                    done[key as usize * params.rollouts + rollout] = Some(generated);
+                    done(key as usize * params.rollouts + rollout, generated)?;
                 }
             }
         }
-        let lost = || EngineError::Input("a rollout was lost".to_owned());
-        done.into_iter().map(|one| one.ok_or_else(lost)).collect()
+        Ok(())
     }
 
     /// All rollouts in the queue, the prompts' keys their indices.

@@ -140,6 +140,6 @@ impl Tuner<'_> {
     }
 
     fn save(&self) -> Result<(), TrainError> {
-        Ok(self.policy.save(&self.out.join(CHECKPOINT), &self.state)?)
+        Ok(self.policy.save(&self.out.join(CHECKPOINT), &self.state, 1)?)
     }
 }

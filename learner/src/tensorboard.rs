@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::metrics::StepMetrics;
+use crate::metrics::{HeldOutAccuracy, StepMetrics};
 
 /// The directory of the event files in a run's directory.
 pub const DIRECTORY: &str = "tensorboard";
@@ -84,18 +84,25 @@ impl EventWriter {
 
     /// Appends a step's figures; they are in the file when this returns.
     pub fn write(&mut self, line: &StepMetrics) -> io::Result<()> {
-        let summary = |summary: &mut Vec<u8>| {
-            for (tag, value) in SCALARS {
-                let mut scalar = Vec::new();
-                bytes(&mut scalar, 1, tag.as_bytes());
-                scalar.push(2 << 3 | FIXED_32);
-                scalar.extend((value(line) as f32).to_le_bytes());
-                bytes(summary, 1, &scalar);
-            }
-        };
+        self.scalars(line.step, SCALARS.into_iter().map(|(tag, value)| (tag.to_owned(), value(line))))
+    }
+
+    /// Appends held-out accuracies, of all problems and of each source's.
+    pub fn write_held_out(&mut self, line: &HeldOutAccuracy) -> io::Result<()> {
+        let sources = line.sources.iter().map(|(name, of)| (format!("eval/accuracy/{name}"), of.mean));
+        self.scalars(line.step, sources.chain([("eval/accuracy".to_owned(), line.accuracy.mean)]))
+    }
+
+    fn scalars(&mut self, step: u64, scalars: impl Iterator<Item = (String, f64)>) -> io::Result<()> {
         let mut values = Vec::new();
-        summary(&mut values);
-        self.frame(&event(now(), line.step, |event| bytes(event, 5, &values)))
+        for (tag, value) in scalars {
+            let mut scalar = Vec::new();
+            bytes(&mut scalar, 1, tag.as_bytes());
+            scalar.push(2 << 3 | FIXED_32);
+            scalar.extend((value as f32).to_le_bytes());
+            bytes(&mut values, 1, &scalar);
+        }
+        self.frame(&event(now(), step, |event| bytes(event, 5, &values)))
     }
 
     /// Where the events go.

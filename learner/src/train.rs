@@ -8,6 +8,8 @@
 //! only the update, which comes last, changes anything.
 
 mod collect;
+pub mod dump;
+mod log;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,19 +17,22 @@ use std::time::Instant;
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 
+use self::dump::Dumped;
+use self::log::Log;
 use crate::data::{DataError, Sources, stream};
 use crate::diagnosis::Watch;
 use crate::error::{EngineError, reason};
+use crate::eval::evaluate;
 use crate::grpo::{self, Item};
 use crate::interrupt::interrupted;
-use crate::metrics::{self, MetricsWriter, StepMetrics};
-use crate::policy::{Objective, Policy, Sampling};
+use crate::metrics::{HeldOutAccuracy, StepMetrics};
+use crate::policy::{self, Objective, Policy, Sampling};
 use crate::progress::Progress;
 use crate::recipe::{Recipe, RecipeError, Stage};
 use crate::reward_client::{Grade, RewardError};
 use crate::rollout::{Group, Rollout};
+use crate::tasks::Split;
 use crate::temperature::{self, Drift, Measured, Mode, Unreachable};
-use crate::tensorboard::{self, EventWriter};
 
 /// Where a run stands, beside the policy and its optimizer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +46,21 @@ pub struct State {
     pub stage_step: u64,
     /// Its sampling temperature, once calibrated.
     pub temperature: Option<f64>,
+    /// The last step whose held-out accuracy was measured.
+    #[serde(default)]
+    pub evaluated: Option<u64>,
+    /// The step with the best.
+    #[serde(default)]
+    pub best: Option<Best>,
+}
+
+/// The best policy of a run by its held-out accuracy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The step after which it was measured.
+    pub step: u64,
+    /// The share of problems solved.
+    pub accuracy: f64,
 }
 
 /// Why training stopped.
@@ -165,35 +185,34 @@ pub struct Trainer<'a, G: Grade> {
 pub const CHECKPOINT: &str = "rl";
 /// The metrics file in a run's directory.
 pub const METRICS: &str = "metrics.jsonl";
+/// The held-out accuracies in a run's directory, where the recipe's `eval.every` asks for them.
+pub const HELD_OUT: &str = "held-out.jsonl";
 
 impl<G: Grade> Trainer<'_, G> {
     /// Runs the stages that are left. Returns when the last step is done and saved.
     pub fn run(&mut self) -> Result<(), TrainError> {
-        let path = self.out.join(METRICS);
-        let failed = |source| TrainError::File { path: path.clone(), source };
-        let mut metrics = MetricsWriter::open(&path, self.state.step).map_err(failed)?;
-        let events = self.out.join(tensorboard::DIRECTORY);
-        let mut events = EventWriter::open(&events, self.state.step)
-            .map_err(|source| TrainError::File { path: events.clone(), source })?;
+        let mut log = Log::open(self.out, &self.state)?;
         let mut watch = Watch::default();
-        for line in metrics::read(&path).map_err(failed)? {
+        for line in log.steps()? {
             watch.see(&line);
         }
+        self.mend_best()?;
+        self.look(&mut log)?;
         let mut unrewarded = 0;
         while let Some(stage) = self.recipe.rl.get(self.state.stage) {
             if self.state.stage_step == stage.steps {
-                self.state = State { step: self.state.step, stage: self.state.stage + 1, ..State::default() };
+                let State { step, stage, evaluated, best, .. } = self.state;
+                self.state = State { step, stage: stage + 1, evaluated, best, ..State::default() };
                 continue;
             }
             let bar = self.progress.stage(&stage.name, stage.steps, self.state.stage_step);
             while self.state.stage_step < stage.steps {
                 match self.guarded_step(stage)? {
-                    Done::Step(mut line) => {
+                    Done::Step(mut line, dumped) => {
                         unrewarded = 0;
                         line.diagnosis = watch.see(&line);
-                        metrics.write(&line).map_err(failed)?;
-                        let path = events.path().to_owned();
-                        events.write(&line).map_err(|source| TrainError::File { path, source })?;
+                        log.step(&line)?;
+                        log.rollouts(line.step, &dumped, self.recipe.dump.steps)?;
                         bar.step(&line);
                         self.warn_of(stage, &line);
                     }
@@ -206,7 +225,8 @@ impl<G: Grade> Trainer<'_, G> {
                         self.progress.warn(&format!("a step without any reward is drawn again: {reason}"));
                     }
                 }
-                if self.state.stage_step.is_multiple_of(stage.save_every) {
+                let is_best = self.look(&mut log)?;
+                if is_best || self.state.stage_step.is_multiple_of(stage.save_every) {
                     self.save()?;
                 }
             }
@@ -214,10 +234,46 @@ impl<G: Grade> Trainer<'_, G> {
         self.save()
     }
 
+    /// Measures held-out accuracy where that is due; whether it is the best so far.
+    fn look(&mut self, log: &mut Log) -> Result<bool, TrainError> {
+        let (step, eval) = (self.state.step, &self.recipe.eval);
+        let ends = step == self.recipe.rl.iter().map(|stage| stage.steps).sum::<u64>();
+        let due = eval.every > 0 && (ends || step.is_multiple_of(eval.every));
+        if !due || self.state.evaluated == Some(step) {
+            return Ok(false);
+        }
+        let problems = self.sources.fixed(&eval.problems, Split::HeldOut, self.recipe.seed);
+        let found = evaluate(&self.policy, &problems, eval, self.recipe.seed, self.grader)?;
+        if interrupted() {
+            // The verifier got the signal too; the figures may be of some of the problems.
+            self.save()?;
+            return Err(self.stopped());
+        }
+        self.state.evaluated = Some(step);
+        let accuracy = found.accuracy("");
+        if accuracy.n == 0 {
+            self.progress.warn(&format!("step {step}: no held-out problem could be graded"));
+            return Ok(false);
+        }
+        let sources = eval.problems.keys().map(|name| (name.clone(), found.accuracy(&format!("{name}/"))));
+        log.held_out(&HeldOutAccuracy { step, accuracy, sources: sources.collect() })?;
+        // The start is where the run came from, not what it made.
+        let is_best = step > 0 && self.state.best.is_none_or(|best| accuracy.mean > best.accuracy);
+        if is_best {
+            self.state.best = Some(Best { step, accuracy: accuracy.mean });
+        }
+        let best = if is_best { ", the best so far" } else { "" };
+        let (mean, low, high, n) = (accuracy.mean, accuracy.low, accuracy.high, accuracy.n);
+        self.progress.note(&format!(
+            "step {step}: held-out accuracy {mean:.3} ({low:.3} .. {high:.3}, n = {n}){best}"
+        ));
+        Ok(is_best)
+    }
+
     /// A step, or the checkpoint that an interrupted one leaves.
     fn guarded_step(&mut self, stage: &Stage) -> Result<Done, TrainError> {
         let done = if interrupted() { Err(self.stopped()) } else { self.step(stage) };
-        if interrupted() && !matches!(done, Ok(Done::Step(_))) {
+        if interrupted() && !matches!(done, Ok(Done::Step(..))) {
             self.save()?;
             return Err(self.stopped());
         }
@@ -253,7 +309,7 @@ impl<G: Grade> Trainer<'_, G> {
 
         let rewards: Vec<f64> = all.groups.iter().flat_map(|group| group.rewards().to_vec()).collect();
         let (reward_mean, reward_std) = grpo::mean_std(&rewards);
-        Ok(Done::Step(Box::new(StepMetrics {
+        let line = Box::new(StepMetrics {
             step,
             stage: stage.name.clone(),
             reward_mean,
@@ -281,7 +337,8 @@ impl<G: Grade> Trainer<'_, G> {
             unreadable_fraction: all.unreadable_fraction(),
             diagnosis: Vec::new(),
             sampled_prompts: all.groups.len() as u64,
-        })))
+        });
+        Ok(Done::Step(line, all.dumped))
     }
 
     /// The rollouts as the loss takes them. Prompts come source by source; where a step has several updates, each
@@ -377,7 +434,19 @@ impl<G: Grade> Trainer<'_, G> {
     }
 
     fn save(&self) -> Result<(), TrainError> {
-        Ok(self.policy.save(&self.out.join(CHECKPOINT), &self.state)?)
+        let directory = self.out.join(CHECKPOINT);
+        self.policy.save(&directory, &self.state, self.recipe.checkpoints.keep)?;
+        self.mend_best()
+    }
+
+    /// The checkpoint is also kept as the best if it is; where a run was cut before that, it is done when it goes on.
+    fn mend_best(&self) -> Result<(), TrainError> {
+        let directory = self.out.join(CHECKPOINT);
+        let best = self.state.best.map(|best| best.step);
+        if best == Some(self.state.step) && best != policy::step_of(&policy::best(&directory)) {
+            policy::keep_best(&directory)?;
+        }
+        Ok(())
     }
 }
 
@@ -394,7 +463,8 @@ pub struct Calibrated {
 
 /// What a step came to.
 enum Done {
-    Step(Box<StepMetrics>),
+    /// Its figures, and some of its rollouts.
+    Step(Box<StepMetrics>, Vec<Dumped>),
     /// Nothing was graded, nothing was learned; why.
     NoRewards(String),
 }

@@ -82,6 +82,8 @@ const MOST_COMPLETIONS: f64 = 1_048_576.0;
 const MOST_ROWS: f64 = 65_536.0;
 /// Of whatever is counted in steps.
 const MOST_STEPS: f64 = 10_000_000.0;
+/// Kept of a run.
+const MOST_CHECKPOINTS: f64 = 10_000.0;
 /// Of a file.
 const MOST_BYTES: f64 = 1e15;
 /// Ids of a vocabulary.
@@ -99,6 +101,14 @@ impl Recipe {
             .or_else(|| self.adamw.mistake())
             .or_else(|| self.sampler.mistake())
             .or_else(|| self.rewards.mistake())
+            .or_else(|| {
+                let (keep, dump) = (self.checkpoints.keep as f64, self.dump);
+                out_of_range(&[
+                    ("checkpoints.keep", keep, From(1.0, MOST_CHECKPOINTS)),
+                    ("dump.rollouts", dump.rollouts as f64, From(0.0, MOST_ROLLOUTS)),
+                    ("dump.steps", dump.steps as f64, From(0.0, MOST_STEPS)),
+                ])
+            })
             .or_else(sft)
             .or_else(|| self.unknown_source())
             .or_else(|| self.eval.mistake())
@@ -210,12 +220,15 @@ impl Rewards {
             ("rewards.in_flight", self.in_flight as f64, From(1.0, 1024.0)),
             ("rewards.attempts", f64::from(self.attempts), From(1.0, 100.0)),
             ("rewards.timeout", self.timeout, From(0.01, 86_400.0)),
+            ("rewards.deadline", self.deadline, From(0.01, 604_800.0)),
             ("rewards.pause", self.pause, From(0.0, 10.0)),
         ];
-        let usable =
-            |url: &String| reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.has_host());
+        let usable = |url: &String| {
+            reqwest::Url::parse(url)
+                .is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
+        };
         let bad = self.urls.iter().find(|url| !usable(url));
-        let bad = bad.map(|url| format!("rewards.urls: expected http://HOST:PORT, not {url:?}"));
+        let bad = bad.map(|url| format!("rewards.urls: expected http(s)://HOST:PORT, not {url:?}"));
         bad.or_else(|| out_of_range(&numbers))
     }
 }
@@ -260,6 +273,7 @@ impl Sft {
 impl Eval {
     fn mistake(&self) -> Option<String> {
         let numbers = [
+            ("eval.every", self.every as f64, From(0.0, MOST_STEPS)),
             ("eval.samples", self.samples as f64, From(1.0, 1024.0)),
             ("eval.top_k", self.top_k as f64, From(0.0, MOST_TOKENS_OF_VOCABULARY)),
             ("eval.top_p", self.top_p, From(0.0, 1.0)),
@@ -275,6 +289,11 @@ impl Eval {
             .or_else(|| self.problems.iter().find_map(|(source, n)| too_many("eval.problems", source, *n)))
             .or_else(|| out_of_range(&numbers))
             .or_else(|| temperature_mistake("eval.temperature", self.temperature))
+            .or_else(|| {
+                let nothing = self.every > 0 && self.problems.is_empty();
+                nothing
+                    .then(|| "eval.every is set, and eval.problems is empty: name some problems".to_owned())
+            })
             .or_else(|| {
                 let empty = self.stop.iter().any(String::is_empty);
                 empty.then(|| "eval.stop has an empty text, which would stop everything".to_owned())
@@ -401,7 +420,7 @@ mod tests {
     /// A table of the whole recipe with one more line.
     fn with(table: &str, line: &str) -> String {
         match table {
-            "adamw" | "rewards" | "sampler" => format!("{WHOLE}[{table}]\n{line}\n"),
+            "adamw" | "rewards" | "sampler" | "checkpoints" | "dump" => format!("{WHOLE}[{table}]\n{line}\n"),
             "rl.temperature" => format!("{WHOLE}temperature = {{ {line} }}\n"),
             "rl.loss" => format!("{WHOLE}loss = {{ {line} }}\n"),
             _ => {
@@ -469,8 +488,9 @@ mod tests {
             ("rewards", "batch = 0", "rewards.batch must be from 1 to 4096, not 0"),
             ("rewards", "in_flight = 0", "rewards.in_flight must be from 1 to 1024, not 0"),
             ("rewards", "pause = 1e300", "rewards.pause must be from 0 to 10, not 1e300"),
-            ("rewards", "urls = ['zzz']", "rewards.urls: expected http://HOST:PORT, not \"zzz\""),
-            ("rewards", "urls = ['https://x:1']", "rewards.urls: expected http://HOST:PORT"),
+            ("rewards", "urls = ['zzz']", "rewards.urls: expected http(s)://HOST:PORT, not \"zzz\""),
+            ("rewards", "urls = ['ftp://x:1']", "rewards.urls: expected http(s)://HOST:PORT"),
+            ("rewards", "deadline = 0.0", "rewards.deadline must be from 0.01 to 604800, not 0"),
             ("sft", "rows = { arithmetic = 1000000000000 }", "sft.rows.arithmetic must be from 0 to 65536"),
             ("sft", "steps = 0", "sft.steps must be from 1 to 10000000, not 0"),
             ("sft", "check_every = 0", "sft.check_every must be from 1 to 10000000, not 0"),
@@ -478,6 +498,9 @@ mod tests {
             ("sft", "learning_rate = nan", "sft.learning_rate must be above 0 and at most 1, not NaN"),
             ("sft", "until = { arithmetic = 1.5 }", "sft.until.arithmetic must be from 0 to 1, not 1.5"),
             ("sft", "until = { programs = 0.5 }", "sft.until names `programs`, of which sft.rows has none"),
+            ("checkpoints", "keep = 0", "checkpoints.keep must be from 1 to 10000, not 0"),
+            ("dump", "rollouts = 65537", "dump.rollouts must be from 0 to 65536, not 65537"),
+            ("eval", "problems = {}\nevery = 2", "eval.every is set, and eval.problems is empty"),
             ("eval", "samples = 0", "eval.samples must be from 1 to 1024, not 0"),
             ("eval", "top_p = 1.5", "eval.top_p must be from 0 to 1, not 1.5"),
             ("eval", "min_p = nan", "eval.min_p must be from 0 to 1, not NaN"),
@@ -585,6 +608,7 @@ mod tests {
             ),
             ("model", "hidden_size = 64", Some("model.hidden_size is 64 here and 128 there")),
             ("rewards", "attempts = 2", None),
+            ("checkpoints", "keep = 7", None),
             ("sft", "steps = 2", None),
         ];
         for (table, line, words) in rows {

@@ -10,12 +10,13 @@ use std::time::Instant;
 use assay_testsets::Problem;
 use rand::seq::SliceRandom as _;
 
+use super::dump::{self, Dumped};
 use super::{TrainError, Trainer};
 use crate::data::stream;
 use crate::grpo::{self, ZeroVariance};
 use crate::interrupt::interrupted;
 use crate::recipe::Stage;
-use crate::reward_client::{Answer, Ask, Grade};
+use crate::reward_client::{Answer, Grade};
 use crate::rollout::{FinishReason, Group, Rollout};
 
 /// The verifier's verdict where there was no box, or no code block.
@@ -30,6 +31,8 @@ pub(super) struct Collected {
     pub(super) groups: Vec<Group>,
     /// Why the last rollout without a reward has none.
     pub(super) reason: String,
+    /// Some of the first batch, for people.
+    pub(super) dumped: Vec<Dumped>,
     pub(super) seconds_rollout: f64,
     pub(super) seconds_reward: f64,
     rollouts: usize,
@@ -132,25 +135,30 @@ impl<G: Grade> Trainer<'_, G> {
             if missing == 0 {
                 break;
             }
-            let started = Instant::now();
+            let mut started = Instant::now();
             let (purpose, at) =
                 if round == 0 { ("rollouts", step) } else { ("refill", step * MOST_ROUNDS + round) };
             let problems = self.problems(stage, step, round, missing);
             let sampling = self.sampling(stage, temperature, purpose, at);
-            let rollouts = self.policy.sample(&problems, stage.rollouts, &sampling)?;
-            collected.seconds_rollout += started.elapsed().as_secs_f64();
-
-            let started = Instant::now();
-            let by_prompt = problems.iter().flat_map(|problem| std::iter::repeat_n(problem, stage.rollouts));
-            let asks: Vec<Ask<'_>> = by_prompt
-                .zip(&rollouts)
-                .map(|(problem, rollout)| Ask::completion(problem, &rollout.completion))
-                .collect();
-            let answers = self.grader.grade(&asks)?;
+            let each = stage.rollouts;
+            let by_prompt: Vec<&Problem> =
+                problems.iter().flat_map(|problem| std::iter::repeat_n(problem, each)).collect();
+            // Grading goes on beside the sampling; what is left of it then is waited for.
+            let (rollouts, answers) =
+                self.grader.grade_while(&by_prompt, |say| -> Result<_, TrainError> {
+                    let rollouts = self.policy.sample_each(&problems, each, &sampling, say)?;
+                    collected.seconds_rollout += started.elapsed().as_secs_f64();
+                    started = Instant::now();
+                    Ok(rollouts)
+                })?;
             collected.seconds_reward += started.elapsed().as_secs_f64();
             if interrupted() {
                 // The verifier got the signal too; what it left unanswered must not shape an update.
                 return Err(self.stopped());
+            }
+            if round == 0 {
+                let count = self.recipe.dump.rollouts;
+                collected.dumped = dump::choose(&by_prompt, &rollouts, &answers, count);
             }
             let answered = answers.iter().any(|answer| answer.reward().is_some());
             collected.add(rollouts, &answers, stage.rollouts);
