@@ -5,7 +5,11 @@
 
 #![allow(unsafe_code, reason = "the gemm crate takes raw pointers; every bound is asserted here")]
 
+mod few;
+
 use gemm::Parallelism;
+
+pub(crate) use self::few::MOST_ROWS as MOST_FEW_ROWS;
 
 /// A matrix within a slice: element (r, c) is `data[r * row_stride + c * column_stride]`.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +80,9 @@ pub(crate) fn product(
     if k == 0 {
         return;
     }
+    if few::takes(left, right, threads) {
+        return few::product(out, out_stride, add, scale, left, right);
+    }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
         Threads::Pool => Parallelism::Rayon(0),
@@ -118,11 +125,25 @@ mod tests {
 
     #[test]
     fn equals_the_three_loops_with_strides_transposes_and_adding() {
-        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (64, 33, 40), (1, 100, 64), (130, 1, 9), (4, 4, 0), (0, 3, 2)]
-        {
-            for (add, transposed, threads) in
-                [(false, false, Threads::One), (true, false, Threads::Pool), (true, true, Threads::One)]
-            {
+        let sizes = [
+            (1, 1, 1),
+            (3, 5, 7),
+            (64, 33, 40),
+            (1, 100, 64),
+            (130, 1, 9),
+            (4, 4, 0),
+            (0, 3, 2),
+            (7, 1030, 131),
+        ];
+        let ways = [
+            (false, false, Threads::One),
+            (true, false, Threads::Pool),
+            (true, true, Threads::One),
+            (true, true, Threads::Pool),
+            (false, true, Threads::Pool),
+        ];
+        for (m, n, k) in sizes {
+            for (add, transposed, threads) in ways {
                 let (a, b) = (numbers(m * (k + 2) + 2, 1), numbers(k.max(1) * (n + 3) * 2 + n * (k + 1), 2));
                 let left = Matrix::strided(&a, m, k, k + 2);
                 let right = match transposed {
@@ -144,6 +165,25 @@ mod tests {
                     }
                     assert!((f64::from(value) - expected).abs() < 1e-4, "{m}x{n}x{k} at {at}");
                 }
+            }
+        }
+    }
+
+    /// What `batch_invariant` stands on.
+    #[test]
+    fn of_few_rows_each_is_what_it_is_alone() {
+        let (n, k) = (523, 77);
+        let (a, b) = (numbers(MOST_FEW_ROWS * k, 1), numbers(n * k, 2));
+        let right = Matrix::new(&b, n, k).transposed();
+        let rows = |from: usize, rows: usize| {
+            let mut out = vec![0.0; rows * n];
+            product(&mut out, n, false, 1.0, Matrix::new(&a[from * k..], rows, k), right, Threads::Pool);
+            out
+        };
+        let alone: Vec<f32> = (0..MOST_FEW_ROWS).flat_map(|row| rows(row, 1)).collect();
+        for count in [2, 3, 4, 7, 31, MOST_FEW_ROWS] {
+            for from in [0, MOST_FEW_ROWS - count] {
+                assert!(rows(from, count) == alone[from * n..(from + count) * n], "{count} rows from {from}");
             }
         }
     }

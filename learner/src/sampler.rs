@@ -44,8 +44,8 @@ pub struct SamplingParams {
     pub max_batch: usize,
     /// Which tokens may be drawn at all. Log-probabilities stay those of softmax(z/T), as the trainer's are.
     pub filters: Filters,
-    /// Every rollout bit for bit the same whoever shares its batch, which costs speed: prompts and rows are computed
-    /// one by one, so that no product's size depends on the batch.
+    /// Every rollout bit for bit the same whoever shares its batch: prompts are computed one by one, rows at most 64
+    /// together, because up to so many a row's products do not depend on the others.
     pub batch_invariant: bool,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Serve {
     /// Completions that may run or wait; beyond that the answer is 503
     #[arg(long, value_name = "N", default_value_t = 1024, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     queue: u32,
-    /// The same answer bit for bit whoever shares the batch; slower
+    /// The same answer bit for bit whoever shares the batch; slower where more than 64 advance together
     #[arg(long)]
     batch_invariant: bool,
     /// Seconds that a shutdown waits for what was asked before

@@ -24,6 +24,7 @@ use super::pages::{Pages, Table};
 use super::text::Text;
 use super::{Cache, Generated, Request, Settings};
 use crate::error::{EngineError, Result};
+use crate::gemm::MOST_FEW_ROWS;
 use crate::model::{Batch, Model};
 use crate::ops::attention;
 use crate::ops::rope::Angles;
@@ -252,7 +253,7 @@ impl<'a> Scheduler<'a> {
         if !self.admit()? {
             self.make_room()?;
             let mut rows = std::mem::take(&mut self.running);
-            let together = if self.batch_invariant { 1 } else { rows.len().max(1) };
+            let together = if self.batch_invariant { MOST_FEW_ROWS } else { rows.len().max(1) };
             for rows in rows.chunks_mut(together) {
                 let last: Vec<u32> = rows.iter().filter_map(|row| row.tokens.last().copied()).collect();
                 let states = self.states(rows, &last)?;
@@ -466,7 +467,8 @@ impl<'a> Scheduler<'a> {
     fn draw<R: std::borrow::BorrowMut<Row<'a>> + Send>(&self, rows: &mut [R], states: &Tensor) -> Result<()> {
         let weight = self.model.value(self.model.slots().head);
         let vocabulary = weight.dim(0)?;
-        let chunk = if self.batch_invariant { 1 } else { (LOGITS / vocabulary).max(1) };
+        let chunk = (LOGITS / vocabulary).max(1);
+        let chunk = if self.batch_invariant { chunk.min(MOST_FEW_ROWS) } else { chunk };
         for (index, rows) in rows.chunks_mut(chunk).enumerate() {
             let states = states.narrow(0, index * chunk, rows.len())?;
             let logits = linear::forward(&states, weight, None)?;
