@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
@@ -174,27 +174,47 @@ impl SafetensorsFile {
 
     /// The tensor as f32.
     fn read(&mut self, name: &str, info: &TensorInfo) -> Result<Tensor> {
-        let dtype = match info.dtype {
-            Dtype::F32 => DType::F32,
-            Dtype::BF16 => DType::BF16,
-            Dtype::F16 => DType::F16,
+        let size = match info.dtype {
+            Dtype::F32 => 4,
+            Dtype::BF16 | Dtype::F16 => 2,
             other => {
                 let what = format!("{name} is {other:?}; expected F32, BF16 or F16");
                 return Err(EngineError::checkpoint(&self.path, what));
             }
         };
-        let (from, to) = info.data_offsets;
-        self.file.seek(SeekFrom::Start(self.data + from as u64)).map_err(EngineError::io(&self.path))?;
-        let mut values: Vec<f32> = Vec::with_capacity((to - from) / dtype.size_in_bytes());
+        let (from, to) = self.seek(info)?;
+        let mut values: Vec<f32> = Vec::with_capacity((to - from) / size);
         let mut piece = vec![0; PIECE.min(to - from)];
         for at in (from..to).step_by(PIECE) {
             let piece = &mut piece[..PIECE.min(to - at)];
             self.file.read_exact(piece).map_err(EngineError::io(&self.path))?;
-            let count = piece.len() / dtype.size_in_bytes();
-            let numbers = Tensor::from_raw_buffer(piece, dtype, &[count], &Device::Cpu)?;
-            values.extend_from_slice(&ops::read(&numbers.to_dtype(DType::F32)?)?);
+            let (fours, twos) = (piece.chunks_exact(4), piece.chunks_exact(2).map(|two| [two[0], two[1]]));
+            match info.dtype {
+                Dtype::F32 => values.extend(fours.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+                // The upper half of an f32.
+                Dtype::BF16 => values.extend(twos.map(|[low, high]| f32::from_le_bytes([0, 0, low, high]))),
+                _ => {
+                    let numbers =
+                        Tensor::from_raw_buffer(piece, DType::F16, &[piece.len() / 2], &Device::Cpu)?;
+                    values.extend_from_slice(&ops::read(&numbers.to_dtype(DType::F32)?)?);
+                }
+            }
         }
         Ok(Tensor::from_vec(values, &info.shape[..], &Device::Cpu)?)
+    }
+
+    /// A tensor of bytes as it is.
+    fn read_bytes(&mut self, info: &TensorInfo) -> Result<Tensor> {
+        let (from, to) = self.seek(info)?;
+        let mut bytes = vec![0; to - from];
+        self.file.read_exact(&mut bytes).map_err(EngineError::io(&self.path))?;
+        Ok(Tensor::from_vec(bytes, &info.shape[..], &Device::Cpu)?)
+    }
+
+    fn seek(&mut self, info: &TensorInfo) -> Result<(usize, usize)> {
+        let at = SeekFrom::Start(self.data + info.data_offsets.0 as u64);
+        self.file.seek(at).map_err(EngineError::io(&self.path))?;
+        Ok(info.data_offsets)
     }
 }
 
@@ -218,7 +238,8 @@ pub(crate) fn save<'a>(
     // Readers of the field ask for this word before they trust the layout.
     let format = [("format", "pt".to_owned())];
     for (name, shard) in &shards {
-        write_tensors(&directory.join(name), shard.iter().copied(), precision, &format)?;
+        let stored = shard.iter().map(|(name, tensor)| (*name, Stored::Tensor(tensor, precision)));
+        write_tensors(&directory.join(name), stored, &format)?;
     }
     if shards.len() > 1 {
         let index = serde_json::to_string_pretty(&index(&shards, precision)).unwrap_or_default() + "\n";
@@ -294,20 +315,66 @@ fn is_shard(name: &str) -> bool {
     numbers.is_some_and(|(index, count)| number(index) && number(count))
 }
 
-/// Writes named f32 tensors to one safetensors file, whole or not at all.
+/// Numbers to be written under a name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored<'a> {
+    /// A tensor of f32, stored as the precision says.
+    Tensor(&'a Tensor, Precision),
+    Floats(&'a [f32]),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Stored<'a> {
+    pub(crate) fn f32(tensor: &'a Tensor) -> Stored<'a> {
+        Stored::Tensor(tensor, Precision::F32)
+    }
+
+    fn info(&self, from: usize) -> TensorInfo {
+        let (dtype, shape) = match self {
+            Stored::Tensor(tensor, precision) => (precision.dtype(), tensor.dims().to_vec()),
+            Stored::Floats(values) => (Dtype::F32, vec![values.len()]),
+            Stored::Bytes(values) => (Dtype::U8, vec![values.len()]),
+        };
+        let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        TensorInfo { dtype, shape, data_offsets: (from, from + bytes) }
+    }
+
+    fn write(&self, file: &mut impl Write) -> io::Result<()> {
+        match self {
+            Stored::Tensor(tensor, precision) => {
+                write_floats(file, &ops::read(tensor).map_err(io::Error::other)?, *precision)
+            }
+            Stored::Floats(values) => write_floats(file, values, Precision::F32),
+            Stored::Bytes(values) => file.write_all(values),
+        }
+    }
+}
+
+fn write_floats(file: &mut impl Write, values: &[f32], precision: Precision) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(PIECE);
+    for piece in values.chunks(PIECE / 4) {
+        bytes.clear();
+        match precision {
+            Precision::F32 => bytes.extend(piece.iter().flat_map(|value| value.to_le_bytes())),
+            Precision::Bf16 => bytes.extend(piece.iter().flat_map(|value| to_bf16(*value).to_le_bytes())),
+        }
+        file.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Writes named numbers to one safetensors file, whole or not at all.
 pub(crate) fn write_tensors<'a>(
     path: &Path,
-    tensors: impl Iterator<Item = (&'a str, &'a Tensor)>,
-    precision: Precision,
+    tensors: impl Iterator<Item = (&'a str, Stored<'a>)>,
     metadata: &[(&str, String)],
 ) -> Result<()> {
-    let dtype = precision.dtype();
-    let tensors: BTreeMap<&str, &Tensor> = tensors.collect();
+    let tensors: BTreeMap<&str, Stored<'_>> = tensors.collect();
     let mut end = 0;
-    let info = |(name, tensor): (&&str, &&Tensor)| {
-        let from = end;
-        end += tensor.elem_count() * dtype.bitsize() / 8;
-        ((*name).to_owned(), TensorInfo { dtype, shape: tensor.dims().to_vec(), data_offsets: (from, end) })
+    let info = |(name, stored): (&&str, &Stored<'_>)| {
+        let info = stored.info(end);
+        end = info.data_offsets.1;
+        ((*name).to_owned(), info)
     };
     let infos = tensors.iter().map(info).collect();
     let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
@@ -316,27 +383,19 @@ pub(crate) fn write_tensors<'a>(
     let mut header = serde_json::to_vec(&header).map_err(|error| ours(&error))?;
     // Readers that map the file want numbers at multiples of 8 bytes.
     header.resize(header.len().next_multiple_of(8), b' ');
-    let values = tensors.values().map(|tensor| ops::read(tensor)).collect::<Result<Vec<_>>>()?;
     replace_with(path, |file| {
-        let mut file = BufWriter::with_capacity(PIECE, file);
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
-        for &value in values.iter().flat_map(|values| values.iter()) {
-            match precision {
-                Precision::F32 => file.write_all(&value.to_le_bytes())?,
-                Precision::Bf16 => file.write_all(&to_bf16(value).to_le_bytes())?,
-            }
-        }
-        file.flush()
+        tensors.values().try_for_each(|stored| stored.write(file))
     })
 }
 
-/// Tensors and metadata of a file written by `write_tensors`.
+/// Tensors, of f32 or of bytes, and metadata of a file written by `write_tensors`.
 pub(crate) fn read_tensors(path: &Path) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
     let mut file = SafetensorsFile::open(path)?;
     let mut tensors = HashMap::new();
     for (name, info) in file.entries() {
-        let tensor = file.read(&name, &info)?;
+        let tensor = if info.dtype == Dtype::U8 { file.read_bytes(&info)? } else { file.read(&name, &info)? };
         tensors.insert(name, tensor);
     }
     Ok((tensors, file.header.metadata().clone().unwrap_or_default()))

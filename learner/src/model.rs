@@ -3,7 +3,7 @@
 //! # Theory of operation
 //! A `Batch` is packed: `tokens x hidden` matrices without padding, each sequence attending to itself. The
 //! backward pass is written by hand, layer by layer (`layer.rs`), over the ops of `crate::ops`; there is no
-//! tape. What a layer keeps for its backward pass is in one struct, and with `set_recompute(true)` only the
+//! tape. What a layer keeps for its backward pass is in one struct; beyond `set_activation_bytes` only a
 //! layer's input is kept and the rest computed again. The head never holds tokens x vocabulary: it works on
 //! row chunks and yields log-probability, entropy and variance per response token.
 
@@ -37,8 +37,11 @@ pub struct Model {
     names: Vec<String>,
     values: Vec<Tensor>,
     slots: Slots,
-    recompute: bool,
+    activation_bytes: usize,
 }
+
+/// Bytes that layers keep for the backward pass beside their inputs, unless set.
+const ACTIVATION_BYTES: usize = 2 << 30;
 
 impl Model {
     /// A fresh model: matrices normal with `initializer_range`, norms 1, biases 0; the same for the same seed.
@@ -97,7 +100,7 @@ impl Model {
     fn from_parts(config: Config, values: Vec<Tensor>) -> Result<Model> {
         let names = parameters::shapes(&config).into_iter().map(|(name, _)| name).collect();
         let slots = Slots::new(&config);
-        Ok(Model { config, names, values, slots, recompute: false })
+        Ok(Model { config, names, values, slots, activation_bytes: ACTIVATION_BYTES })
     }
 
     /// The shape of the model.
@@ -128,10 +131,10 @@ impl Model {
         self.config.eos_token_id = ids;
     }
 
-    /// Keeps only each layer's input for the backward pass and computes the rest again: about a third more
-    /// time, a small part of the memory. The gradients are the same.
-    pub fn set_recompute(&mut self, recompute: bool) {
-        self.recompute = recompute;
+    /// Sets how many bytes layers may keep for the backward pass beside their inputs, 2 GiB unless set. Layers beyond that
+    /// are computed again, which takes about a third more time for each. The gradients are the same to the bit.
+    pub fn set_activation_bytes(&mut self, most: usize) {
+        self.activation_bytes = most;
     }
 
     /// Names as in a Hugging Face checkpoint, and values, in the order of `Gradients`.
@@ -160,11 +163,31 @@ impl Model {
         temperature: f32,
         grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
     ) -> Result<(TokenStats, Gradients)> {
+        let mut gradients = Gradients::zeros(self)?;
+        let stats = self.add_loss_backward(batch, temperature, grad_of_logprob, &mut gradients)?;
+        Ok((stats, gradients))
+    }
+
+    /// As [`Model::loss_backward`], adding to the gradients of what went before: the parts of a batch need memory for one
+    /// set of gradients.
+    ///
+    /// # Errors
+    /// As `loss_backward`; gradients of another model.
+    pub fn add_loss_backward(
+        &self,
+        batch: &Batch,
+        temperature: f32,
+        grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
+        gradients: &mut Gradients,
+    ) -> Result<TokenStats> {
         self.check(batch, temperature)?;
-        let gradients = Gradients::zeros(self)?;
+        gradients.belong_to(self)?;
         let mut kept = Vec::with_capacity(self.config.num_hidden_layers);
+        let mut room = self.activation_bytes;
         let forward = self.forward(batch, |x, activations| {
-            kept.push(if self.recompute { Kept::Input(x) } else { Kept::All(activations) });
+            let left = room.checked_sub(activations.bytes());
+            room = left.unwrap_or(room);
+            kept.push(if left.is_some() { Kept::All(activations) } else { Kept::Input(x) });
         })?;
         let head_weight = self.value(self.slots.head);
         let (stats, d_hidden) = head::loss_backward(
@@ -175,8 +198,8 @@ impl Model {
             grad_of_logprob,
             gradients.value(self.slots.head),
         )?;
-        self.backward(batch, &forward, kept, &d_hidden, &gradients)?;
-        Ok((stats, gradients))
+        self.backward(batch, &forward, kept, &d_hidden, gradients)?;
+        Ok(stats)
     }
 
     /// Logits of every position of one sequence, `tokens x vocabulary`: for comparisons, not for training.

@@ -158,7 +158,7 @@ pub(crate) fn scatter_rows(source: &Tensor, rows: &[usize], count: usize) -> Res
 }
 
 /// Number of partial sums of a reduction: as many as a vector register pair holds.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Sum of `term(i)` over `0..count` in `LANES` partial sums, so the compiler may vectorise it.
 #[inline(always)]

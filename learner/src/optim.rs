@@ -1,11 +1,16 @@
-//! AdamW: first and second moments in f32, decay apart from the gradient.
+//! AdamW: the two moments in f32 or in blocks of 8 bits, decay apart from the gradient.
 
+mod blocks;
+
+use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use crate::checkpoint;
+use self::blocks::{BLOCK, Blocks};
+use crate::checkpoint::{self, Stored};
 use crate::error::{EngineError, Result};
 use crate::model::{Gradients, Model};
 use crate::ops;
@@ -22,6 +27,18 @@ pub fn clip_global_norm(gradients: &mut Gradients, max_norm: f64) -> Result<f64>
     Ok(norm)
 }
 
+/// How the moments are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Moments {
+    /// 8 bytes a parameter.
+    #[default]
+    #[serde(rename = "f32")]
+    F32,
+    /// Blocks of 8 bits: 2.03 bytes a parameter; of tensors of less than 4096 numbers, which are norms and biases, in f32.
+    #[serde(rename = "8bit")]
+    Blocks,
+}
+
 /// The optimiser: its rule and its state.
 #[derive(Debug)]
 pub struct AdamW {
@@ -31,26 +48,52 @@ pub struct AdamW {
     pub eps: f64,
     /// Share of each parameter taken off per step, times the learning rate; of all parameters alike.
     pub weight_decay: f64,
+    /// How the moments are kept, from the first update on.
+    pub moments: Moments,
     step: u64,
-    first: Vec<Tensor>,
-    second: Vec<Tensor>,
+    /// Of each parameter; of none before the first update, so that who only samples has no memory for them.
+    state: Vec<State>,
+    parameters: usize,
+}
+
+/// The moments of one parameter.
+#[derive(Debug)]
+enum State {
+    F32 { first: Tensor, second: Tensor },
+    Blocks { first: Blocks, second: Blocks },
+}
+
+/// Tensors of fewer numbers keep their moments in f32.
+const SMALL: usize = 4096;
+
+impl Moments {
+    fn are_blocks(self, value: &Tensor) -> bool {
+        self == Moments::Blocks && value.elem_count() >= SMALL
+    }
+
+    fn zeros(self, value: &Tensor) -> Result<State> {
+        if self.are_blocks(value) {
+            let zeros = Blocks::zeros(value.elem_count());
+            return Ok(State::Blocks { first: zeros.clone(), second: zeros });
+        }
+        Ok(State::F32 { first: value.zeros_like()?, second: value.zeros_like()? })
+    }
 }
 
 impl AdamW {
-    /// Betas 0.9 and 0.999, eps 1e-8, no decay, moments zero.
+    /// Betas 0.9 and 0.999, eps 1e-8, no decay, moments zero and in f32.
     ///
     /// # Errors
-    /// The tensor layer refused.
+    /// None; what there is to allocate is allocated by the first update.
     pub fn new(model: &Model) -> Result<AdamW> {
-        let zeros =
-            || model.parameters().map(|(_, value)| value.zeros_like()).collect::<candle_core::Result<_>>();
         Ok(AdamW {
             betas: (0.9, 0.999),
             eps: 1e-8,
             weight_decay: 0.0,
+            moments: Moments::F32,
             step: 0,
-            first: zeros()?,
-            second: zeros()?,
+            state: Vec::new(),
+            parameters: model.parameters().len(),
         })
     }
 
@@ -64,8 +107,12 @@ impl AdamW {
     /// # Errors
     /// The model is not the one this optimiser was made for.
     pub fn update(&mut self, model: &mut Model, gradients: &Gradients, learning_rate: f64) -> Result<()> {
-        if model.parameters().len() != self.first.len() || gradients.tensors().len() != self.first.len() {
+        if model.parameters().len() != self.parameters || gradients.tensors().len() != self.parameters {
             return Err(EngineError::Input("the optimiser's state belongs to another model".to_owned()));
+        }
+        if self.state.is_empty() {
+            self.state =
+                model.parameters().map(|(_, value)| self.moments.zeros(value)).collect::<Result<_>>()?;
         }
         self.step += 1;
         let (beta1, beta2) = self.betas;
@@ -81,11 +128,16 @@ impl AdamW {
             root: (1.0 / correction2.sqrt()) as f32,
             eps: self.eps as f32,
         };
-        let state = self.first.iter().zip(&self.second);
-        for (((_, value), gradient), (first, second)) in
-            model.parameters().zip(gradients.tensors()).zip(state)
-        {
-            rule.apply(value, gradient, first, second)?;
+        let numbers = model.parameters().zip(gradients.tensors()).zip(&mut self.state);
+        for (slot, (((_, value), gradient), state)) in numbers.enumerate() {
+            match state {
+                State::F32 { first, second } => rule.apply(value, gradient, first, second)?,
+                State::Blocks { first, second } => {
+                    rule.apply_blocks(value, gradient, [first, second], |block| {
+                        blocks::key(self.step, slot, block)
+                    })?;
+                }
+            }
         }
         Ok(())
     }
@@ -95,35 +147,78 @@ impl AdamW {
     /// # Errors
     /// The file cannot be written.
     pub fn save(&self, model: &Model, path: &Path) -> Result<()> {
-        let named = |prefix: &'static str| move |(name, _): (&str, &Tensor)| format!("{prefix}.{name}");
-        let firsts = model.parameters().map(named("m")).zip(&self.first);
-        let seconds = model.parameters().map(named("v")).zip(&self.second);
-        let tensors: Vec<(String, &Tensor)> = firsts.chain(seconds).collect();
-        let named = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
-        checkpoint::write_tensors(path, named, checkpoint::Precision::F32, &[("step", self.step.to_string())])
+        let mut tensors: Vec<(String, Stored<'_>)> = Vec::new();
+        for ((name, _), state) in model.parameters().zip(&self.state) {
+            match state {
+                State::F32 { first, second } => {
+                    tensors.push((format!("m.{name}"), Stored::f32(first)));
+                    tensors.push((format!("v.{name}"), Stored::f32(second)));
+                }
+                State::Blocks { first, second } => {
+                    for (moment, blocks) in [("m", first), ("v", second)] {
+                        tensors.push((format!("{moment}.{name}.codes"), Stored::Bytes(&blocks.codes)));
+                        tensors.push((format!("{moment}.{name}.scales"), Stored::Floats(&blocks.scales)));
+                    }
+                }
+            }
+        }
+        let named = tensors.iter().map(|(name, stored)| (name.as_str(), *stored));
+        checkpoint::write_tensors(path, named, &[("step", self.step.to_string())])
     }
 
     /// Reads a state written by `save`, bit for bit; betas, eps and decay stay as they are.
     ///
     /// # Errors
-    /// The file is missing, is no such state, or belongs to a model of another shape.
+    /// The file is missing, is no such state, or belongs to a model of another shape or to moments kept another way.
     pub fn load(&mut self, model: &Model, path: &Path) -> Result<()> {
-        let (mut tensors, metadata) = checkpoint::read_tensors(path)?;
-        let refuse = |what: String| EngineError::checkpoint(path, what);
+        let (tensors, metadata) = checkpoint::read_tensors(path)?;
         let step = metadata.get("step").and_then(|step| step.parse().ok());
-        let step =
-            step.ok_or_else(|| refuse("expected the number of steps in the file's metadata".to_owned()))?;
-        let mut take = |prefix: &str| -> Result<Vec<Tensor>> {
-            let one = |(name, value): (&str, &Tensor)| {
-                let name = format!("{prefix}.{name}");
-                let tensor = tensors.remove(&name).filter(|tensor| tensor.shape() == value.shape());
-                tensor.ok_or_else(|| refuse(format!("expected tensor {name} of shape {:?}", value.dims())))
-            };
-            model.parameters().map(one).collect()
+        let step = step.ok_or_else(|| {
+            EngineError::checkpoint(path, "expected the number of steps in the file's metadata")
+        })?;
+        let mut file = StateFile { path, tensors };
+        let state = match step {
+            0 => Vec::new(),
+            _ => model
+                .parameters()
+                .map(|(name, value)| file.take(self.moments, name, value))
+                .collect::<Result<_>>()?,
         };
-        let (first, second) = (take("m")?, take("v")?);
-        (self.step, self.first, self.second) = (step, first, second);
+        (self.step, self.state) = (step, state);
         Ok(())
+    }
+}
+
+/// What was read of a state's file and is not yet used.
+struct StateFile<'a> {
+    path: &'a Path,
+    tensors: HashMap<String, Tensor>,
+}
+
+impl StateFile<'_> {
+    fn take(&mut self, moments: Moments, name: &str, value: &Tensor) -> Result<State> {
+        if moments.are_blocks(value) {
+            return Ok(State::Blocks {
+                first: self.blocks("m", name, value)?,
+                second: self.blocks("v", name, value)?,
+            });
+        }
+        let mut tensor = |moment: &str| self.tensor(&format!("{moment}.{name}"), DType::F32, value.dims());
+        Ok(State::F32 { first: tensor("m")?, second: tensor("v")? })
+    }
+
+    fn blocks(&mut self, moment: &str, name: &str, value: &Tensor) -> Result<Blocks> {
+        let count = value.elem_count();
+        let codes = self.tensor(&format!("{moment}.{name}.codes"), DType::U8, &[count])?;
+        let scales = self.tensor(&format!("{moment}.{name}.scales"), DType::F32, &[count.div_ceil(BLOCK)])?;
+        Ok(Blocks { codes: codes.to_vec1()?, scales: scales.to_vec1()? })
+    }
+
+    fn tensor(&mut self, name: &str, dtype: DType, shape: &[usize]) -> Result<Tensor> {
+        let found = self.tensors.remove(name);
+        found.filter(|found| found.dims() == shape && found.dtype() == dtype).ok_or_else(|| {
+            EngineError::checkpoint(self.path, format!("expected tensor {name} of shape {shape:?}"))
+        })
     }
 }
 
@@ -139,10 +234,11 @@ struct Rule {
     eps: f32,
 }
 
+/// Numbers per piece of work.
+const PIECE: usize = 16 * 1024;
+
 impl Rule {
     fn apply(&self, value: &Tensor, gradient: &Tensor, first: &Tensor, second: &Tensor) -> Result<()> {
-        /// Numbers per piece of work.
-        const PIECE: usize = 16 * 1024;
         let gradient = ops::read(gradient)?;
         let mut inner = Ok(());
         ops::write(value, |value| {
@@ -158,6 +254,44 @@ impl Rule {
             });
         })?;
         inner
+    }
+
+    /// As `apply`, each block of the moments decoded, changed and encoded again; `key` decides how a block is rounded.
+    fn apply_blocks(
+        &self,
+        value: &Tensor,
+        gradient: &Tensor,
+        [first, second]: [&mut Blocks; 2],
+        key: impl Fn(usize) -> u32 + Sync,
+    ) -> Result<()> {
+        let gradient = ops::read(gradient)?;
+        ops::write(value, |value| {
+            let pieces = value.par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK));
+            let firsts = first.codes.par_chunks_mut(BLOCK).zip(&mut first.scales);
+            let seconds = second.codes.par_chunks_mut(BLOCK).zip(&mut second.scales);
+            let all = pieces.zip(firsts.zip(seconds)).enumerate().with_min_len(PIECE / BLOCK);
+            all.for_each(|(block, ((value, gradient), (first, second)))| {
+                ops::vectorised(|| self.apply_block(value, gradient, first, second, key(block)));
+            });
+        })
+    }
+
+    #[inline(always)]
+    fn apply_block(
+        &self,
+        value: &mut [f32],
+        gradient: &[f32],
+        first: (&mut [u8], &mut f32),
+        second: (&mut [u8], &mut f32),
+        key: u32,
+    ) {
+        let (mut m, mut v) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let (m, v) = (&mut m[..value.len()], &mut v[..value.len()]);
+        blocks::decode_signed(first.0, *first.1, m);
+        blocks::decode_square(second.0, *second.1, v);
+        self.apply_piece(value, gradient, m, v);
+        *first.1 = blocks::encode_signed(m, first.0);
+        *second.1 = blocks::encode_square(v, second.0, key);
     }
 
     #[inline(always)]
@@ -224,11 +358,16 @@ mod tests {
 
     #[test]
     fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
-        let config = Config::tiny(40, 16, 1, 2, 1);
+        resumes(Moments::F32, Config::tiny(40, 16, 1, 2, 1));
+        resumes(Moments::Blocks, Config::tiny(300, 32, 1, 2, 1));
+    }
+
+    fn resumes(moments: Moments, config: Config) {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("optimizer.safetensors");
         let mut whole = Model::random(&config, 4).unwrap();
         let mut optimiser = AdamW::new(&whole).unwrap();
+        optimiser.moments = moments;
         for step in 0..6 {
             if step == 3 {
                 whole.save(directory.path(), checkpoint::Precision::F32).unwrap();
@@ -239,6 +378,7 @@ mod tests {
         }
         let mut resumed = Model::load(directory.path()).unwrap();
         let mut optimiser = AdamW::new(&resumed).unwrap();
+        optimiser.moments = moments;
         optimiser.load(&resumed, &state).unwrap();
         assert_eq!(optimiser.step(), 3);
         for step in 3..6 {
@@ -247,13 +387,46 @@ mod tests {
         }
         assert_eq!(values(&resumed), values(&whole));
 
-        let other = Model::random(&Config::tiny(41, 16, 1, 2, 1), 4).unwrap();
+        let other = Model::random(&Config::tiny(config.vocab_size + 1, 16, 1, 2, 1), 4).unwrap();
         let refused = optimiser.load(&other, &state).unwrap_err().to_string();
-        assert!(
-            refused.contains("expected tensor m.model.embed_tokens.weight of shape [41, 16]"),
-            "{refused}"
-        );
+        assert!(refused.contains("expected tensor m.model.embed_tokens.weight"), "{refused}");
         let refused = optimiser.load(&resumed, &directory.path().join("model.safetensors")).unwrap_err();
         assert!(refused.to_string().contains("number of steps"), "{refused}");
+    }
+    /// A second moment that is rounded to the nearest of 255 levels stays where it is, because a step moves it by less
+    /// than half a level: gradients that had shrunk tenfold got steps ten times too small for ever.
+    #[test]
+    fn moments_of_8_bits_follow_those_of_32() {
+        let mut runs = [Moments::F32, Moments::Blocks].map(|moments| {
+            let model = Model::random(&Config::tiny(300, 32, 1, 2, 1), 5).unwrap();
+            let mut optimiser = AdamW::new(&model).unwrap();
+            (optimiser.moments, optimiser.betas) = (moments, (0.9, 0.99));
+            (model, optimiser)
+        });
+        let start = values(&runs[0].0);
+        for step in 0..1200 {
+            let mut given = gradients(&runs[0].0, step);
+            given.scale(if step < 200 { 1.0 } else { 0.1 }).unwrap();
+            runs.iter_mut().for_each(|(model, optimiser)| optimiser.update(model, &given, 1e-4).unwrap());
+        }
+        let [whole, blocks] = runs.map(|(model, _)| values(&model));
+        let square = |a: &[Vec<f32>], b: &[Vec<f32>]| -> f64 {
+            let pairs = a.iter().flatten().zip(b.iter().flatten());
+            pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>()
+        };
+        let (apart, moved) = (square(&whole, &blocks).sqrt(), square(&whole, &start).sqrt());
+        assert!(apart < 0.05 * moved, "{apart} apart after moving {moved}");
+    }
+
+    #[test]
+    fn a_state_before_the_first_step_is_nothing() {
+        let model = Model::random(&Config::tiny(40, 16, 1, 2, 1), 4).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("optimizer.safetensors");
+        AdamW::new(&model).unwrap().save(&model, &path).unwrap();
+        let mut optimiser = AdamW::new(&model).unwrap();
+        optimiser.load(&model, &path).unwrap();
+        assert_eq!((optimiser.step(), optimiser.state.len()), (0, 0));
+        assert!(path.metadata().unwrap().len() < 200);
     }
 }

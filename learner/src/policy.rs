@@ -87,6 +87,7 @@ impl Policy {
         let mut optimizer = AdamW::new(&model)?;
         optimizer.betas = recipe.adamw.betas;
         (optimizer.eps, optimizer.weight_decay) = (recipe.adamw.eps, recipe.adamw.weight_decay);
+        optimizer.moments = recipe.adamw.moments;
         let sampler = recipe.sampler;
         let (system_prompt, max_shard_bytes) = (source.system_prompt.clone(), source.max_shard_bytes);
         let reference = None;

@@ -11,6 +11,7 @@ use crate::chat::Choice;
 use crate::error::reason;
 use crate::grpo::Loss;
 use crate::model::{Config, MAX_SHARD_BYTES};
+use crate::optim::Moments;
 use crate::policy::Sampling;
 use crate::reward_client::Rewards;
 use crate::sampler::{Cache, Filters};
@@ -166,11 +167,13 @@ pub struct AdamWSettings {
     pub eps: f64,
     /// Share of each parameter taken off per step, times the learning rate.
     pub weight_decay: f64,
+    /// How the two moments are kept: `f32`, or `8bit`, blocks of 8 bits a number, a quarter of the memory.
+    pub moments: Moments,
 }
 
 impl Default for AdamWSettings {
     fn default() -> AdamWSettings {
-        AdamWSettings { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0 }
+        AdamWSettings { betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, moments: Moments::F32 }
     }
 }
 
@@ -184,7 +187,7 @@ pub struct SamplerSettings {
     /// older ones. Left out, as many as `max_batch` completions have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_tokens: Option<usize>,
-    /// The same completions to the last bit whoever shares the batch; slower.
+    /// The same completions to the last bit whoever shares the batch; slower where more than 64 advance together.
     pub batch_invariant: bool,
 }
 

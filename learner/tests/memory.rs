@@ -22,7 +22,7 @@ fn memory_is_flat_over_ten_thousand_sampling_and_a_thousand_training_steps() {
         return;
     };
     let mut model = Model::random(&Config::tiny(300, 32, 2, 4, 2), 1).unwrap();
-    model.set_recompute(true);
+    model.set_activation_bytes(0);
     let mut optimizer = AdamW::new(&model).unwrap();
     let prompts: Vec<Vec<u32>> = (1..5).map(|length| (0..length * 3).collect()).collect();
     let mut measured = Vec::new();

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use assay_learner::diagnosis::Finding;
 use assay_learner::metrics::{self, StepMetrics};
+use assay_learner::optim::Moments;
 use assay_learner::progress::Progress;
 use assay_learner::recipe::Recipe;
 use assay_learner::reward_client::{Answer, Ask, Grade, RewardError};
@@ -81,9 +82,11 @@ fn the_reward_rises() {
     assert!(lines.iter().all(|line| line.infra_error_fraction == 0.0));
 }
 
-/// The recipe with every part of the general loss that has a state or draws: a reference, several updates a step.
+/// The recipe with every part of the general loss that has a state or draws: a reference, several updates a step, moments
+/// whose rounding is drawn.
 fn general_recipe() -> Recipe {
     let mut recipe = recipe(5);
+    recipe.adamw.moments = Moments::Blocks;
     recipe.rl[0].loss = toml::from_str(
         "policy = 'gspo'\naggregate = 'sequence_mean'\nadvantage = 'leave_one_out'\nupdates = 3\n\
          kl = { coefficient = 0.05 }\nmismatch = { correction = 'truncate' }\nzero_variance = 'drop'\n",

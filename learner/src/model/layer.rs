@@ -52,6 +52,14 @@ pub(super) struct Activations {
 }
 
 impl Activations {
+    /// Bytes held, beside the layer's input.
+    pub(super) fn bytes(&self) -> usize {
+        let Activations { q, k, v, attended, middle, gate, up, .. } = self;
+        let tensors = [q, k, v, attended, middle, gate, up];
+        let vectors = self.inverse_rms.len() + self.log_sums.len() + self.middle_inverse_rms.len();
+        4 * (tensors.map(Tensor::elem_count).iter().sum::<usize>() + vectors)
+    }
+
     /// Keys (turned to their positions) and values: what the sampler's cache starts from.
     pub(super) fn into_keys_and_values(self) -> (Tensor, Tensor) {
         (self.k, self.v)

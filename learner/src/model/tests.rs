@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::checkpoint::Stored;
 
 /// The three kinds of checkpoint: tied with shared key/value heads, untied without, llama with one.
 fn configs() -> Vec<Config> {
@@ -227,9 +228,9 @@ fn gradients_equal_finite_differences_of_the_plain_model() {
 #[test]
 fn after_one_backward_every_parameter_has_a_gradient() {
     for config in configs() {
-        for recompute in [false, true] {
+        for activation_bytes in [usize::MAX, 0] {
             let mut model = model(&config, 7);
-            model.set_recompute(recompute);
+            model.set_activation_bytes(activation_bytes);
             let gradients = backward(&model, &batch());
             assert_eq!(gradients.tensors().len(), model.parameters().len());
             for ((name, value), gradient) in model.parameters().zip(gradients.tensors()) {
@@ -272,10 +273,19 @@ fn packing_order_splitting_and_recomputing_change_nothing() {
             sum.add(&gradients).unwrap();
         }
         assert_close(&sum, &gradients, &model, 1e-5, "one by one");
+        let mut sum = Gradients::zeros(&model).unwrap();
+        for (index, part) in parts.iter().enumerate() {
+            let of_part = |_: &TokenStats| all[whole.response(index)].to_vec();
+            model.add_loss_backward(part, TEMPERATURE, &of_part, &mut sum).unwrap();
+        }
+        assert_close(&sum, &gradients, &model, 1e-5, "added up in place");
         assert_eq!(whole.split(1000), std::slice::from_ref(&whole));
 
-        model.set_recompute(true);
-        assert_close(&backward(&model, &whole), &gradients, &model, 0.0, "recomputed");
+        // The states of no layer, of some, and of all kept.
+        for bytes in [0, 30_000, 60_000, 90_000, usize::MAX] {
+            model.set_activation_bytes(bytes);
+            assert_close(&backward(&model, &whole), &gradients, &model, 0.0, "recomputed");
+        }
     }
 }
 
@@ -426,7 +436,8 @@ fn tied_ends_are_one_matrix_whichever_of_them_a_file_holds() {
         let ends = [("model.embed_tokens.weight", embedding), ("lm_head.weight", head)];
         let ends = ends.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let tensors = ends.chain(all[1..].iter().copied());
-        checkpoint::write_tensors(&path.join("model.safetensors"), tensors, Precision::F32, &[]).unwrap();
+        let stored = tensors.map(|(name, value)| (name, Stored::f32(value)));
+        checkpoint::write_tensors(&path.join("model.safetensors"), stored, &[]).unwrap();
         Model::load(path).map(|model| values(&model)).map_err(|error| error.to_string())
     };
     let (embedding, other) = (all[0].1, all[0].1.affine(2.0, 0.0).unwrap());
@@ -445,7 +456,8 @@ fn tied_ends_are_one_matrix_whichever_of_them_a_file_holds() {
     let loaded = values(&Model::load(path).unwrap());
     assert_ne!(loaded["lm_head.weight"], loaded["model.embed_tokens.weight"]);
     let ours = untied.parameters().filter(|(name, _)| *name != "lm_head.weight");
-    checkpoint::write_tensors(&path.join("model.safetensors"), ours, Precision::F32, &[]).unwrap();
+    let ours = ours.map(|(name, value)| (name, Stored::f32(value)));
+    checkpoint::write_tensors(&path.join("model.safetensors"), ours, &[]).unwrap();
     let said = Model::load(path).unwrap_err().to_string();
     assert!(said.contains("no file holds tensor lm_head.weight; if the head is the embedding"), "{said}");
 }
@@ -517,8 +529,8 @@ fn a_wrong_checkpoint_is_named() {
     model.save(path, Precision::F32).unwrap();
 
     let write = |tensors: Vec<(&str, &Tensor)>| {
-        checkpoint::write_tensors(&path.join("model.safetensors"), tensors.into_iter(), Precision::F32, &[])
-            .unwrap();
+        let stored = tensors.into_iter().map(|(name, value)| (name, Stored::f32(value)));
+        checkpoint::write_tensors(&path.join("model.safetensors"), stored, &[]).unwrap();
     };
     let all: Vec<(&str, &Tensor)> = model.parameters().collect();
     write(all[1..].to_vec());

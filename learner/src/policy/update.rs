@@ -184,13 +184,12 @@ impl Policy {
                     .for_each(|index| gradient(first + index, part.response(index), stats, &mut out));
                 out
             };
-            let (of_this, gradients) = self.model.loss_backward(&part, temperature as f32, &of_part)?;
+            let sum = match &mut sum {
+                Some(sum) => sum,
+                None => sum.insert(Gradients::zeros(&self.model)?),
+            };
+            stats.extend(self.model.add_loss_backward(&part, temperature as f32, &of_part, sum)?);
             first += part.sequences();
-            stats.extend(of_this);
-            match &mut sum {
-                Some(sum) => sum.add(&gradients)?,
-                None => sum = Some(gradients),
-            }
         }
         Ok((stats, sum))
     }
