@@ -1,8 +1,9 @@
 //! Our side of `scripts/bench_vs_torch.py`: reads one JSON request on standard input, measures, writes one JSON answer.
 //!
 //! Request: `model` (directory), `job` (`train` or `sample`), `prompts` (token ids), and for `train` `steps` (each of all
-//! prompts), for `sample` `lengths` (new tokens of each prompt). Answers `tokens_per_second`, `peak_bytes` (of this
-//! process), `seconds_to_first` (from the start of the process to the end of the first step or token).
+//! prompts), for `sample` `lengths` (new tokens of each prompt) and `batch_invariant`. Answers `tokens_per_second`,
+//! `peak_bytes` (of this process), and from the start of the process `seconds_to_ready` (the model is loaded) and
+//! `seconds_to_first` (the first step or token is done).
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -23,12 +24,15 @@ struct Request {
     steps: usize,
     #[serde(default)]
     lengths: Vec<usize>,
+    #[serde(default)]
+    batch_invariant: bool,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let request: Request = serde_json::from_reader(std::io::stdin().lock())?;
     let mut model = Model::load(&request.model)?;
+    let ready = started.elapsed().as_secs_f64();
     let (tokens, seconds, first) = match request.job.as_str() {
         "train" => train(&mut model, &request, started)?,
         _ => sample(&model, &request, started)?,
@@ -36,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let answer = json!({
         "tokens_per_second": tokens as f64 / seconds,
         "peak_bytes": peak()?,
+        "seconds_to_ready": ready,
         "seconds_to_first": first,
     });
     println!("{answer}");
@@ -67,7 +72,8 @@ fn train(
 
 fn sample(model: &Model, request: &Request, started: Instant) -> Result<(usize, f64, f64), Box<dyn Error>> {
     let sampler = Sampler::new(model);
-    let params = SamplingParams { seed: 1, ..SamplingParams::default() };
+    let batch_invariant = request.batch_invariant;
+    let params = SamplingParams { seed: 1, batch_invariant, ..SamplingParams::default() };
     let one = vec![1; request.prompts.len()];
     sampler.generate_up_to(&request.prompts, &one, &params)?;
     let first = started.elapsed().as_secs_f64();

@@ -3,9 +3,11 @@
 
     bench_vs_torch.py              a model of 3.1 and one of 24.6 million parameters, three rounds that alternate
     bench_vs_torch.py --rounds 1   fewer
+    bench_vs_torch.py --invariant  what `batch_invariant` costs our sampler instead
 
 Prints a table (or, with --json, one JSON value): tokens per second of each side (the median of the rounds), their
-ratio, the peak memory of each side's process, and the time from the start of a process to the end of its first step.
+ratio, the peak memory of each side's process, and from the start of a process the time until its model is loaded and
+the time until the end of its first step.
 
 Training is a batch of 16 x 128 tokens; torch with sdpa attention and fused AdamW. Sampling is at temperature 1 from
 prompts of 16 tokens: one of 64 new tokens, and 32 whose new tokens are 8 to 256, which transformers' generate() runs
@@ -30,6 +32,7 @@ JOBS = {
     "sample 1": dict(job="sample", rows=1, length=16, lengths=[64]),
     "sample 32, 8-256": dict(job="sample", rows=32, length=16, lengths=[8 + 8 * i for i in range(32)]),
 }
+INVARIANT = {f"sample {rows}": dict(job="sample", rows=rows, length=16, lengths=[64] * rows) for rows in (1, 8, 32)}
 
 
 def other_side(request: dict) -> dict:
@@ -41,6 +44,7 @@ def other_side(request: dict) -> dict:
     torch.set_num_threads(THREADS)
     model = AutoModelForCausalLM.from_pretrained(request["model"], dtype=torch.float32, attn_implementation="sdpa")
     prompts = torch.tensor(request["prompts"])
+    ready = time.perf_counter() - started
     if request["job"] == "train":
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.0, fused=True)
 
@@ -65,7 +69,7 @@ def other_side(request: dict) -> dict:
         tokens = sum(request["lengths"])
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return dict(tokens_per_second=tokens / seconds, peak_bytes=peak, seconds_to_first=first)
+    return dict(tokens_per_second=tokens / seconds, peak_bytes=peak, seconds_to_ready=ready, seconds_to_first=first)
 
 
 def measured(command: list[str], request: dict) -> dict:
@@ -89,26 +93,26 @@ def model_of(name: str, directory: Path) -> int:
     return model.config.vocab_size
 
 
-def rows(name: str, rounds: int, steps: int, ours: list[str]) -> list[dict]:
+def rows(name: str, jobs: dict, sides: dict, rounds: int, steps: int) -> list[dict]:
+    """The jobs of a model, done by two sides: a command and what is special in what it is asked for."""
     import torch
 
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         vocabulary = model_of(name, Path(scratch))
-        for what, job in JOBS.items():
+        for what, job in jobs.items():
             prompts = torch.randint(vocabulary, (job["rows"], job["length"])).tolist()
             request = dict(model=scratch, job=job["job"], prompts=prompts, steps=steps, lengths=job.get("lengths", []))
-            sides = {"ours": ours, "torch": [sys.executable, __file__, "--other-side"]}
             runs = {side: [] for side in sides}
             for _ in range(rounds):
-                for side, command in sides.items():
-                    runs[side].append(measured(command, request))
+                for side, (command, special) in sides.items():
+                    runs[side].append(measured(command, request | special))
             middle = {
                 side: {key: statistics.median(run[key] for run in of) for key in of[0]} for side, of in runs.items()
             }
-            speeds = {side: middle[side]["tokens_per_second"] for side in sides}
-            found.append(dict(model=name, job=what, ratio=speeds["ours"] / speeds["torch"], **middle))
-            print(f"{name}, {what}: {speeds['ours']:.0f} and {speeds['torch']:.0f} tokens/s", file=sys.stderr)
+            one, two = (middle[side]["tokens_per_second"] for side in sides)
+            found.append(dict(model=name, job=what, ratio=one / two, **middle))
+            print(f"{name}, {what}: {one:.0f} and {two:.0f} tokens/s", file=sys.stderr)
     return found
 
 
@@ -117,6 +121,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5, help="training steps of a round")
     parser.add_argument("--json", action="store_true", help="print one JSON value instead of the table")
+    parser.add_argument("--only", choices="SM", help="only this model")
+    parser.add_argument("--invariant", action="store_true", help="compare our sampler with batch_invariant and without")
     parser.add_argument("--other-side", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.other_side:
@@ -128,17 +134,25 @@ def main() -> int:
     subprocess.run(build, check=True, cwd=ROOT)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     ours = [str(target / "debug" / "examples" / "bench")]
-    found = [row for name in parity.TRAINED for row in rows(name, options.rounds, options.steps, ours)]
+    names = [name for name in parity.TRAINED if name[0] in (options.only or "SM")]
+    if options.invariant:
+        jobs, sides = INVARIANT, {"with": (ours, dict(batch_invariant=True)), "without": (ours, {})}
+    else:
+        jobs, sides = JOBS, {"ours": (ours, {}), "torch": ([sys.executable, __file__, "--other-side"], {})}
+    found = [row for name in names for row in rows(name, jobs, sides, options.rounds, options.steps)]
     if options.json:
         print(json.dumps(found))
         return 0
-    print("model              job                 ours/s   torch/s  ratio  peak MiB ours, torch  first step s ours, torch")
+    print(f"Of each pair of columns: {', '.join(sides)}")
+    print("model              job                tokens/s           ratio  peak MiB         ready s        first step s")
     for row in found:
-        ours_, torch_ = row["ours"], row["torch"]
+        one, two = (row[side] for side in sides)
+        mib = [side["peak_bytes"] / 2**20 for side in (one, two)]
         print(
-            f"{row['model']:17}  {row['job']:17} {ours_['tokens_per_second']:8.0f}  {torch_['tokens_per_second']:8.0f}"
-            f"  {row['ratio']:5.2f}  {ours_['peak_bytes'] / 2**20:12.0f}  {torch_['peak_bytes'] / 2**20:6.0f}"
-            f"  {ours_['seconds_to_first']:18.2f}  {torch_['seconds_to_first']:6.2f}"
+            f"{row['model']:17}  {row['job']:17} {one['tokens_per_second']:8.0f} {two['tokens_per_second']:8.0f}"
+            f"  {row['ratio']:5.2f}  {mib[0]:7.0f} {mib[1]:7.0f}"
+            f"  {one['seconds_to_ready']:6.2f} {two['seconds_to_ready']:6.2f}"
+            f"  {one['seconds_to_first']:6.2f} {two['seconds_to_first']:6.2f}"
         )
     return 0
 
