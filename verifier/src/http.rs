@@ -41,6 +41,7 @@ mod reload;
 mod reward;
 mod router;
 mod run_code;
+mod signals;
 mod store;
 mod submit;
 mod tls;
@@ -58,7 +59,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use assay_sandbox::{Sandbox, guardian};
+use assay_sandbox::Sandbox;
+use assay_testsets::{Problem, Task};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -67,16 +69,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
-use crate::judge::Judge;
+use crate::judge::{Judge, JudgeError, JudgeOptions, Judged, Submission};
 use crate::kept::Kept;
+use crate::wire::OutcomeName;
 use body::{Room, Rooms, body_of};
 use error::{Form, HttpError};
 use health::Health;
 use log::Log;
 use metrics::{Gauges, Metrics};
 use queue::Queue;
+use signals::{Signals, Wish};
 
 pub use listen::serve_connections;
 pub use log::{LogFormat, LogLevel};
@@ -568,6 +571,33 @@ impl Service {
         self.log.event(LogLevel::Error, "infra_error", &[("reason", reason.into())]);
     }
 
+    /// On a judge thread: what the judge says, counted.
+    fn judge(
+        &self,
+        problem: &Problem,
+        submission: &Submission,
+        options: &JudgeOptions<'_>,
+    ) -> Result<Judged, JudgeError> {
+        let judged = match (&problem.task, &self.sandbox) {
+            (Task::Code(_), None) => Err(JudgeError::Infra(MATH_ONLY.into())),
+            _ => self.judge.judge(problem, submission, options),
+        };
+        let (outcome, verdict) = match &judged {
+            Ok(Judged::Graded(judgement)) => (OutcomeName::Graded, judgement.verdict.name()),
+            Ok(Judged::Unsupported { .. }) => (OutcomeName::Unsupported, ""),
+            Err(JudgeError::Caller(_)) => return judged,
+            Err(JudgeError::Infra(reason)) => {
+                self.infra_error(reason);
+                (OutcomeName::InfraError, "")
+            }
+        };
+        // The program of a client that hung up was ended for that: its verdict is none.
+        if !queue::unwanted() {
+            self.metrics.grade(kind(&problem.task), outcome.name(), verdict);
+        }
+        judged
+    }
+
     /// One item's wait in line.
     fn waited(&self, waited: Duration) {
         self.metrics.queue_wait(waited);
@@ -609,6 +639,17 @@ impl Service {
     fn queue_deadline(&self, headers: &HeaderMap) -> Result<Instant, HttpError> {
         let wait = self.config().queue_deadline;
         Ok(Instant::now() + client_deadline(headers)?.map_or(wait, |asked| asked.min(wait)))
+    }
+}
+
+/// Why a code item has no verdict where there is no sandbox.
+const MATH_ONLY: &str = "this service was started with --math-only: it has no sandbox to run code in";
+
+/// `code` or `math`, for counters.
+fn kind(task: &Task) -> &'static str {
+    match task {
+        Task::Code(_) => "code",
+        Task::Math(_) => "math",
     }
 }
 
@@ -723,84 +764,4 @@ fn log_panics(log: Log) {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         log.event(LogLevel::Error, "panic", &[("what", what.into()), ("where", place.into())]);
     }));
-}
-
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Stop,
-    ReadAgain,
-}
-
-/// SIGTERM, SIGINT and, where asked for, the end of standard input, as one stream of wishes to stop; among them SIGHUP, the wish
-/// to read the configuration again.
-struct Signals {
-    hang_up: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    stdin_closed: Option<tokio::sync::oneshot::Receiver<()>>,
-    last: Option<Instant>,
-}
-
-impl Signals {
-    /// One Ctrl-C reaches the whole foreground group and may be forwarded as well: signals this close
-    /// together are one wish.
-    const ONE_WISH: Duration = Duration::from_millis(500);
-
-    fn listen(stdin: bool) -> io::Result<Signals> {
-        let stdin_closed = if stdin { Some(stdin_watcher()?) } else { None };
-        let signals = Signals {
-            hang_up: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            stdin_closed,
-            last: None,
-        };
-        guardian::release_stop_signals()?;
-        Ok(signals)
-    }
-
-    /// The number of the first signal.
-    async fn early(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
-            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-        }
-    }
-
-    /// The next wish to stop.
-    async fn stop(&mut self) {
-        while self.next().await == Wish::ReadAgain {}
-    }
-
-    async fn next(&mut self) -> Wish {
-        loop {
-            let stdin = async {
-                match &mut self.stdin_closed {
-                    Some(closed) => drop(closed.await),
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-                _ = self.hang_up.recv() => return Wish::ReadAgain,
-                () = stdin => self.stdin_closed = None,
-            }
-            if self.last.is_none_or(|last| last.elapsed() > Self::ONE_WISH) {
-                self.last = Some(Instant::now());
-                return Wish::Stop;
-            }
-        }
-    }
-}
-
-/// Reads standard input to its end on a thread of its own.
-fn stdin_watcher() -> io::Result<tokio::sync::oneshot::Receiver<()>> {
-    let (closed, is_closed) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name("stdin".into()).spawn(move || {
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-        drop(closed);
-    })?;
-    Ok(is_closed)
 }

@@ -464,16 +464,6 @@ pub(crate) struct Item {
     pub(crate) key: Option<[u8; 32]>,
 }
 
-impl Item {
-    /// `code` or `math`, for counters.
-    pub(crate) fn kind(&self) -> &'static str {
-        match self.problem.task {
-            Task::Code(_) => "code",
-            Task::Math(_) => "math",
-        }
-    }
-}
-
 impl GradeRequest {
     /// A completion to be graded by the reward service's usual rules.
     pub(crate) fn new(problem: ProblemForm, completion: String) -> GradeRequest {

@@ -603,6 +603,23 @@ fn the_service_says_what_it_is_and_how_it_does() {
     );
     assert_eq!(server.metric("assay_run_seconds_count"), 1.0);
     assert_eq!(server.metric("assay_ready"), 1.0);
+    // Drop-in routes count too: judgements of tests by their verdict, programs by their end.
+    let tests = json!([{ "input": "1 2\n", "output": "3\n" }, { "input": "1 2\n", "output": "4\n" }]);
+    let program = "print(sum(map(int, input().split())))";
+    assert_eq!(
+        server.post("/test_program_stdio", &json!({ "program": program, "tests": tests })).status,
+        200
+    );
+    server.run_python("print(1)");
+    server.run_python("raise SystemExit(3)");
+    for (name, count) in [
+        ("assay_grade_total{kind=\"code\",outcome=\"graded\",verdict=\"accepted\"}", 2.0),
+        ("assay_grade_total{kind=\"code\",outcome=\"graded\",verdict=\"wrong_answer\"}", 1.0),
+        ("assay_programs_total{end=\"exited_zero\"}", 1.0),
+        ("assay_programs_total{end=\"exited_nonzero\"}", 1.0),
+    ] {
+        assert_eq!(server.metric(name), count, "{name}");
+    }
 
     let reply = server.post_with("/v1/grade", &[("X-Request-Id", "abc-123")], &math("1", "1"));
     assert_eq!(reply.header("x-request-id"), Some("abc-123"));

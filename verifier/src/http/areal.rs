@@ -137,15 +137,12 @@ fn any_equal(service: &Service, answer: &str, solutions: &[String]) -> Result<Ca
             contest_date: None,
         };
         let submission = Submission { question_id: String::new(), completion: answer.to_owned() };
-        last = match service.judge.judge(&problem, &submission, &JudgeOptions::default()) {
+        last = match service.judge(&problem, &submission, &JudgeOptions::default()) {
             Ok(Judged::Graded(judgement)) => result(judgement.verdict, judgement.reason),
             Ok(Judged::Unsupported { reason }) | Err(JudgeError::Caller(reason)) => {
                 return Err(HttpError::Invalid(reason));
             }
-            Err(JudgeError::Infra(reason)) => {
-                service.infra_error(&reason);
-                return Err(HttpError::Internal(reason));
-            }
+            Err(JudgeError::Infra(reason)) => return Err(HttpError::Internal(reason)),
         };
         if last.success {
             break;

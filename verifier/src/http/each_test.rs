@@ -6,7 +6,6 @@ use assay_testsets::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase};
 
 use super::Service;
 use super::error::HttpError;
-use super::grade::MATH_ONLY;
 use crate::judge::{JudgeError, JudgeOptions, Judged, LimitOverrides, Mode, Profile, Submission};
 use crate::{Judgement, Verdict};
 
@@ -36,10 +35,6 @@ impl Suite {
     /// # Errors
     /// [`HttpError::Invalid`] for tests that cannot be judged, [`HttpError::Internal`] for our own failure.
     pub(super) fn judge(self, service: &Service) -> Result<Vec<Judgement>, HttpError> {
-        if service.sandbox.is_none() {
-            service.infra_error(MATH_ONLY);
-            return Err(HttpError::Internal(MATH_ONLY.into()));
-        }
         let options = JudgeOptions {
             profile: self.profile,
             language: Some(self.language),
@@ -51,14 +46,11 @@ impl Suite {
         let submission = Submission { question_id: String::new(), completion: self.source };
         let mut judgements = Vec::new();
         for (index, case) in self.cases.into_iter().enumerate() {
-            let judgement = match service.judge.judge(&problem(case), &submission, &options) {
+            let judgement = match service.judge(&problem(case), &submission, &options) {
                 Ok(Judged::Graded(judgement)) => judgement,
                 Ok(Judged::Unsupported { reason }) => return Err(at(index, &reason)),
                 Err(JudgeError::Caller(reason)) => return Err(at(index, &reason)),
-                Err(JudgeError::Infra(reason)) => {
-                    service.infra_error(&reason);
-                    return Err(HttpError::Internal(reason));
-                }
+                Err(JudgeError::Infra(reason)) => return Err(HttpError::Internal(reason)),
             };
             let failed = judgement.verdict != Verdict::Accepted;
             judgements.push(judgement);

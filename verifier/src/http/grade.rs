@@ -24,7 +24,7 @@ use super::error::HttpError;
 use super::log::LogLevel;
 use super::queue::{NotDone, Ticket, unwanted};
 use super::trace::{self, inherited};
-use super::{Room, Service, body_of, json_response, read_json, want_json};
+use super::{Room, Service, body_of, json_response, kind, read_json, want_json};
 use crate::judge::{JudgeError, JudgeOptions, Judged};
 use crate::reward::reward;
 use crate::wire::{BatchRequest, GradeRequest, GradeResponse, Item, OutcomeName, Timings};
@@ -177,7 +177,7 @@ async fn judged(
     ticket: Ticket,
     deadline: Instant,
 ) -> Result<GradeResponse, HttpError> {
-    let (worker, kind) = (service.clone(), item.kind());
+    let (worker, kind) = (service.clone(), kind(&item.problem.task));
     let work = move || judge(&worker, item);
     let done = service.queue.run(ticket, deadline, work).await;
     let (response, waited) = done.map_err(|not_done| failed(service, not_done))?;
@@ -204,14 +204,8 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
     if let Some(known) = item.key.and_then(|key| service.cache.recall(&key)) {
         return Ok(known);
     }
-    let kind = item.kind();
-    let judged = match (&item.problem.task, &service.sandbox) {
-        (Task::Code(_), None) => Err(JudgeError::Infra(MATH_ONLY.into())),
-        _ => {
-            let options = JudgeOptions { tolerance: item.tolerance.as_ref(), ..item.options };
-            service.judge.judge(&item.problem, &item.submission, &options)
-        }
-    };
+    let options = JudgeOptions { tolerance: item.tolerance.as_ref(), ..item.options };
+    let judged = service.judge(&item.problem, &item.submission, &options);
     let question_id = item.problem.question_id.clone();
     let mut compile = Duration::ZERO;
     let mut response = match judged {
@@ -230,7 +224,6 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
         }
         Err(JudgeError::Caller(reason)) => return Err(HttpError::Invalid(reason)),
         Err(JudgeError::Infra(reason)) => {
-            service.infra_error(&reason);
             GradeResponse::without_verdict(question_id, OutcomeName::InfraError, reason)
         }
     };
@@ -240,16 +233,11 @@ fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
         // Its program was ended for that: the verdict is none.
         return Ok(response);
     }
-    service.metrics.grade(kind, response.outcome.name(), response.verdict.unwrap_or_default());
     if let Some(Err(error)) = item.key.map(|key| service.cache.keep(&key, &response)) {
         service.log.event(LogLevel::Error, "not_kept", &[("reason", error.to_string().into())]);
     }
     Ok(response)
 }
-
-/// Why a code item has no verdict where there is no sandbox.
-pub(super) const MATH_ONLY: &str =
-    "this service was started with --math-only: it has no sandbox to run code in";
 
 /// Into the house's words, within what only the service knows: its ceilings.
 pub(super) fn read_item(service: &Service, request: GradeRequest) -> Result<Item, HttpError> {

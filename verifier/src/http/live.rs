@@ -58,7 +58,7 @@ pub(super) struct Totals {
     pub(super) requests: u64,
     /// Of those, with a 5xx.
     pub(super) failed: u64,
-    /// Graded items by verdict, or by outcome where there is none, and programs of `/run_code` by status.
+    /// Judged items by verdict, or by outcome where there is none, and programs run for their output by how they ended.
     pub(super) verdicts: BTreeMap<&'static str, u64>,
     pub(super) infra_errors: u64,
     pub(super) cache_hits: u64,

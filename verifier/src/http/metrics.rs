@@ -16,7 +16,7 @@ pub(crate) struct Metrics {
     request_time: Mutex<BTreeMap<&'static str, Histogram>>,
     grades: Counters<(&'static str, &'static str, &'static str)>,
     rejected: Counters<&'static str>,
-    run_code: Counters<&'static str>,
+    programs: Counters<&'static str>,
     infra_errors: AtomicU64,
     queue_wait: Histogram,
     compile: Histogram,
@@ -45,14 +45,14 @@ impl Metrics {
         times.entry(route).or_default().observe(took);
     }
 
-    /// One graded item of `/v1`; `verdict` is empty when there is none.
+    /// One judged item, of whatever route; `verdict` is empty when there is none.
     pub(crate) fn grade(&self, kind: &'static str, outcome: &'static str, verdict: &'static str) {
         self.grades.add((kind, outcome, verdict));
     }
 
-    /// One program of `/run_code`, by the status it was answered with.
-    pub(crate) fn run_code(&self, status: &'static str) {
-        self.run_code.add(status);
+    /// One program that a drop-in route ran for its output, by how it ended.
+    pub(crate) fn program(&self, end: &'static str) {
+        self.programs.add(end);
     }
 
     /// One request turned away before it ran.
@@ -88,7 +88,7 @@ impl Metrics {
             "" => (outcome, count),
             verdict => (verdict, count),
         });
-        for (name, count) in items.chain(self.run_code.all()) {
+        for (name, count) in items.chain(self.programs.all()) {
             *totals.verdicts.entry(name).or_default() += count;
         }
         totals
@@ -134,14 +134,18 @@ impl Metrics {
         for ((route, code), count) in self.requests.all() {
             text.line("assay_http_requests_total", &format!("route=\"{route}\",code=\"{code}\""), count);
         }
-        text.head("assay_grade_total", "counter", "Items of /v1/grade and /v1/grade/batch.");
+        text.head("assay_grade_total", "counter", "Items judged, on whatever route.");
         for ((kind, outcome, verdict), count) in self.grades.all() {
             let labels = format!("kind=\"{kind}\",outcome=\"{outcome}\",verdict=\"{verdict}\"");
             text.line("assay_grade_total", &labels, count);
         }
-        text.head("assay_run_code_total", "counter", "Programs of /run_code.");
-        for (status, count) in self.run_code.all() {
-            text.line("assay_run_code_total", &format!("status=\"{status}\""), count);
+        text.head(
+            "assay_programs_total",
+            "counter",
+            "Programs run for their output alone, on drop-in routes.",
+        );
+        for (end, count) in self.programs.all() {
+            text.line("assay_programs_total", &format!("end=\"{end}\""), count);
         }
         text.head("assay_queue_rejected_total", "counter", "Requests turned away before they ran.");
         for (reason, count) in self.rejected.all() {

@@ -3,11 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use assay_sandbox::{InputFile, Judge, Limits, Outcome, Prepared, Program, Sandbox, SandboxError, Workplace};
+use assay_sandbox::{
+    InputFile, Judge, Limits, Outcome, Prepared, Program, Sandbox, SandboxError, Termination, Workplace,
+};
 
+use super::MATH_ONLY;
 use super::Service;
 use super::error::HttpError;
-use super::grade::MATH_ONLY;
 use crate::judge::Profile;
 
 /// A program that sleeps is stopped a little after one that works as long would be: idle time is measured from the
@@ -79,11 +81,15 @@ impl Plan {
 
     /// On a judge thread. The sandbox has tried three slots before it reports a failure.
     pub(super) fn run(&self, service: &Service) -> Result<Ran, NotRun> {
-        let Some(sandbox) = &service.sandbox else {
-            service.infra_error(MATH_ONLY);
-            return Err(NotRun::Infra(MATH_ONLY.into()));
+        let ran = match &service.sandbox {
+            Some(sandbox) => self.attempt(sandbox).map_err(|error| self.not_run(service, error)),
+            None => {
+                service.infra_error(MATH_ONLY);
+                Err(NotRun::Infra(MATH_ONLY.into()))
+            }
         };
-        self.attempt(sandbox).map_err(|error| self.not_run(service, error))
+        service.metrics.program(end(&ran));
+        ran
     }
 
     fn attempt(&self, sandbox: &Sandbox) -> Result<Ran, SandboxError> {
@@ -120,6 +126,27 @@ impl Plan {
                 NotRun::Infra(error.to_string())
             }
         }
+    }
+}
+
+/// How it ended, as it is counted.
+fn end(ran: &Result<Ran, NotRun>) -> &'static str {
+    match ran {
+        Err(NotRun::Unsupported(_)) => "unsupported",
+        Err(NotRun::Infra(_)) => "infra_error",
+        Ok(Ran::Refused(_)) => "refused",
+        Ok(Ran::Ended { outcome, .. }) => match outcome.termination {
+            Termination::Exited(0) => "exited_zero",
+            Termination::Exited(_) => "exited_nonzero",
+            Termination::Signaled(_) => "signaled",
+            Termination::CpuTimeLimit => "cpu_time_limit",
+            Termination::WallTimeLimit => "wall_time_limit",
+            Termination::MemoryLimit => "memory_limit",
+            Termination::OutputLimit => "output_limit",
+            Termination::ProcessLimit => "process_limit",
+            Termination::ForbiddenSyscall => "forbidden_syscall",
+            Termination::BrokeSlots => "broke_slots",
+        },
     }
 }
 

@@ -26,16 +26,10 @@ use crate::wire::sandbox_fusion::{
 pub(super) async fn run_code(State(service): State<Arc<Service>>, request: Request) -> Response {
     let began = Instant::now();
     let headers = request.headers().clone();
-    let response = match answer(&service, request, &headers, began).await {
-        Ok(response) => response,
-        Err(error) => return Form::Detail.refuse(&error),
-    };
-    service.metrics.run_code(match response.status {
-        RunStatus::Success => "Success",
-        RunStatus::Failed => "Failed",
-        RunStatus::SandboxError => "SandboxError",
-    });
-    json_response(StatusCode::OK, &response)
+    match answer(&service, request, &headers, began).await {
+        Ok(response) => json_response(StatusCode::OK, &response),
+        Err(error) => Form::Detail.refuse(&error),
+    }
 }
 
 async fn answer(

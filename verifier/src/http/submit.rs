@@ -341,15 +341,12 @@ fn whole(
     options: &JudgeOptions,
 ) -> Result<Judgement, HttpError> {
     let submission = judge::Submission { question_id: String::new(), completion: code.to_owned() };
-    match service.judge.judge(problem, &submission, options) {
+    match service.judge(problem, &submission, options) {
         Ok(Judged::Graded(judgement)) => Ok(judgement),
         Ok(Judged::Unsupported { reason }) | Err(JudgeError::Caller(reason)) => {
             Err(HttpError::Invalid(reason))
         }
-        Err(JudgeError::Infra(reason)) => {
-            service.infra_error(&reason);
-            Err(HttpError::Internal(reason))
-        }
+        Err(JudgeError::Infra(reason)) => Err(HttpError::Internal(reason)),
     }
 }
 

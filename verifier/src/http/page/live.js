@@ -186,8 +186,10 @@ function drawLegend(part, chart) {
   });
 }
 
-const ORDER = ["accepted", "Success", "wrong_answer", "time_limit_exceeded", "memory_limit_exceeded", "output_limit_exceeded",
-  "runtime_error", "compile_error", "Failed", "no_answer", "security_violation", "unsupported", "infra_error", "SandboxError"];
+const ORDER = ["accepted", "wrong_answer", "time_limit_exceeded", "memory_limit_exceeded", "output_limit_exceeded",
+  "runtime_error", "compile_error", "no_answer", "security_violation", "unsupported", "infra_error",
+  "exited_zero", "exited_nonzero", "signaled", "cpu_time_limit", "wall_time_limit", "memory_limit", "output_limit",
+  "process_limit", "forbidden_syscall", "broke_slots", "refused"];
 
 function drawVerdicts(last, minute) {
   const names = Object.keys(last.totals.verdicts);
