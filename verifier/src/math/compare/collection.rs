@@ -73,7 +73,7 @@ impl Comparison<'_> {
     }
 
     fn distinct(&mut self, items: &[Ast]) -> Vec<Ast> {
-        // A unit may be left out of an answer, but 2 and 2 days are two members.
+        // A unit, or what a value is called, may be left out of an answer; but 2, 2 days and 2 = y are three members.
         let mut kept: Vec<Ast> = Vec::new();
         for item in items {
             let again = |other: &Ast| {
@@ -325,13 +325,18 @@ fn intervals_of(pieces: &[Ast]) -> Option<Vec<Interval>> {
     Some(intervals)
 }
 
-/// Whether a unit and a sign of percent stand at a value.
-fn signs(ast: &Ast) -> (bool, bool) {
+/// Whether a unit and a sign of percent stand at a value, and whether it is in a statement: `2`, `2` days and `2 = y` differ.
+fn signs(ast: &Ast) -> (bool, bool, bool) {
+    if let Ast::Relation(terms, _) = ast {
+        let (units, percents): (Vec<bool>, Vec<bool>) =
+            terms.iter().map(signs).map(|(unit, percent, _)| (unit, percent)).unzip();
+        return (units.contains(&true), percents.contains(&true), true);
+    }
     let bare = match ast {
         Ast::Quantity(inner, _) | Ast::Degrees(inner) => inner,
         other => other,
     };
-    (!std::ptr::eq(bare, ast), matches!(bare, Ast::Percent(_)))
+    (!std::ptr::eq(bare, ast), matches!(bare, Ast::Percent(_)), false)
 }
 
 /// An interval, or an inequality that stands for one.
