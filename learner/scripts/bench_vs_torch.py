@@ -4,6 +4,7 @@
     bench_vs_torch.py              a model of 3.1 and one of 24.6 million parameters, three rounds that alternate
     bench_vs_torch.py --rounds 1   fewer
     bench_vs_torch.py --invariant  what `batch_invariant` costs our sampler instead
+    bench_vs_torch.py --cpu        one thread each and CPU seconds: to be compared also on a machine that others load
 
 Prints a table (or, with --json, one JSON value): tokens per second of each side (the median of the rounds), their
 ratio, the peak memory of each side's process, and from the start of a process the time until its model is loaded and
@@ -41,7 +42,7 @@ def other_side(request: dict) -> dict:
     import torch
     from transformers import AutoModelForCausalLM
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(request["threads"])
     model = AutoModelForCausalLM.from_pretrained(request["model"], dtype=torch.float32, attn_implementation="sdpa")
     prompts = torch.tensor(request["prompts"])
     ready = time.perf_counter() - started
@@ -54,7 +55,7 @@ def other_side(request: dict) -> dict:
             optimizer.zero_grad(set_to_none=True)
 
         step()
-        first, start = time.perf_counter() - started, time.perf_counter()
+        first, start, cpu = time.perf_counter() - started, time.perf_counter(), time.process_time()
         for _ in range(request["steps"]):
             step()
         tokens = request["steps"] * prompts.numel()
@@ -63,17 +64,19 @@ def other_side(request: dict) -> dict:
         options = dict(do_sample=True, temperature=1.0, top_k=0, pad_token_id=0, eos_token_id=None)
         with torch.no_grad():
             model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=1, **options)
-            first, start = time.perf_counter() - started, time.perf_counter()
+            first, start, cpu = time.perf_counter() - started, time.perf_counter(), time.process_time()
             longest = max(request["lengths"])
             model.generate(prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=longest, **options)
         tokens = sum(request["lengths"])
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return dict(tokens_per_second=tokens / seconds, peak_bytes=peak, seconds_to_ready=ready, seconds_to_first=first)
+    speeds = dict(tokens_per_second=tokens / seconds, tokens_per_cpu_second=tokens / cpu_seconds)
+    return dict(speeds, peak_bytes=peak, seconds_to_ready=ready, seconds_to_first=first)
 
 
 def measured(command: list[str], request: dict) -> dict:
-    environment = dict(os.environ, RAYON_NUM_THREADS=str(THREADS), OMP_NUM_THREADS=str(THREADS))
+    threads = str(request["threads"])
+    environment = dict(os.environ, RAYON_NUM_THREADS=threads, OMP_NUM_THREADS=threads)
     started = time.perf_counter()
     done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, env=environment)
     if done.returncode != 0:
@@ -93,7 +96,11 @@ def model_of(name: str, directory: Path) -> int:
     return model.config.vocab_size
 
 
-def rows(name: str, jobs: dict, sides: dict, rounds: int, steps: int) -> list[dict]:
+def speed_of(options: argparse.Namespace) -> str:
+    return "tokens_per_cpu_second" if options.cpu else "tokens_per_second"
+
+
+def rows(name: str, jobs: dict, sides: dict, options: argparse.Namespace) -> list[dict]:
     """The jobs of a model, done by two sides: a command and what is special in what it is asked for."""
     import torch
 
@@ -102,15 +109,16 @@ def rows(name: str, jobs: dict, sides: dict, rounds: int, steps: int) -> list[di
         vocabulary = model_of(name, Path(scratch))
         for what, job in jobs.items():
             prompts = torch.randint(vocabulary, (job["rows"], job["length"])).tolist()
-            request = dict(model=scratch, job=job["job"], prompts=prompts, steps=steps, lengths=job.get("lengths", []))
+            request = dict(model=scratch, job=job["job"], prompts=prompts, lengths=job.get("lengths", []))
+            request |= dict(steps=options.steps, threads=1 if options.cpu else THREADS)
             runs = {side: [] for side in sides}
-            for _ in range(rounds):
+            for _ in range(options.rounds):
                 for side, (command, special) in sides.items():
                     runs[side].append(measured(command, request | special))
             middle = {
                 side: {key: statistics.median(run[key] for run in of) for key in of[0]} for side, of in runs.items()
             }
-            one, two = (middle[side]["tokens_per_second"] for side in sides)
+            one, two = (middle[side][speed_of(options)] for side in sides)
             found.append(dict(model=name, job=what, ratio=one / two, **middle))
             print(f"{name}, {what}: {one:.0f} and {two:.0f} tokens/s", file=sys.stderr)
     return found
@@ -122,6 +130,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=5, help="training steps of a round")
     parser.add_argument("--json", action="store_true", help="print one JSON value instead of the table")
     parser.add_argument("--only", choices="SM", help="only this model")
+    parser.add_argument("--cpu", action="store_true", help="one thread each, tokens per CPU second")
     parser.add_argument("--invariant", action="store_true", help="compare our sampler with batch_invariant and without")
     parser.add_argument("--other-side", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -139,7 +148,7 @@ def main() -> int:
         jobs, sides = INVARIANT, {"with": (ours, dict(batch_invariant=True)), "without": (ours, {})}
     else:
         jobs, sides = JOBS, {"ours": (ours, {}), "torch": ([sys.executable, __file__, "--other-side"], {})}
-    found = [row for name in names for row in rows(name, jobs, sides, options.rounds, options.steps)]
+    found = [row for name in names for row in rows(name, jobs, sides, options)]
     if options.json:
         print(json.dumps(found))
         return 0
@@ -149,7 +158,7 @@ def main() -> int:
         one, two = (row[side] for side in sides)
         mib = [side["peak_bytes"] / 2**20 for side in (one, two)]
         print(
-            f"{row['model']:17}  {row['job']:17} {one['tokens_per_second']:8.0f} {two['tokens_per_second']:8.0f}"
+            f"{row['model']:17}  {row['job']:17} {one[speed_of(options)]:8.0f} {two[speed_of(options)]:8.0f}"
             f"  {row['ratio']:5.2f}  {mib[0]:7.0f} {mib[1]:7.0f}"
             f"  {one['seconds_to_ready']:6.2f} {two['seconds_to_ready']:6.2f}"
             f"  {one['seconds_to_first']:6.2f} {two['seconds_to_first']:6.2f}"

@@ -4,9 +4,11 @@
     random_checkpoint.py DIR                          two layers in bf16, 3.1 GB
     random_checkpoint.py DIR --layers 28              as large as the real one, 15.2 GB
     random_checkpoint.py DIR --tokenizer OTHER        with the tokenizer of another checkpoint, to sample and train
+    random_checkpoint.py DIR --layers 12 --dtype f32 --zeros
+                                                      15.5 GB of zeros that take no space on the disk, to load
 
 For measuring memory and time of loading, training and sampling; such a model says nothing. Weights are written a piece
-at a time, so that this needs 16 MiB of memory. Needs Python alone.
+at a time, so that this needs little memory. Needs Python alone.
 """
 
 import argparse
@@ -44,8 +46,12 @@ def numbers(shape: list[int]) -> int:
     return shape[0] * (shape[1] if len(shape) > 1 else 1)
 
 
-def write_tensor(file, name: str, shape: list[int], dtype: str, source: random.Random) -> None:
+def write_tensor(file, name: str, shape: list[int], dtype: str, source: random.Random | None) -> None:
     left, size = numbers(shape), BYTES[dtype]
+    if source is None:
+        # A hole: what is read there is 0.
+        file.truncate(file.seek(left * size, 1))
+        return
     if name.endswith("norm.weight"):
         file.write(ONE[dtype] * left)
         return
@@ -57,7 +63,7 @@ def write_tensor(file, name: str, shape: list[int], dtype: str, source: random.R
         left -= count
 
 
-def write_shard(path: Path, shard: list, dtype: str, source: random.Random) -> None:
+def write_shard(path: Path, shard: list, dtype: str, source: random.Random | None) -> None:
     header, end = {"__metadata__": {"format": "pt"}}, 0
     for name, shape in shard:
         start, end = end, end + numbers(shape) * BYTES[dtype]
@@ -89,6 +95,7 @@ def main() -> int:
     parser.add_argument("--dtype", choices=BYTES, default="bf16")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--max-shard-bytes", type=int, default=5_000_000_000)
+    parser.add_argument("--zeros", action="store_true", help="zeros instead, in files with holes")
     parser.add_argument("--tokenizer", type=Path, metavar="DIR", help="a checkpoint whose tokenizer files are copied")
     options = parser.parse_args()
     found = tensors(SIZES, options.layers)
@@ -96,9 +103,9 @@ def main() -> int:
     size = total * BYTES[options.dtype]
     options.directory.mkdir(parents=True)
     free = shutil.disk_usage(options.directory).free
-    if size > free:
+    if size > free and not options.zeros:
         sys.exit(f"random_checkpoint: {size / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free in {options.directory}")
-    source, index = random.Random(options.seed), {}
+    source, index = None if options.zeros else random.Random(options.seed), {}
     parts = shards(found, options.dtype, options.max_shard_bytes)
     for at, shard in enumerate(parts, 1):
         name = f"model-{at:05}-of-{len(parts):05}.safetensors"
