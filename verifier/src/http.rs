@@ -16,6 +16,7 @@
 //! already sent are finished, for at most the grace period. A second signal ends the process at once.
 
 mod areal;
+mod batch;
 mod body;
 mod cache;
 pub mod client;
@@ -417,7 +418,7 @@ const ROUTES: [(&str, Form); 38] = [
 fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/grade", post(grade::one))
-        .route("/v1/grade/batch", post(grade::batch))
+        .route("/v1/grade/batch", post(batch::batch))
         .route("/v1/problems", post(problems::store).get(problems::list))
         .route("/v1/problems/{id}", delete(problems::remove))
         .route("/v1/version", get(health::version))

@@ -1,33 +1,21 @@
-//! `POST /v1/grade` and `POST /v1/grade/batch`.
-//!
-//! A batch holds one place in the queue at a time for each item it has in hand, and has only so many in
-//! hand ([`window`]), so that a batch of a thousand does not shut others out. Whatever becomes of one item
-//! is said in its own place; the batch itself fails only where it can't be read at all.
+//! `POST /v1/grade`, and what an item's way is on every route that grades.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use assay_testsets::{Task, TaskLimits};
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use futures_core::Stream;
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use axum::http::StatusCode;
+use axum::response::Response;
 
 use super::cache::{Look, key_of};
 use super::error::HttpError;
 use super::log::LogLevel;
 use super::queue::{NotDone, Ticket, unwanted};
-use super::trace::{self, inherited};
-use super::{Room, Service, body_of, json_response, kind, read_json, want_json};
+use super::{Service, body_of, json_response, kind, read_json, trace, want_json};
 use crate::judge::{JudgeError, JudgeOptions, Judged};
 use crate::reward::reward;
-use crate::wire::{BatchRequest, GradeRequest, GradeResponse, Item, OutcomeName, Timings};
+use crate::wire::{GradeRequest, GradeResponse, Item, OutcomeName, Timings};
 
 /// `POST /v1/grade`.
 pub(super) async fn one(
@@ -44,102 +32,18 @@ pub(super) async fn one(
     Ok(json_response(StatusCode::OK, &grade(&service, item, ticket, deadline).await?))
 }
 
-/// `POST /v1/grade/batch`.
-pub(super) async fn batch(
-    State(service): State<Arc<Service>>,
-    request: Request,
-) -> Result<Response, HttpError> {
-    let headers = request.headers().clone();
-    want_json(&headers)?;
-    let deadline = service.queue_deadline(&headers)?;
-    let room = request.extensions().get::<Room>().cloned();
-    let body = body_of(&service, request).await?;
-    let BatchRequest { items } = read_json(&body)?;
-    drop(body);
-    let first = admit(&service)?;
-    let count = items.len();
-    let (send, receive) = mpsc::channel(window(&service));
-    let mut feeder = JoinSet::new();
-    feeder.spawn(inherited(async move {
-        feed(service, items, first, deadline, send).await;
-        // The answer may have begun long before.
-        drop(room);
-    }));
-    Ok(if wants_lines(&headers) {
-        let lines = Lines { receive, _feeder: feeder };
-        ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
-    } else {
-        json_response(StatusCode::OK, &json!({ "results": in_order(count, receive).await? }))
-    })
-}
-
 /// Items a batch has in hand at once.
 pub(super) fn window(service: &Service) -> usize {
     service.config().slots * 2 + service.config().sleepers
 }
 
-fn admit(service: &Service) -> Result<Ticket, HttpError> {
+pub(super) fn admit(service: &Service) -> Result<Ticket, HttpError> {
     if service.is_draining() {
         return Err(HttpError::Draining);
     }
     service.queue.try_admit().ok_or_else(|| {
         service.metrics.rejected("queue_full");
         HttpError::QueueFull
-    })
-}
-
-/// Grades all items; the results come out as they finish. Ends early when nobody listens: dropping the
-/// feeder's JoinSet drops every waiting item.
-async fn feed(
-    service: Arc<Service>,
-    items: Vec<Value>,
-    first: Ticket,
-    deadline: Instant,
-    results: mpsc::Sender<(usize, GradeResponse)>,
-) {
-    let mut in_hand = JoinSet::new();
-    let mut first = Some(first);
-    for (index, item) in items.into_iter().enumerate() {
-        while in_hand.len() >= window(&service) {
-            in_hand.join_next().await;
-        }
-        let ticket = match first.take() {
-            Some(ticket) => Ok(ticket),
-            None => service.queue.admit(deadline).await,
-        };
-        let (service, results) = (service.clone(), results.clone());
-        in_hand.spawn(inherited(async move {
-            let response = grade_in_batch(&service, item, ticket, deadline).await;
-            let _ = results.send((index, response)).await;
-        }));
-    }
-    while in_hand.join_next().await.is_some() {}
-}
-
-/// An item of a batch always has an answer.
-async fn grade_in_batch(
-    service: &Arc<Service>,
-    item: Value,
-    ticket: Result<Ticket, NotDone>,
-    deadline: Instant,
-) -> GradeResponse {
-    let key = service.cache.is_on().then(|| key_of(item.to_string().as_bytes()));
-    let read = serde_json::from_value(item).map_err(|error| HttpError::Invalid(error.to_string()));
-    let item = match read.and_then(|request| read_item(service, request)) {
-        Ok(item) => Item { key, ..item },
-        Err(error) if error.status().is_client_error() => return invalid(&error),
-        Err(error) => {
-            return GradeResponse::without_verdict(String::new(), OutcomeName::InfraError, error.detail());
-        }
-    };
-    let question_id = item.problem.question_id.clone();
-    let graded = match ticket {
-        Ok(ticket) => grade(service, item, ticket, deadline).await,
-        Err(not_done) => Err(failed(service, not_done)),
-    };
-    graded.unwrap_or_else(|error| match error {
-        HttpError::Invalid(_) => GradeResponse { question_id, ..invalid(&error) },
-        _ => GradeResponse::without_verdict(question_id, OutcomeName::InfraError, error.detail()),
     })
 }
 
@@ -182,6 +86,12 @@ async fn judged(
     let done = service.queue.run(ticket, deadline, work).await;
     let (response, waited) = done.map_err(|not_done| failed(service, not_done))?;
     let mut response = response?;
+    note(service, kind, &mut response, waited);
+    Ok(response)
+}
+
+/// Writes down how long an item waited, and what it took.
+pub(super) fn note(service: &Service, kind: &'static str, response: &mut GradeResponse, waited: Duration) {
     response.timings.queue = waited.as_secs_f64();
     let seconds = |s: f64| Duration::try_from_secs_f64(s).unwrap_or_default();
     service.waited(waited);
@@ -195,11 +105,10 @@ async fn judged(
         compile,
         run,
     });
-    Ok(response)
 }
 
 /// On a judge thread.
-fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
+pub(super) fn judge(service: &Service, item: Item) -> Result<GradeResponse, HttpError> {
     let began = Instant::now();
     if let Some(known) = item.key.and_then(|key| service.cache.recall(&key)) {
         return Ok(known);
@@ -287,12 +196,6 @@ where
     }
 }
 
-fn invalid(error: &HttpError) -> GradeResponse {
-    let mut response = GradeResponse::without_verdict(String::new(), OutcomeName::Invalid, error.detail());
-    response.error = Some(error.to_json());
-    response
-}
-
 pub(super) fn failed(service: &Service, not_done: NotDone) -> HttpError {
     match not_done {
         NotDone::Expired => {
@@ -304,48 +207,4 @@ pub(super) fn failed(service: &Service, not_done: NotDone) -> HttpError {
             HttpError::Internal("the judge panicked; the log has more".into())
         }
     }
-}
-
-async fn in_order(
-    count: usize,
-    mut receive: mpsc::Receiver<(usize, GradeResponse)>,
-) -> Result<Vec<GradeResponse>, HttpError> {
-    let mut results: Vec<Option<GradeResponse>> = (0..count).map(|_| None).collect();
-    while let Some((index, response)) = receive.recv().await {
-        results[index] = Some(response);
-    }
-    let whole: Option<Vec<GradeResponse>> = results.into_iter().collect();
-    whole.ok_or_else(|| HttpError::Internal("an item of the batch got no answer".into()))
-}
-
-fn wants_lines(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().any(|value| {
-        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("application/x-ndjson"))
-    })
-}
-
-/// A batch as JSON Lines, each with the item's `index`, as they finish.
-struct Lines {
-    receive: mpsc::Receiver<(usize, GradeResponse)>,
-    _feeder: JoinSet<()>,
-}
-
-impl Stream for Lines {
-    type Item = Result<Bytes, serde_json::Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.receive.poll_recv(context).map(|next| next.map(|(index, response)| line(index, &response)))
-    }
-}
-
-fn line(index: usize, response: &GradeResponse) -> Result<Bytes, serde_json::Error> {
-    #[derive(serde::Serialize)]
-    struct Line<'a> {
-        index: usize,
-        #[serde(flatten)]
-        response: &'a GradeResponse,
-    }
-    let mut bytes = serde_json::to_vec(&Line { index, response })?;
-    bytes.push(b'\n');
-    Ok(bytes.into())
 }

@@ -161,7 +161,9 @@ fn term(ast: &Ast) -> String {
         Ast::Sum(_) | Ast::Negative(_) | Ast::PlusMinus(..) | Ast::Quantity(..) => format!("({ast})"),
         // Not that it means anything there.
         Ast::List(_, ListKind::Comma) => item(ast),
-        Ast::List(..) | Ast::Relation(..) => format!("{{{ast}}}"),
+        Ast::List(..) | Ast::Relation(..) | Ast::Ratio(..) | Ast::Union(_) | Ast::Class(..) => {
+            format!("{{{ast}}}")
+        }
         _ => ast.to_string(),
     }
 }
@@ -181,7 +183,7 @@ fn atom(ast: &Ast) -> String {
         Ast::Number(number) if !numeral(number).starts_with('\\') => ast.to_string(),
         Ast::Symbol(name) if name.chars().count() == 1 => ast.to_string(),
         Ast::Pi | Ast::Euler | Ast::Imaginary => ast.to_string(),
-        Ast::List(..) | Ast::Relation(..) => term(ast),
+        Ast::List(..) | Ast::Relation(..) | Ast::Ratio(..) | Ast::Union(_) | Ast::Class(..) => term(ast),
         _ => format!("({ast})"),
     }
 }
