@@ -26,6 +26,11 @@ impl Stat<'_> {
         self.0.first() == Some(&"R")
     }
 
+    /// Whether the kernel holds it up: it reads from a disk, or waits for memory.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.0.first() == Some(&"D")
+    }
+
     /// 0 where nothing is said.
     pub(crate) fn threads(&self) -> u64 {
         self.number(17).unwrap_or(0)
@@ -54,6 +59,7 @@ mod tests {
         let stat = Stat::of(STAT);
         assert_eq!((stat.is_exiting(), stat.threads(), stat.resident()), (Some(true), 3, 11 * 4096));
         assert!(stat.is_runnable() && !Stat::of("7 (R) S 1").is_runnable());
+        assert!(Stat::of("7 (R) D 1").is_held_up() && !stat.is_held_up());
         let stat = Stat::of("");
         assert_eq!((stat.is_exiting(), stat.threads(), stat.resident()), (None, 0, 0));
         assert!(!stat.is_runnable());

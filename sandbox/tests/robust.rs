@@ -29,6 +29,7 @@ const CHECKS: &[(&str, fn())] = &[
     ("work_of_half_the_limit_fits_under_load", fixed_work),
     ("sleepers_end_at_the_idle_limit", sleepers),
     ("a_program_that_waits_for_a_core_is_not_idle", starved),
+    ("a_program_that_the_kernel_holds_up_is_not_idle", held_up),
     ("a_near_miss_on_a_busy_machine_is_run_again", near_miss),
     ("an_endless_loop_is_not", endless),
     ("kills_at_random_spoil_no_verdict", random_kills),
@@ -204,6 +205,24 @@ fn starved() {
     for _ in 0..size(3, 20) {
         let outcome = sandbox.run(&program, b"", &limits).expect("run");
         assert_eq!(outcome.termination, Exited(0), "{}", described(&outcome));
+    }
+}
+
+/// Where memory was short and a disk slow, a program that filled its memory stood still in the kernel for longer than its idle limit,
+/// and was told as a sleeper: `vfork` holds a parent up in the same way. Not for ever, though.
+fn held_up() {
+    let sandbox = sandbox(1);
+    let limits = Limits { wall_time: Duration::from_millis(400), ..Limits::DEFAULT };
+    for (millis, wanted) in [(1_000, Exited(0)), (60_000, WallTimeLimit)] {
+        let source = format!(
+            "#include <unistd.h>\nint main() {{ if (vfork() == 0) {{ usleep({millis} * 1000); _exit(0); }} }}"
+        );
+        let program = Program::new(Language::Cpp17, source);
+        let Ok(Prepared::Ready(program)) = sandbox.prepare(&program, &Limits::COMPILE) else {
+            panic!("no compiler");
+        };
+        let outcome = sandbox.run(&program, b"", &limits).expect("run");
+        assert_eq!(outcome.termination, wanted, "{}", described(&outcome));
     }
 }
 

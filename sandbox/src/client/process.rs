@@ -67,7 +67,12 @@ impl Process {
     /// Whether a thread of it or of one below it runs, or waits for a core and nothing else. What it has waited so far stands
     /// nowhere until it gets one.
     pub(super) fn wants_a_core(&self) -> bool {
-        wants_a_core(self.number(), DEEPEST)
+        any_task(self.number(), DEEPEST, |stat| stat.is_runnable())
+    }
+
+    /// Whether the kernel holds up a thread of it or of one below it.
+    pub(super) fn is_held_up(&self) -> bool {
+        any_task(self.number(), DEEPEST, |stat| stat.is_held_up())
     }
 
     /// Notes for each process below it how long that ran or waited for a core, in nanoseconds.
@@ -88,17 +93,17 @@ fn longest_delay(pid: i32, depth: usize) -> u64 {
     tasks.map(of_task).max().unwrap_or(0)
 }
 
-fn wants_a_core(pid: i32, depth: usize) -> bool {
+fn any_task(pid: i32, depth: usize, is: fn(&Stat<'_>) -> bool) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let mut tasks = tasks.map(|task| task.path());
     tasks.any(|task| {
         let read = |name: &str| fs::read_to_string(task.join(name)).unwrap_or_default();
         let children = if depth == 0 { String::new() } else { read("children") };
-        Stat::of(&read("stat")).is_runnable()
+        is(&Stat::of(&read("stat")))
             || children
                 .split_whitespace()
                 .filter_map(|child| child.parse().ok())
-                .any(|child| wants_a_core(child, depth - 1))
+                .any(|child| any_task(child, depth - 1, is))
     })
 }
 
