@@ -58,7 +58,7 @@ impl Display for Ast {
                 item,
             ),
             Ast::Interval(interval) => interval.fmt(f),
-            Ast::Union(parts) => joined(f, parts, " \\cup ", Ast::to_string),
+            Ast::Union(parts) => joined(f, parts, " \\cup ", term),
             Ast::Matrix(rows) => {
                 f.write_str("\\begin{pmatrix}")?;
                 for (at, row) in rows.iter().enumerate() {
