@@ -25,14 +25,19 @@ const BATCH: u64 = 1000;
 /// Makes each request new.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
+/// What the request with a number asks for.
+type Body = fn(u64) -> String;
+/// Whether status and text are the right answer.
+type Right = fn(u16, &str) -> bool;
+
 /// What is asked, over how many connections, and how one learns that the answer is right.
 struct Load {
     name: &'static str,
     /// None where the sandbox itself is asked.
     path: Option<&'static str>,
     headers: &'static str,
-    body: fn(u64) -> String,
-    right: fn(u16, &str) -> bool,
+    body: Body,
+    right: Right,
     connections: usize,
     answers: u64,
 }
@@ -61,8 +66,15 @@ const LOADS: [Load; 8] = [
 
 impl Load {
     const fn of(name: &'static str, path: &'static str) -> Load {
-        let (headers, body, right): (_, fn(u64) -> String, fn(u16, &str) -> bool) = ("", program, rewarded);
-        Load { name, path: Some(path), headers, body, right, connections: 2, answers: 1 }
+        Load {
+            name,
+            path: Some(path),
+            headers: "",
+            body: program,
+            right: rewarded,
+            connections: 2,
+            answers: 1,
+        }
     }
 }
 
