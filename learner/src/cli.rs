@@ -4,6 +4,7 @@
 //! 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted.
 
 mod data;
+mod live;
 mod serve;
 
 use std::io::{ErrorKind, Write as _};
@@ -60,6 +61,8 @@ enum Command {
     Calibrate(Common),
     /// Print completions of the newest policy of DIR for some held-out problems
     Sample(Sample),
+    /// Show a run as a page in the browser while it goes on
+    Live(live::Live),
     /// Held-out accuracy of the newest policy of DIR
     Eval(Common),
     /// Answer completions of a checkpoint over HTTP as OpenAI's API does
@@ -231,6 +234,7 @@ fn execute(command: Command) -> Result<(String, u8), TrainError> {
         Command::Rl(args) => rl(&args),
         Command::Calibrate(args) => calibrate(&args),
         Command::Sample(args) => sample(&args),
+        Command::Live(args) => live::run(&args),
         Command::Eval(args) => eval(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Data(tool) => Ok((data::run(&tool)?, 0)),

@@ -104,8 +104,14 @@ impl Sources {
     pub fn load(problems: &BTreeMap<String, PathBuf>) -> Result<Sources, DataError> {
         let families =
             Family::ALL.into_iter().map(|family| Ok((family.name().to_owned(), Source::Family(family))));
-        let files =
-            problems.iter().map(|(name, path)| Ok((name.clone(), Source::File(read_problems(path)?))));
+        let files = problems.iter().map(|(name, path)| {
+            let mut problems = read_problems(path)?;
+            // As a family's: ids tell sources apart.
+            let named =
+                |problem: &mut Problem| problem.question_id = format!("{name}/{}", problem.question_id);
+            problems.iter_mut().for_each(named);
+            Ok((name.clone(), Source::File(problems)))
+        });
         families.chain(files).collect::<Result<_, DataError>>().map(Sources)
     }
 
@@ -210,6 +216,17 @@ mod tests {
         seen.sort();
         let twice: Vec<String> = (0..10).flat_map(|i| [i.to_string(), i.to_string()]).collect();
         assert_eq!(seen, twice);
+    }
+
+    /// Accuracy by source goes by what an id begins with, so that of a file was always of no problem.
+    #[test]
+    fn problems_of_a_file_have_its_name_before_their_ids() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.jsonl");
+        std::fs::write(&path, "{\"id\": \"7\", \"problem\": \"1+1\", \"answer\": \"2\"}\n").unwrap();
+        let sources = Sources::load(&[("mine".to_owned(), path)].into()).unwrap();
+        let fixed = sources.fixed(&[("mine".to_owned(), 5)].into(), Split::HeldOut, 1);
+        assert_eq!(fixed.iter().map(|problem| problem.question_id.as_str()).collect::<Vec<_>>(), ["mine/7"]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The directory holds `recipe.toml`, the checkpoints `sft` and `rl` (each readable as an HF checkpoint),
 //! `metrics.jsonl`, and after a quickstart the report.
 
+pub mod live;
+
 use std::path::Path;
 
 use assay_testsets::Problem;

@@ -80,6 +80,8 @@ fn mistakes_are_named_in_one_line() {
         ),
         (vec!["rl", "--config", &url, "--out", &out], &["url.toml", "rewards.urls", "zzz"]),
         (and("eval", &[]), &["holds no checkpoint", "assay-train rl"]),
+        (vec!["live", "--out", &out], &["holds no run (no recipe.toml)", "check --out"]),
+        (vec!["live", "--out", &out, "--listen", "0.0.0.0:0"], &["reachable by others", "ssh -L"]),
         (and("calibrate", &[]), &["holds no checkpoint"]),
         (and("sft", &["--resume"]), &["holds nothing to go on from", "leave out --resume"]),
         (and("rl", &["--resume"]), &["holds nothing to go on from", "leave out --resume"]),
@@ -224,7 +226,7 @@ fn help_teaches_and_a_wrong_flag_is_refused() {
     let help = assay_train(&["--help"]);
     let text = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success());
-    for word in ["quickstart", "sft", "rl", "calibrate", "sample", "eval", "serve", "Exit codes"] {
+    for word in ["quickstart", "sft", "rl", "calibrate", "sample", "eval", "serve", "live", "Exit codes"] {
         assert!(text.contains(word), "{text}");
     }
     let wrong = assay_train(&["quickstart", "--sede", "3"]);

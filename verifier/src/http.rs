@@ -84,6 +84,7 @@ use signals::{Signals, Wish};
 
 pub use listen::serve_connections;
 pub use log::{LogFormat, LogLevel};
+pub use page::Page;
 pub use tls::{Tls, TlsFiles};
 
 /// For [`SandboxConfig::idleness`](assay_sandbox::SandboxConfig): a program that sleeps takes no other one's place.

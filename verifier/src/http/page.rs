@@ -38,14 +38,15 @@ pub(super) async fn docs() -> Response {
 }
 
 /// A whole document.
-struct Page {
+#[derive(Debug)]
+pub struct Page {
     html: Bytes,
     policy: String,
 }
 
 impl Page {
-    /// Puts the style and the script where the template says `{{style}}` and `{{script}}`.
-    fn new(template: &str, style: &str, script: &str) -> Page {
+    /// Puts the reports' style with `style`, and `script`, where the template says `{{style}}` and `{{script}}`.
+    pub fn new(template: &str, style: &str, script: &str) -> Page {
         let style = format!("{STYLE}\n{style}");
         let hash = |text: &str| BASE64.encode(Sha256::digest(text));
         let policy = format!(
@@ -58,7 +59,8 @@ impl Page {
         Page { html: html.into(), policy }
     }
 
-    fn response(&self) -> Response {
+    /// The document with the headers that keep it to itself.
+    pub fn response(&self) -> Response {
         let headers = [
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
             (header::CONTENT_SECURITY_POLICY, &self.policy),
