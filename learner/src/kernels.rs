@@ -59,7 +59,7 @@ pub struct Launch<'a, B> {
 }
 
 /// How activations and weights are stored. Statistics and gradients of parameters are f32 in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Stored {
     /// 32-bit floats.
     F32,

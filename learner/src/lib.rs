@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod checkpoint;
 pub mod cli;
+pub mod cuda;
 pub mod curate;
 pub mod data;
 pub mod diagnosis;

@@ -15,7 +15,7 @@ mod parameters;
 
 use std::path::Path;
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 pub use self::batch::Batch;
 pub use self::config::Config;
@@ -23,6 +23,7 @@ pub use self::gradients::Gradients;
 use self::layer::{Activations, Kept, Sequences};
 use self::parameters::Slots;
 use crate::checkpoint;
+use crate::cuda::{self, Gpu, Stored};
 use crate::error::{EngineError, Result};
 use crate::gguf::{self, Gguf};
 use crate::ops::{self, embedding, head, rms_norm, rope};
@@ -30,7 +31,7 @@ use crate::ops::{self, embedding, head, rms_norm, rope};
 pub use crate::checkpoint::{MAX_SHARD_BYTES, Precision};
 pub use crate::ops::head::TokenStats;
 
-/// The policy: f32 parameters, all of them trained. Dropping it frees them; there is no second copy.
+/// The policy: f32 parameters (on a GPU bf16 ones, too), all of them trained. Dropping it frees them; there is no second copy.
 #[derive(Debug)]
 pub struct Model {
     config: Config,
@@ -98,6 +99,7 @@ impl Model {
     }
 
     fn from_parts(config: Config, values: Vec<Tensor>) -> Result<Model> {
+        let values = cuda::place(values)?;
         let names = parameters::shapes(&config).into_iter().map(|(name, _)| name).collect();
         let slots = Slots::new(&config);
         Ok(Model { config, names, values, slots, activation_bytes: ACTIVATION_BYTES })
@@ -212,7 +214,8 @@ impl Model {
         self.check(&batch, 1.0)?;
         let hidden = self.forward(&batch, |_, _| {})?.normed;
         let logits = ops::linear::forward(&hidden, self.value(self.slots.head), None)?;
-        Ok(logits.to_vec2()?)
+        let rows = ops::read(&logits)?;
+        Ok(rows.chunks_exact(self.config.vocab_size).map(<[f32]>::to_vec).collect())
     }
 
     /// Keys and values per layer, and the normed last states, of every token: what sampling starts from.
@@ -236,6 +239,33 @@ impl Model {
             return Err(EngineError::Input(what));
         }
         Ok(())
+    }
+
+    /// The same model on a GPU.
+    pub(crate) fn on_gpu(self, gpu: &Gpu, stored: Stored) -> Result<Model> {
+        let put = |value: Tensor| cuda::put(&value, gpu, stored);
+        Ok(Model { values: self.values.into_iter().map(put).collect::<Result<_>>()?, ..self })
+    }
+
+    /// A copy on the CPU, as f32.
+    pub(crate) fn on_cpu(&self) -> Result<Model> {
+        let here = |value: &Tensor| Ok(Tensor::from_slice(&ops::read(value)?, value.shape(), &Device::Cpu)?);
+        let values = self.values.iter().map(here).collect::<Result<_>>()?;
+        let (names, slots) = (self.names.clone(), self.slots.clone());
+        let (config, activation_bytes) = (self.config.clone(), self.activation_bytes);
+        Ok(Model { config, names, values, slots, activation_bytes })
+    }
+
+    /// A tensor of the CPU as the parameters are stored, where they lie.
+    pub(crate) fn beside(&self, tensor: Tensor) -> Result<Tensor> {
+        let like = self.value(self.slots.embedding);
+        Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?)
+    }
+
+    /// Zeros of each parameter's shape, f32 however the parameters are stored, where they lie.
+    pub(crate) fn zeros(&self) -> Result<Vec<Tensor>> {
+        let zeros = |value: &Tensor| Ok(Tensor::zeros(value.shape(), DType::F32, value.device())?);
+        self.values.iter().map(zeros).collect()
     }
 
     pub(crate) fn value(&self, slot: usize) -> &Tensor {
@@ -308,7 +338,7 @@ struct Forward {
     angles: rope::Angles,
     last: Tensor,
     normed: Tensor,
-    inverse_rms: Vec<f32>,
+    inverse_rms: Tensor,
 }
 
 impl Forward {

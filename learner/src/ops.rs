@@ -1,15 +1,17 @@
 //! The fused operations of the model, one file each with its forward and its backward pass.
 //!
 //! # Theory of operation
-//! An op takes and gives `Tensor`s (contiguous f32) and works on their slices: `read` for operands, `write`
-//! for what is changed in place (gradients are added to, angles applied). None of them touches candle's tape,
-//! so nothing can be cut from a gradient without a test seeing it. Loops over rows go to the thread pool when
+//! An op takes and gives contiguous `Tensor`s. Where they lie on a GPU, it is the launches of `gpu.rs`; on the CPU
+//! (f32) it works on their slices: `read` for operands, `write` for what is changed in place (gradients are added
+//! to, angles applied). None of them touches candle's tape, so nothing can be cut from a gradient without a test
+//! seeing it. Loops over rows go to the thread pool when
 //! there is enough work and stay on the caller's thread otherwise; sums over rows are taken in fixed blocks,
 //! so results do not depend on the number of threads. `vectorised` compiles a loop for the machine's widest
 //! supported vectors at run time.
 
 pub(crate) mod attention;
 pub(crate) mod embedding;
+pub(crate) mod gpu;
 pub(crate) mod head;
 pub(crate) mod linear;
 pub(crate) mod rms_norm;
@@ -18,14 +20,18 @@ pub(crate) mod swiglu;
 
 use std::cell::Cell;
 use std::ops::{Deref, Range};
+use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, Tensor};
 use rayon::prelude::*;
 
+use crate::cuda::Gpu;
 use crate::error::{EngineError, Result};
 
 /// Loops over fewer numbers than this stay on the caller's thread.
 const PARALLEL_FROM: usize = 16 * 1024;
+/// Numbers of a tensor that a thread takes at a time.
+const PIECE: usize = 16 * 1024;
 /// Rows per partial sum, where rows are summed.
 const ROW_BLOCK: usize = 256;
 
@@ -35,29 +41,37 @@ pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
-struct View<S> {
-    storage: S,
-    range: Range<usize>,
+enum View<S> {
+    Here { storage: S, range: Range<usize> },
+    Brought(Vec<f32>),
 }
 
 impl<S: Deref<Target = Storage>> Deref for View<S> {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(values)) => &values[self.range.clone()],
-            _ => unreachable!("read() looked at the storage before it made the view"),
+        match self {
+            View::Brought(values) => values,
+            View::Here { storage, range } => match &**storage {
+                Storage::Cpu(CpuStorage::F32(values)) => &values[range.clone()],
+                _ => unreachable!("read() looked at the storage before it made the view"),
+            },
         }
     }
 }
 
-/// The numbers of a contiguous f32 tensor on the CPU.
+/// The numbers of a contiguous tensor; those of a GPU are brought, as f32, once all it was told before is done.
 pub(crate) fn read(tensor: &Tensor) -> Result<impl Deref<Target = [f32]> + '_> {
     let (storage, layout) = tensor.storage_and_layout();
     let range = contiguous(layout)?;
     match &*storage {
-        Storage::Cpu(CpuStorage::F32(_)) => Ok(View { storage, range }),
-        _ => Err(EngineError::Input("this build computes f32 tensors on the CPU only".to_owned())),
+        Storage::Cpu(CpuStorage::F32(_)) => Ok(View::Here { storage, range }),
+        Storage::Cuda(_) => {
+            drop(storage);
+            let gpu = Gpu::of(tensor).ok_or_else(|| EngineError::Input("there is no GPU".to_owned()))?;
+            Ok(View::Brought(gpu.bring(tensor)?))
+        }
+        _ => Err(EngineError::Input("expected an f32 tensor".to_owned())),
     }
 }
 
@@ -81,14 +95,69 @@ pub(crate) fn write<F: FnOnce(&mut [f32])>(tensor: &Tensor, change: F) -> Result
     Ok(tensor.inplace_op1(&InPlace(Cell::new(Some(change))))?)
 }
 
-/// Changes each number of `own` with the number of `other` at its place.
-pub(crate) fn update(own: &Tensor, other: &Tensor, change: impl Fn(&mut f32, f32)) -> Result<()> {
+/// `own += other`.
+pub(crate) fn add(own: &Tensor, other: &Tensor) -> Result<()> {
     if own.shape() != other.shape() {
         let what = format!("shapes differ: {:?} and {:?}", own.shape(), other.shape());
         return Err(EngineError::Input(what));
     }
+    if let Some(gpu) = Gpu::of(own) {
+        return gpu.add(own, other);
+    }
     let other = read(other)?;
-    write(own, |own| own.iter_mut().zip(&*other).for_each(|(own, &other)| change(own, other)))
+    write(own, |own| own.iter_mut().zip(&*other).for_each(|(own, &other)| *own += other))
+}
+
+/// `own *= factor`.
+pub(crate) fn scale(own: &Tensor, factor: f32) -> Result<()> {
+    if let Some(gpu) = Gpu::of(own) {
+        return gpu.scale(own, factor);
+    }
+    write(own, |own| {
+        own.par_chunks_mut(PIECE).for_each(|piece| piece.iter_mut().for_each(|own| *own *= factor));
+    })
+}
+
+/// The sum of squares of all numbers of these tensors.
+pub(crate) fn sum_of_squares(tensors: &[Tensor]) -> Result<f64> {
+    if let Some(gpu) = tensors.first().and_then(Gpu::of) {
+        return gpu.sum_of_squares(tensors);
+    }
+    let mut sum = 0.0;
+    for tensor in tensors {
+        let values = read(tensor)?;
+        // Each piece's sum, then their sum in order: the same on any number of threads.
+        let sums: Vec<f64> = values.par_chunks(PIECE).map(squares).collect();
+        sum += sums.iter().sum::<f64>();
+    }
+    Ok(sum)
+}
+
+fn squares(values: &[f32]) -> f64 {
+    vectorised(|| {
+        let mut lanes = [0.0f64; LANES];
+        for block in values.chunks(LANES) {
+            lanes.iter_mut().zip(block).for_each(|(sum, &value)| *sum += f64::from(value).powi(2));
+        }
+        lanes.iter().sum()
+    })
+}
+
+/// Indices that ops read: on the host, and on a GPU once an op there asked for them.
+#[derive(Debug, Default)]
+pub(crate) struct Indices {
+    host: Vec<u32>,
+    there: OnceLock<Tensor>,
+}
+
+impl Indices {
+    pub(crate) fn new(indices: impl IntoIterator<Item = usize>) -> Indices {
+        Indices { host: indices.into_iter().map(|index| index as u32).collect(), there: OnceLock::new() }
+    }
+
+    pub(crate) fn host(&self) -> &[u32] {
+        &self.host
+    }
 }
 
 fn contiguous(layout: &Layout) -> Result<Range<usize>> {
@@ -98,9 +167,15 @@ fn contiguous(layout: &Layout) -> Result<Range<usize>> {
     Ok(from..to)
 }
 
-/// A `rows x width` matrix, or with one row count only, a vector.
+/// A `rows x width` matrix on the CPU.
 pub(crate) fn matrix(values: Vec<f32>, rows: usize, width: usize) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, (rows, width), &Device::Cpu)?)
+}
+
+/// Numbers in a row, one per row of a matrix, say.
+pub(crate) fn vector(values: Vec<f32>) -> Result<Tensor> {
+    let count = values.len();
+    Ok(Tensor::from_vec(values, count, &Device::Cpu)?)
 }
 
 /// Calls `each(row index, row)` for rows of `width` numbers, in parallel where it pays.
@@ -140,19 +215,27 @@ pub(crate) fn sum_rows(
 /// The rows of `matrix` named by `rows`, in that order.
 pub(crate) fn gather_rows(source: &Tensor, rows: &[usize]) -> Result<Tensor> {
     let width = source.dim(1)?;
+    if let Some(gpu) = Gpu::of(source) {
+        let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        return gpu.gather_rows(source, &rows);
+    }
     let source = read(source)?;
     let mut out = vec![0.0; rows.len() * width];
     rows_mut(&mut out, width, |at, row| row.copy_from_slice(&source[rows[at] * width..][..width]));
     matrix(out, rows.len(), width)
 }
 
-/// A matrix of `count` rows, zero but for the rows of `source`, each added at its index in `rows`.
+/// A matrix of `count` rows, zero but for the rows of `source`, each at its index in `rows`, which are distinct.
 pub(crate) fn scatter_rows(source: &Tensor, rows: &[usize], count: usize) -> Result<Tensor> {
     let width = source.dim(1)?;
+    if let Some(gpu) = Gpu::of(source) {
+        let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        return gpu.scatter_rows(source, &rows, count);
+    }
     let source = read(source)?;
     let mut out = vec![0.0; count * width];
     for (&row, values) in rows.iter().zip(source.chunks_exact(width)) {
-        out[row * width..][..width].iter_mut().zip(values).for_each(|(own, value)| *own += value);
+        out[row * width..][..width].copy_from_slice(values);
     }
     matrix(out, count, width)
 }

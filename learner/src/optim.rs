@@ -5,13 +5,15 @@ mod blocks;
 use std::collections::HashMap;
 use std::path::Path;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::blocks::{BLOCK, Blocks};
 use crate::checkpoint::{self, Stored};
+use crate::cuda::Gpu;
 use crate::error::{EngineError, Result};
+use crate::kernels;
 use crate::model::{Gradients, Model};
 use crate::ops;
 
@@ -59,7 +61,8 @@ pub struct AdamW {
 /// The moments of one parameter.
 #[derive(Debug)]
 enum State {
-    F32 { first: Tensor, second: Tensor },
+    /// `master`: the f32 parameter that is updated where the model has its rounding to bf16, so that no small step is lost.
+    F32 { first: Tensor, second: Tensor, master: Option<Tensor> },
     Blocks { first: Blocks, second: Blocks },
 }
 
@@ -73,10 +76,12 @@ impl Moments {
 
     fn zeros(self, value: &Tensor) -> Result<State> {
         if self.are_blocks(value) {
+            here(value)?;
             let zeros = Blocks::zeros(value.elem_count());
             return Ok(State::Blocks { first: zeros.clone(), second: zeros });
         }
-        Ok(State::F32 { first: value.zeros_like()?, second: value.zeros_like()? })
+        let zeros = || Tensor::zeros(value.shape(), DType::F32, value.device());
+        Ok(State::F32 { first: zeros()?, second: zeros()?, master: master(value)? })
     }
 }
 
@@ -128,10 +133,21 @@ impl AdamW {
             root: (1.0 / correction2.sqrt()) as f32,
             eps: self.eps as f32,
         };
+        let there = kernels::AdamW {
+            betas: [beta1, beta2],
+            eps: self.eps,
+            weight_decay: self.weight_decay,
+            learning_rate,
+            step: exponent,
+            clip: 1.0,
+        };
         let numbers = model.parameters().zip(gradients.tensors()).zip(&mut self.state);
         for (slot, (((_, value), gradient), state)) in numbers.enumerate() {
             match state {
-                State::F32 { first, second } => rule.apply(value, gradient, first, second)?,
+                State::F32 { first, second, master } => match Gpu::of(value) {
+                    Some(gpu) => gpu.adamw(value, master.as_ref(), [gradient, first, second], &there)?,
+                    None => rule.apply(value, gradient, first, second)?,
+                },
                 State::Blocks { first, second } => {
                     rule.apply_blocks(value, gradient, [first, second], |block| {
                         blocks::key(self.step, slot, block)
@@ -150,9 +166,10 @@ impl AdamW {
         let mut tensors: Vec<(String, Stored<'_>)> = Vec::new();
         for ((name, _), state) in model.parameters().zip(&self.state) {
             match state {
-                State::F32 { first, second } => {
+                State::F32 { first, second, master } => {
                     tensors.push((format!("m.{name}"), Stored::f32(first)));
                     tensors.push((format!("v.{name}"), Stored::f32(second)));
+                    tensors.extend(master.as_ref().map(|master| (format!("w.{name}"), Stored::f32(master))));
                 }
                 State::Blocks { first, second } => {
                     for (moment, blocks) in [("m", first), ("v", second)] {
@@ -198,13 +215,19 @@ struct StateFile<'a> {
 impl StateFile<'_> {
     fn take(&mut self, moments: Moments, name: &str, value: &Tensor) -> Result<State> {
         if moments.are_blocks(value) {
+            here(value)?;
             return Ok(State::Blocks {
                 first: self.blocks("m", name, value)?,
                 second: self.blocks("v", name, value)?,
             });
         }
-        let mut tensor = |moment: &str| self.tensor(&format!("{moment}.{name}"), DType::F32, value.dims());
-        Ok(State::F32 { first: tensor("m")?, second: tensor("v")? })
+        let mut tensor = |moment: &str| -> Result<Tensor> {
+            let tensor = self.tensor(&format!("{moment}.{name}"), DType::F32, value.dims())?;
+            Ok(tensor.to_device(value.device())?)
+        };
+        let (first, second) = (tensor("m")?, tensor("v")?);
+        let master = if value.dtype() == DType::BF16 { Some(tensor("w")?) } else { None };
+        Ok(State::F32 { first, second, master })
     }
 
     fn blocks(&mut self, moment: &str, name: &str, value: &Tensor) -> Result<Blocks> {
@@ -220,6 +243,21 @@ impl StateFile<'_> {
             EngineError::checkpoint(self.path, format!("expected tensor {name} of shape {shape:?}"))
         })
     }
+}
+
+/// What is updated in place of a parameter that is stored as bf16.
+fn master(value: &Tensor) -> Result<Option<Tensor>> {
+    if value.dtype() != DType::BF16 {
+        return Ok(None);
+    }
+    let master = Tensor::from_slice(&ops::read(value)?, value.shape(), &Device::Cpu)?;
+    Ok(Some(master.to_device(value.device())?))
+}
+
+/// Refuses what only the CPU computes.
+fn here(value: &Tensor) -> Result<()> {
+    let what = "moments of 8 bits are not computed on a GPU; set adamw.moments = \"f32\", or --device cpu";
+    Gpu::of(value).map_or(Ok(()), |_| Err(EngineError::Input(what.to_owned())))
 }
 
 /// One step's numbers, with the corrections for the moments' start at zero folded in.
@@ -306,8 +344,6 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
     use crate::model::Config;
 

@@ -1,7 +1,6 @@
 //! One gradient per parameter, in the parameters' order.
 
 use candle_core::Tensor;
-use rayon::prelude::*;
 
 use super::Model;
 use crate::error::{EngineError, Result};
@@ -19,9 +18,7 @@ impl Gradients {
     /// # Errors
     /// The tensor layer refused.
     pub fn zeros(model: &Model) -> Result<Gradients> {
-        let values =
-            model.parameters().map(|(_, value)| value.zeros_like()).collect::<candle_core::Result<_>>()?;
-        Ok(Gradients { values })
+        Ok(Gradients { values: model.zeros()? })
     }
 
     /// Gradients computed elsewhere, in the parameters' order.
@@ -59,7 +56,7 @@ impl Gradients {
     /// They belong to a model of another shape.
     pub fn add(&mut self, other: &Gradients) -> Result<()> {
         for (own, theirs) in self.values.iter().zip(&other.values) {
-            ops::update(own, theirs, |own, theirs| *own += theirs)?;
+            ops::add(own, theirs)?;
         }
         Ok(())
     }
@@ -70,10 +67,7 @@ impl Gradients {
     /// The tensor layer refused.
     pub fn scale(&mut self, factor: f32) -> Result<()> {
         for value in &self.values {
-            ops::write(value, |value| {
-                let pieces = value.par_chunks_mut(PIECE);
-                pieces.for_each(|piece| piece.iter_mut().for_each(|value| *value *= factor));
-            })?;
+            ops::scale(value, factor)?;
         }
         Ok(())
     }
@@ -83,26 +77,6 @@ impl Gradients {
     /// # Errors
     /// The tensor layer refused.
     pub fn global_norm(&self) -> Result<f64> {
-        let mut sum = 0.0;
-        for value in &self.values {
-            let value = ops::read(value)?;
-            // Each piece's sum, then their sum in order: the same on any number of threads.
-            let sums: Vec<f64> = value.par_chunks(PIECE).map(sum_of_squares).collect();
-            sum += sums.iter().sum::<f64>();
-        }
-        Ok(sum.sqrt())
+        Ok(ops::sum_of_squares(&self.values)?.sqrt())
     }
-}
-
-/// Numbers per piece of work.
-const PIECE: usize = 16 * 1024;
-
-fn sum_of_squares(values: &[f32]) -> f64 {
-    ops::vectorised(|| {
-        let mut lanes = [0.0f64; ops::LANES];
-        for block in values.chunks(ops::LANES) {
-            lanes.iter_mut().zip(block).for_each(|(sum, &value)| *sum += f64::from(value).powi(2));
-        }
-        lanes.iter().sum()
-    })
 }

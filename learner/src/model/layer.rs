@@ -10,17 +10,17 @@ use super::parameters::{LayerSlots, LinearSlots};
 use super::{Gradients, Model};
 use crate::error::Result;
 use crate::ops::attention::{self, Heads};
-use crate::ops::{linear, rms_norm, rope, swiglu};
+use crate::ops::{Indices, linear, rms_norm, rope, swiglu};
 
 /// Where the sequences of a packed batch begin, and each token's position in its own.
 pub(super) struct Sequences {
     starts: Vec<usize>,
-    positions: Vec<usize>,
+    positions: Indices,
 }
 
 impl Sequences {
     pub(super) fn new(starts: &[usize]) -> Sequences {
-        let positions = starts.windows(2).flat_map(|pair| 0..pair[1] - pair[0]).collect();
+        let positions = Indices::new(starts.windows(2).flat_map(|pair| 0..pair[1] - pair[0]));
         Sequences { starts: starts.to_vec(), positions }
     }
 
@@ -39,14 +39,14 @@ pub(super) enum Kept {
 /// What the backward pass of one layer reads.
 pub(super) struct Activations {
     x: Tensor,
-    inverse_rms: Vec<f32>,
+    inverse_rms: Tensor,
     pub(super) q: Tensor,
     pub(super) k: Tensor,
     pub(super) v: Tensor,
     attended: Tensor,
-    log_sums: Vec<f32>,
+    log_sums: Tensor,
     middle: Tensor,
-    middle_inverse_rms: Vec<f32>,
+    middle_inverse_rms: Tensor,
     gate: Tensor,
     up: Tensor,
 }
@@ -55,9 +55,9 @@ impl Activations {
     /// Bytes held, beside the layer's input.
     pub(super) fn bytes(&self) -> usize {
         let Activations { q, k, v, attended, middle, gate, up, .. } = self;
-        let tensors = [q, k, v, attended, middle, gate, up];
-        let vectors = self.inverse_rms.len() + self.log_sums.len() + self.middle_inverse_rms.len();
-        4 * (tensors.map(Tensor::elem_count).iter().sum::<usize>() + vectors)
+        let vectors = [&self.inverse_rms, &self.log_sums, &self.middle_inverse_rms];
+        let tensors = [q, k, v, attended, middle, gate, up].into_iter().chain(vectors);
+        tensors.map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
     }
 
     /// Keys (turned to their positions) and values: what the sampler's cache starts from.
@@ -80,7 +80,7 @@ impl Model {
         linear::forward(x, self.value(slots.weight), slots.bias.map(|bias| self.value(bias)))
     }
 
-    pub(crate) fn normed(&self, x: &Tensor, slot: usize) -> Result<(Tensor, Vec<f32>)> {
+    pub(crate) fn normed(&self, x: &Tensor, slot: usize) -> Result<(Tensor, Tensor)> {
         rms_norm::forward(x, self.value(slot), self.config().rms_norm_eps)
     }
 
@@ -89,7 +89,7 @@ impl Model {
         &self,
         slots: &LayerSlots,
         middle: &Tensor,
-    ) -> Result<(Tensor, Vec<f32>, Tensor, Tensor)> {
+    ) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
         let (normed, inverse_rms) = self.normed(middle, slots.mlp_norm)?;
         let gate = linear::forward(&normed, self.value(slots.gate), None)?;
         let up = linear::forward(&normed, self.value(slots.up), None)?;
@@ -141,7 +141,7 @@ pub(super) fn backward(
     rope::backward(&dk, &sequences.positions, angles)?;
 
     let norm = model.value(slots.input_norm);
-    let normed = rms_norm::again(&kept.x, &kept.inverse_rms, norm)?;
+    let normed = rms_norm::again(&kept.x, &kept.inverse_rms, norm, model.config().rms_norm_eps)?;
     let linears = [(&dq, &slots.query), (&dk, &slots.key), (&dv, &slots.value)];
     for (dy, linear) in linears {
         linear::backward_weight(dy, &normed, gradients.value(linear.weight))?;
@@ -167,7 +167,7 @@ fn backward_mlp(
     let (d_gate, d_up) = swiglu::backward(&d_product, &kept.gate, &kept.up)?;
 
     let norm = model.value(slots.mlp_norm);
-    let normed = rms_norm::again(&kept.middle, &kept.middle_inverse_rms, norm)?;
+    let normed = rms_norm::again(&kept.middle, &kept.middle_inverse_rms, norm, model.config().rms_norm_eps)?;
     linear::backward_weight(&d_gate, &normed, gradients.value(slots.gate))?;
     linear::backward_weight(&d_up, &normed, gradients.value(slots.up))?;
     let products = [(&d_gate, model.value(slots.gate)), (&d_up, model.value(slots.up))];

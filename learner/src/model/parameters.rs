@@ -3,6 +3,7 @@
 use candle_core::{Device, Tensor};
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use super::Config;
 use crate::error::Result;
@@ -115,7 +116,7 @@ pub(crate) fn random(config: &Config, seed: u64) -> Result<Vec<Tensor>> {
         };
         Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
     };
-    shapes(config).into_iter().enumerate().map(fresh).collect()
+    shapes(config).into_par_iter().enumerate().map(fresh).collect()
 }
 
 /// Normal numbers by Box and Muller.

@@ -10,6 +10,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use super::{dot, exp, greatest, matrix, read, sum, vectorised};
+use crate::cuda::Gpu;
 use crate::error::Result;
 use crate::gemm::{Matrix, Threads, product};
 
@@ -56,7 +57,10 @@ pub(crate) fn forward(
     v: &Tensor,
     starts: &[usize],
     heads: Heads,
-) -> Result<(Tensor, Vec<f32>)> {
+) -> Result<(Tensor, Tensor)> {
+    if let Some(gpu) = Gpu::of(q) {
+        return gpu.attention_forward([q, k, v], starts, heads);
+    }
     let rows = q.dim(0)?;
     let (q, k, v) = (read(q)?, read(k)?, read(v)?);
     let (q, k, v) = (&*q, &*k, &*v);
@@ -71,7 +75,7 @@ pub(crate) fn forward(
             [k, v].map(|all| &all[rows.start * heads.key_value_width()..rows.end * heads.key_value_width()]);
         forward_sequence(q, k, v, heads, out, log_sums, scores);
     });
-    Ok((matrix(out, rows, heads.query_width())?, log_sums))
+    Ok((matrix(out, rows, heads.query_width())?, matrix(log_sums, rows, heads.query)?))
 }
 
 fn forward_sequence(
@@ -105,14 +109,19 @@ fn forward_sequence(
 pub(crate) fn backward(
     d_out: &Tensor,
     [q, k, v, out]: [&Tensor; 4],
-    log_sums: &[f32],
+    log_sums: &Tensor,
     starts: &[usize],
     heads: Heads,
 ) -> Result<[Tensor; 3]> {
+    if let Some(gpu) = Gpu::of(q) {
+        return gpu.attention_backward(d_out, [q, k, v, out, log_sums], starts, heads);
+    }
     let rows = q.dim(0)?;
     let (q_width, kv_width) = (heads.query_width(), heads.key_value_width());
     let (q, k, v, out, d_out) = (read(q)?, read(k)?, read(v)?, read(out)?, read(d_out)?);
     let (q, k, v, out, d_out) = (&*q, &*k, &*v, &*out, &*d_out);
+    let log_sums = read(log_sums)?;
+    let log_sums = &*log_sums;
     let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
     let gradients = per_sequence(&mut dq, starts, q_width)
         .into_par_iter()

@@ -3,10 +3,14 @@
 use candle_core::Tensor;
 
 use super::{matrix, read, rows_mut, write};
+use crate::cuda::Gpu;
 use crate::error::Result;
 
 /// The rows of `weight` named by `tokens`.
 pub(crate) fn forward(weight: &Tensor, tokens: &[u32]) -> Result<Tensor> {
+    if let Some(gpu) = Gpu::of(weight) {
+        return gpu.gather_rows(weight, tokens);
+    }
     let width = weight.dim(1)?;
     let weight = read(weight)?;
     let mut out = vec![0.0; tokens.len() * width];
@@ -16,6 +20,9 @@ pub(crate) fn forward(weight: &Tensor, tokens: &[u32]) -> Result<Tensor> {
 
 /// Adds each row of `dx` to the gradient of its token's row. In order, on one thread: tokens repeat.
 pub(crate) fn backward(dx: &Tensor, tokens: &[u32], d_weight: &Tensor) -> Result<()> {
+    if let Some(gpu) = Gpu::of(dx) {
+        return gpu.embedding_backward(dx, tokens, d_weight);
+    }
     let width = dx.dim(1)?;
     let dx = read(dx)?;
     write(d_weight, |d_weight| {

@@ -10,6 +10,7 @@
 use candle_core::Tensor;
 
 use super::{LANES, exp, greatest, matrix, read, rows_mut, vectorised, write};
+use crate::cuda::Gpu;
 use crate::error::{EngineError, Result};
 use crate::gemm::{Matrix, Threads, product};
 
@@ -43,6 +44,9 @@ pub(crate) fn score(
     targets: &[u32],
     temperature: f32,
 ) -> Result<TokenStats> {
+    if let Some(gpu) = Gpu::of(hidden) {
+        return gpu.head_score(hidden, weight, targets, temperature);
+    }
     let (hidden, width) = (read(hidden)?, weight.dim(1)?);
     Ok(Head { hidden: &hidden, weight: &read(weight)?, width, targets, temperature }
         .stats(chunk_rows(weight)?)
@@ -58,8 +62,24 @@ pub(crate) fn loss_backward(
     grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
     d_weight: &Tensor,
 ) -> Result<(TokenStats, Tensor)> {
+    if let Some(gpu) = Gpu::of(hidden) {
+        return gpu.head_loss_backward([hidden, weight, d_weight], targets, temperature, grad_of_logprob);
+    }
     let chunk = chunk_rows(weight)?;
     loss_backward_in_chunks(hidden, weight, targets, temperature, grad_of_logprob, d_weight, chunk)
+}
+
+/// dLoss/dlogprob of each response token.
+pub(super) fn gradient(
+    grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
+    stats: &TokenStats,
+    count: usize,
+) -> Result<Vec<f32>> {
+    let gradient = grad_of_logprob(stats);
+    if gradient.len() == count {
+        return Ok(gradient);
+    }
+    Err(EngineError::Input(format!("{} gradients for {count} response tokens", gradient.len())))
 }
 
 fn chunk_rows(weight: &Tensor) -> Result<usize> {
@@ -79,11 +99,7 @@ fn loss_backward_in_chunks(
     let (hidden, weight) = (read(hidden)?, read(weight)?);
     let head = Head { hidden: &hidden, weight: &weight, width, targets, temperature };
     let (stats, mut logits, log_sums) = head.stats(chunk);
-    let gradient = grad_of_logprob(&stats);
-    if gradient.len() != targets.len() {
-        let what = format!("{} gradients for {} response tokens", gradient.len(), targets.len());
-        return Err(EngineError::Input(what));
-    }
+    let gradient = gradient(grad_of_logprob, &stats, targets.len())?;
     let mut d_hidden = vec![0.0; hidden.len()];
     for from in (0..targets.len()).step_by(chunk) {
         let rows = chunk.min(targets.len() - from);

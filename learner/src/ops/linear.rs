@@ -3,11 +3,15 @@
 use candle_core::Tensor;
 
 use super::{matrix, read, rows_mut, sum_rows, write};
+use crate::cuda::{Gpu, Operand};
 use crate::error::Result;
 use crate::gemm::{Matrix, Threads, product};
 
 /// `x W' + b` for each row of `x`.
 pub(crate) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    if let Some(gpu) = Gpu::of(x) {
+        return gpu.linear(x, weight, bias);
+    }
     let ((rows, inputs), outputs) = (x.dims2()?, weight.dim(0)?);
     let mut out = vec![0.0; rows * outputs];
     if let Some(bias) = bias {
@@ -30,6 +34,9 @@ pub(crate) fn forward(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Res
 
 /// `residual + x W'`.
 pub(crate) fn forward_add(residual: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    if let Some(gpu) = Gpu::of(x) {
+        return gpu.linear_add(residual, x, weight);
+    }
     let ((rows, inputs), outputs) = (x.dims2()?, weight.dim(0)?);
     let mut out = read(residual)?.to_vec();
     let right = read(weight)?;
@@ -40,6 +47,9 @@ pub(crate) fn forward_add(residual: &Tensor, x: &Tensor, weight: &Tensor) -> Res
 
 /// The sum of `dy W` over the products a row went into: dLoss/dx of `x` used by several weights.
 pub(crate) fn backward_input(products: &[(&Tensor, &Tensor)]) -> Result<Tensor> {
+    if let Some(gpu) = Gpu::of(products[0].0) {
+        return gpu.linear_backward_input(products);
+    }
     let (rows, inputs) = (products[0].0.dim(0)?, products[0].1.dim(1)?);
     let mut out = vec![0.0; rows * inputs];
     for (index, (dy, weight)) in products.iter().enumerate() {
@@ -53,6 +63,9 @@ pub(crate) fn backward_input(products: &[(&Tensor, &Tensor)]) -> Result<Tensor> 
 
 /// Adds `dy' x` to the weight's gradient.
 pub(crate) fn backward_weight(dy: &Tensor, x: &Tensor, d_weight: &Tensor) -> Result<()> {
+    if let Some(gpu) = Gpu::of(dy) {
+        return gpu.product(d_weight, true, Operand::transposed(dy), Operand::plain(x));
+    }
     let ((rows, outputs), inputs) = (dy.dims2()?, x.dim(1)?);
     let (dy, x) = (read(dy)?, read(x)?);
     let (left, right) = (Matrix::new(&dy, rows, outputs).transposed(), Matrix::new(&x, rows, inputs));
@@ -61,6 +74,9 @@ pub(crate) fn backward_weight(dy: &Tensor, x: &Tensor, d_weight: &Tensor) -> Res
 
 /// Adds the sum of the rows of `dy` to the bias's gradient.
 pub(crate) fn backward_bias(dy: &Tensor, d_bias: &Tensor) -> Result<()> {
+    if let Some(gpu) = Gpu::of(dy) {
+        return gpu.bias_backward(dy, d_bias);
+    }
     let (rows, outputs) = dy.dims2()?;
     let dy = read(dy)?;
     let block = |range: std::ops::Range<usize>, sum: &mut [f32]| {

@@ -2,12 +2,16 @@
 
 use candle_core::Tensor;
 
-use super::{dot, matrix, read, rows_mut, sum, sum_rows, vectorised, write};
+use super::{dot, matrix, read, rows_mut, sum, sum_rows, vector, vectorised, write};
+use crate::cuda::Gpu;
 use crate::error::Result;
 
 /// The normed rows, and each row's 1 / sqrt(mean(x^2) + eps) for the backward pass.
-pub(crate) fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Vec<f32>)> {
+pub(crate) fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
     let (rows, width) = x.dims2()?;
+    if let Some(gpu) = Gpu::of(x) {
+        return gpu.rms_norm_forward(x, weight, eps);
+    }
     let (x, weight) = (read(x)?, read(weight)?);
     let (x, weight) = (&*x, &*weight);
     let mut inverse = vec![0.0; rows];
@@ -16,13 +20,16 @@ pub(crate) fn forward(x: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, 
         inverse[0] = 1.0 / (vectorised(|| dot(x, x)) / width as f32 + eps).sqrt();
     });
     let out = scaled(x, &inverse, weight);
-    Ok((matrix(out, rows, width)?, inverse))
+    Ok((matrix(out, rows, width)?, vector(inverse)?))
 }
 
 /// The normed rows again, from what the backward pass keeps.
-pub(crate) fn again(x: &Tensor, inverse: &[f32], weight: &Tensor) -> Result<Tensor> {
+pub(crate) fn again(x: &Tensor, inverse: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
-    matrix(scaled(&read(x)?, inverse, &read(weight)?), rows, width)
+    if let Some(gpu) = Gpu::of(x) {
+        return Ok(gpu.rms_norm_forward(x, weight, eps)?.0);
+    }
+    matrix(scaled(&read(x)?, &read(inverse)?, &read(weight)?), rows, width)
 }
 
 fn scaled(x: &[f32], inverse: &[f32], weight: &[f32]) -> Vec<f32> {
@@ -44,13 +51,16 @@ pub(crate) fn backward(
     residual: Option<&Tensor>,
     dy: &Tensor,
     x: &Tensor,
-    inverse: &[f32],
+    inverse: &Tensor,
     weight: &Tensor,
     d_weight: &Tensor,
 ) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
-    let (dy, x, weight) = (read(dy)?, read(x)?, read(weight)?);
-    let (dy, x, weight) = (&*dy, &*x, &*weight);
+    if let Some(gpu) = Gpu::of(x) {
+        return gpu.rms_norm_backward(residual, [dy, x, inverse, weight], d_weight);
+    }
+    let (dy, x, inverse, weight) = (read(dy)?, read(x)?, read(inverse)?, read(weight)?);
+    let (dy, x, inverse, weight) = (&*dy, &*x, &*inverse, &*weight);
     let mut out = match residual {
         Some(residual) => read(residual)?.to_vec(),
         None => vec![0.0; rows * width],

@@ -1,16 +1,21 @@
 //! Rotary positions: in each head, numbers i and i + half turn by position * theta^(-2i / head width).
 
+use std::sync::OnceLock;
+
 use candle_core::Tensor;
 
-use super::{rows_mut, write};
+use super::{Indices, rows_mut, write};
+use crate::cuda::Gpu;
 use crate::error::Result;
 
 /// Cosine and sine of every position and frequency.
 #[derive(Debug)]
 pub(crate) struct Angles {
-    half: usize,
-    cosine: Vec<f32>,
-    sine: Vec<f32>,
+    pub(super) half: usize,
+    pub(super) cosine: Vec<f32>,
+    pub(super) sine: Vec<f32>,
+    /// Both on a GPU, once an op there asked for them.
+    pub(super) there: OnceLock<[Tensor; 2]>,
 }
 
 impl Angles {
@@ -22,7 +27,7 @@ impl Angles {
         let frequencies: Vec<f32> = (0..half).map(frequency).collect();
         let angles = (0..positions).flat_map(|at| frequencies.iter().map(move |f| f64::from(at as f32 * f)));
         let (cosine, sine) = angles.map(|angle| (angle.cos() as f32, angle.sin() as f32)).unzip();
-        Angles { half, cosine, sine }
+        Angles { half, cosine, sine, there: OnceLock::new() }
     }
 
     /// Turns the heads of one row, which stands at `position`; `sign` -1 turns back.
@@ -42,16 +47,19 @@ impl Angles {
 }
 
 /// Turns the rows of `x`, row i by `positions[i]`, in place.
-pub(crate) fn forward(x: &Tensor, positions: &[usize], angles: &Angles) -> Result<()> {
+pub(crate) fn forward(x: &Tensor, positions: &Indices, angles: &Angles) -> Result<()> {
     turn_all(x, positions, angles, 1.0)
 }
 
 /// The gradient's way back through `forward`: the opposite turn, in place.
-pub(crate) fn backward(dx: &Tensor, positions: &[usize], angles: &Angles) -> Result<()> {
+pub(crate) fn backward(dx: &Tensor, positions: &Indices, angles: &Angles) -> Result<()> {
     turn_all(dx, positions, angles, -1.0)
 }
 
-fn turn_all(x: &Tensor, positions: &[usize], angles: &Angles, sign: f32) -> Result<()> {
-    let width = x.dim(1)?;
-    write(x, |x| rows_mut(x, width, |row, values| angles.turn(values, positions[row], sign)))
+fn turn_all(x: &Tensor, positions: &Indices, angles: &Angles, sign: f32) -> Result<()> {
+    if let Some(gpu) = Gpu::of(x) {
+        return gpu.rope(x, positions, angles, sign);
+    }
+    let (width, positions, angles) = (x.dim(1)?, positions.host(), angles);
+    write(x, |x| rows_mut(x, width, |row, values| angles.turn(values, positions[row] as usize, sign)))
 }

@@ -3,10 +3,14 @@
 use candle_core::Tensor;
 
 use super::{exp, matrix, read, rows_mut, vectorised};
+use crate::cuda::Gpu;
 use crate::error::Result;
 
 /// `silu(gate) * up`.
 pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    if let Some(gpu) = Gpu::of(gate) {
+        return gpu.swiglu_forward(gate, up);
+    }
     let (rows, width) = gate.dims2()?;
     let (gate, up) = (read(gate)?, read(up)?);
     let (gate, up) = (&*gate, &*up);
@@ -24,6 +28,9 @@ pub(crate) fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 
 /// dLoss/dgate and dLoss/dup.
 pub(crate) fn backward(da: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
+    if let Some(gpu) = Gpu::of(gate) {
+        return gpu.swiglu_backward(da, gate, up);
+    }
     let (rows, width) = gate.dims2()?;
     let (da, gate, up) = (read(da)?, read(gate)?, read(up)?);
     let (da, gate, up) = (&*da, &*gate, &*up);

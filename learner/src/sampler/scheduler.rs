@@ -23,12 +23,13 @@ use rayon::prelude::*;
 use super::pages::{Pages, Table};
 use super::text::Text;
 use super::{Cache, Generated, Request, Settings};
+use crate::cuda::Gpu;
 use crate::error::{EngineError, Result};
 use crate::gemm::MOST_FEW_ROWS;
 use crate::model::{Batch, Model};
 use crate::ops::attention;
 use crate::ops::rope::Angles;
-use crate::ops::{self, embedding, head, linear, rope};
+use crate::ops::{self, Indices, embedding, gpu, head, linear, rope};
 use crate::rollout::FinishReason;
 use crate::tokenizer::Tokenizer;
 
@@ -156,10 +157,11 @@ impl<'a> Scheduler<'a> {
             max_batch: max_batch.max(1),
             batch_invariant,
             pages: Pages::new(
-                config.num_hidden_layers,
-                config.key_value_size(),
+                (config.num_hidden_layers, config.key_value_size()),
                 page,
                 cache.tokens.div_ceil(page),
+                max_batch.max(1).saturating_mul(config.max_position_embeddings),
+                model.value(model.slots().embedding),
             ),
             angles: model.angles(0),
             positions: 0,
@@ -250,10 +252,11 @@ impl<'a> Scheduler<'a> {
         if self.waiting.is_empty() && self.running.is_empty() {
             return Ok(false);
         }
+        self.pages.prepare()?;
         if !self.admit()? {
             self.make_room()?;
             let mut rows = std::mem::take(&mut self.running);
-            let together = if self.batch_invariant { MOST_FEW_ROWS } else { rows.len().max(1) };
+            let together = if self.batch_invariant { self.invariant() } else { rows.len().max(1) };
             for rows in rows.chunks_mut(together) {
                 let last: Vec<u32> = rows.iter().filter_map(|row| row.tokens.last().copied()).collect();
                 let states = self.states(rows, &last)?;
@@ -337,7 +340,13 @@ impl<'a> Scheduler<'a> {
                     }
                     (None, None) => continue,
                 };
+                let slots = Gpu::of(&normed).map(|_| self.pages.slots(table, range.len()));
                 for (layer, (keys, values)) in cache.iter().enumerate() {
+                    if let Some(slots) = &slots {
+                        let rows = |of: &Tensor| of.narrow(0, range.start, range.len());
+                        self.pages.put(slots, layer, &rows(keys)?, &rows(values)?)?;
+                        continue;
+                    }
                     let numbers = range.start * keys.dim(1)?..range.end * keys.dim(1)?;
                     let (keys, values) = (ops::read(keys)?, ops::read(values)?);
                     self.pages.write(table, layer, &keys[numbers.clone()], &values[numbers]);
@@ -365,7 +374,7 @@ impl<'a> Scheduler<'a> {
             let Some(prefix) = group.prefix.take() else { continue };
             states.extend_from_slice(&prefix.state);
             // The last one needs no copy; nor does one for which there is no page, and who waits computes the prompt anew.
-            let shared = if group.unstarted > 0 { self.pages.share(&prefix.table) } else { None };
+            let shared = if group.unstarted > 0 { self.pages.share(&prefix.table)? } else { None };
             match shared {
                 Some(table) => {
                     row.table = table;
@@ -378,7 +387,8 @@ impl<'a> Scheduler<'a> {
         if fresh.is_empty() {
             return Ok(());
         }
-        let states = ops::matrix(states.clone(), fresh.len(), states.len() / fresh.len())?;
+        let (count, width) = (fresh.len(), states.len() / fresh.len());
+        let states = self.model.beside(ops::matrix(states, count, width)?)?;
         self.draw(&mut fresh, &states)
     }
 
@@ -420,8 +430,9 @@ impl<'a> Scheduler<'a> {
     /// The normed states of one more token of each row, whose keys and values are added to its pages.
     fn states(&mut self, rows: &mut [Row<'a>], tokens: &[u32]) -> Result<Tensor> {
         let model = self.model;
-        let positions: Vec<usize> = rows.iter().map(|row| row.table.length()).collect();
+        let positions = Indices::new(rows.iter().map(|row| row.table.length()));
         let mut x = embedding::forward(model.value(model.slots().embedding), tokens)?;
+        let step = Gpu::of(&x).map(|_| self.pages.step(rows.iter().map(|row| &row.table)));
         for (layer, slots) in model.slots().layers.iter().enumerate() {
             let normed = model.normed(&x, slots.input_norm)?.0;
             let q = model.project(&normed, &slots.query)?;
@@ -429,7 +440,10 @@ impl<'a> Scheduler<'a> {
             let v = model.project(&normed, &slots.value)?;
             rope::forward(&q, &positions, &self.angles)?;
             rope::forward(&k, &positions, &self.angles)?;
-            let attended = self.attend(rows, layer, &q, &k, &v)?;
+            let attended = match &step {
+                Some(step) => self.pages.attend(step, layer, [&q, &k, &v], model.heads())?,
+                None => self.attend(rows, layer, &q, &k, &v)?,
+            };
             let middle = linear::forward_add(&x, &attended, model.value(slots.output))?;
             x = model.mlp(slots, &middle)?.0;
         }
@@ -463,15 +477,29 @@ impl<'a> Scheduler<'a> {
         ops::matrix(out, rows.len(), q_width)
     }
 
+    /// So many rows' products are to the bit those of one row.
+    fn invariant(&self) -> usize {
+        let weight = self.model.value(self.model.slots().head);
+        // Of cuBLAS nobody promises that.
+        if Gpu::of(weight).is_some() { 1 } else { MOST_FEW_ROWS }
+    }
+
     /// Draws each row's next token from its normed state.
     fn draw<R: std::borrow::BorrowMut<Row<'a>> + Send>(&self, rows: &mut [R], states: &Tensor) -> Result<()> {
         let weight = self.model.value(self.model.slots().head);
         let vocabulary = weight.dim(0)?;
-        let chunk = (LOGITS / vocabulary).max(1);
-        let chunk = if self.batch_invariant { chunk.min(MOST_FEW_ROWS) } else { chunk };
+        // A GPU is not full with so few.
+        let held = if Gpu::of(states).is_some() { 16 * LOGITS } else { LOGITS };
+        let chunk = (held / vocabulary).max(1);
+        let chunk = if self.batch_invariant { chunk.min(self.invariant()) } else { chunk };
         for (index, rows) in rows.chunks_mut(chunk).enumerate() {
             let states = states.narrow(0, index * chunk, rows.len())?;
             let logits = linear::forward(&states, weight, None)?;
+            let logits = match Gpu::of(&logits) {
+                Some(gpu) if draw_there(gpu, rows, &logits)? => continue,
+                Some(_) => ops::matrix(ops::read(&logits)?.to_vec(), rows.len(), vocabulary)?,
+                None => logits,
+            };
             let mut finite = true;
             ops::write(&logits, |logits| {
                 let each = rows.par_iter_mut().zip(logits.par_chunks_exact_mut(vocabulary));
@@ -480,7 +508,7 @@ impl<'a> Scheduler<'a> {
                 finite = drawn.reduce(|| true, |a, b| a && b);
             })?;
             if !finite {
-                return Err(EngineError::Input("the model's logits are not finite".to_owned()));
+                return Err(not_finite());
             }
         }
         Ok(())
@@ -530,18 +558,54 @@ impl<'a> Scheduler<'a> {
     }
 }
 
+/// Draws on the GPU where all rows draw alike and from everything; whether they did.
+fn draw_there<'a, R: std::borrow::BorrowMut<Row<'a>>>(
+    gpu: &Gpu,
+    rows: &mut [R],
+    logits: &Tensor,
+) -> Result<bool> {
+    let temperature = rows.first().map_or(1.0, |row| row.borrow().settings.temperature);
+    let alike = |settings: &Settings| {
+        settings.temperature == temperature && gpu::draws(&settings.filters, settings.best)
+    };
+    if !rows.iter().all(|row| alike(&row.borrow().settings)) {
+        return Ok(false);
+    }
+    let uniforms: Vec<_> = rows.iter_mut().map(|row| row.borrow_mut().uniform()).collect();
+    let drawn = gpu.draw(logits, uniforms.into_iter(), temperature)?;
+    let each =
+        rows.iter_mut().zip(drawn).map(|(row, (id, logprob))| row.borrow_mut().take(id, logprob, vec![]));
+    match each.fold(true, |all, finite| all && finite) {
+        true => Ok(true),
+        false => Err(not_finite()),
+    }
+}
+
+fn not_finite() -> EngineError {
+    EngineError::Input("the model's logits are not finite".to_owned())
+}
+
 fn row_of(matrix: &Tensor, row: usize) -> Result<Vec<f32>> {
-    let width = matrix.dim(1)?;
-    Ok(ops::read(matrix)?[row * width..][..width].to_vec())
+    Ok(ops::read(&matrix.narrow(0, row, 1)?)?.to_vec())
 }
 
 impl Row<'_> {
     /// False when the logits are not finite.
     fn draw(&mut self, logits: &mut [f32]) -> bool {
-        let Settings { temperature, greedy, filters, best, .. } = &*self.settings;
-        let uniform = (self.stream.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-        let uniform = (!greedy).then_some(uniform);
+        let uniform = self.uniform();
+        let Settings { temperature, filters, best, .. } = &*self.settings;
         let (id, logprob, best) = head::draw(logits, *temperature, uniform, filters, *best);
+        self.take(id, logprob, best)
+    }
+
+    /// What the next draw is decided by: a number in 0..1, or none, for the best.
+    fn uniform(&mut self) -> Option<f64> {
+        let uniform = (self.stream.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        (!self.settings.greedy).then_some(uniform)
+    }
+
+    /// False when the logits are not finite.
+    fn take(&mut self, id: u32, logprob: f32, best: Vec<(u32, f32)>) -> bool {
         self.tokens.push(id);
         self.logprobs.push(logprob);
         self.drawn = Some(Drawn { id, logprob, best });
