@@ -15,13 +15,15 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cuda::{self, Stored};
 use crate::error::{EngineError, reason};
 use crate::eval::Interval;
 use crate::interrupt;
+use crate::launcher::{self, Choice};
 use crate::progress::Progress;
 use crate::quickstart;
 use crate::recipe::check::{temperature_mistake, too_many};
-use crate::recipe::{Eval, Recipe, Stage, TINY_CPU};
+use crate::recipe::{self, Eval, Recipe, TINY_CPU};
 use crate::run::{RECIPE, Run, TRACES};
 use crate::train::{State, TrainError, Trainer};
 
@@ -47,6 +49,12 @@ use crate::train::{State, TrainError, Trainer};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Where to compute; `auto` is the first GPU if there is one, and assay-train-cuda beside this program
+    #[arg(long, global = true, default_value = "auto", env = "ASSAY_DEVICE", hide_possible_values = false)]
+    device: Choice,
+    /// How a GPU stores parameters and activations; of bf16 parameters the optimizer keeps f32 ones
+    #[arg(long, global = true, default_value = "f32", env = "ASSAY_PRECISION")]
+    precision: Stored,
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +75,12 @@ enum Command {
     Eval(Common),
     /// Answer completions of a checkpoint over HTTP as OpenAI's API does
     Serve(serve::Serve),
+    /// Say where this computes: the GPU, its memory and compute capability, or the CPU
+    Device {
+        /// Print one JSON value
+        #[arg(long)]
+        json: bool,
+    },
     /// Prepare data: dedup, decontaminate, difficulty, filter, scaling
     #[command(subcommand)]
     Data(data::Tool),
@@ -158,6 +172,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
+    let computes = !matches!(cli.command, Command::Data(_));
+    if computes && let Err(why) = launcher::settle(cli.device, cli.precision, complain) {
+        complain(&why);
+        return ExitCode::from(2);
+    }
     interrupt::listen(match cli.command {
         Command::Serve(_) => "finishing what was asked",
         _ => "stopping after a checkpoint",
@@ -237,8 +256,28 @@ fn execute(command: Command) -> Result<(String, u8), TrainError> {
         Command::Live(args) => live::run(&args),
         Command::Eval(args) => eval(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Device { json } => Ok((device(json)?, 0)),
         Command::Data(tool) => Ok((data::run(&tool)?, 0)),
     }
+}
+
+fn device(json: bool) -> Result<String, TrainError> {
+    let Some(gpu) = cuda::used()? else {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let value = json!({ "device": "cpu", "threads": threads });
+        return Ok(if json { line(&value) } else { format!("the CPU, {threads} threads\n") });
+    };
+    let cuda::Description { name, bytes, capability } = gpu;
+    let (major, minor) = (capability / 10, capability % 10);
+    Ok(match json {
+        true => {
+            line(&json!({ "device": "cuda", "name": name, "bytes": bytes, "compute_capability": capability }))
+        }
+        false => {
+            let gib = bytes as f64 / f64::from(1 << 30);
+            format!("{name}, {gib:.1} GiB, compute capability {major}.{minor}\n")
+        }
+    })
 }
 
 fn quickstart(args: &Quickstart) -> Result<(String, u8), TrainError> {
@@ -304,7 +343,7 @@ fn calibrate(args: &Common) -> Result<(String, u8), TrainError> {
     let (mut text, mut values) = (String::new(), Vec::new());
     for stage in &recipe.rl {
         let found = trainer.calibrate(stage)?;
-        let Stage { name, .. } = stage;
+        let recipe::Stage { name, .. } = stage;
         text += &format!(
             "{name}: temperature {:.4}, entropy {:.4} on a fresh probe ({} probes)\n",
             found.temperature, found.entropy, found.probes

@@ -14,6 +14,7 @@ mod gguf;
 pub mod grpo;
 pub mod interrupt;
 pub mod kernels;
+mod launcher;
 pub mod metrics;
 pub mod model;
 mod ops;

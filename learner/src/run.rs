@@ -8,11 +8,12 @@ pub mod live;
 use std::path::Path;
 
 use assay_testsets::Problem;
-use assay_verifier::VerifierProcess;
+use assay_verifier::{VerifierConfig, VerifierProcess};
 
 use crate::checkpoint::replace;
 use crate::data::Sources;
 use crate::eval::{Evaluation, evaluate};
+use crate::launcher;
 use crate::policy::{Policy, present, state};
 use crate::progress::Progress;
 use crate::recipe::{Recipe, Sft};
@@ -118,7 +119,10 @@ impl<'a> Run<'a> {
     pub fn rewarder(&self) -> Result<Rewarder, TrainError> {
         let mut rewards = self.recipe.rewards.clone();
         let process = match rewards.urls.is_empty() {
-            true => Some(assay_verifier::spawn_verifier(0).map_err(TrainError::Verifier)?),
+            true => {
+                let config = VerifierConfig { program: launcher::verifier(), ..VerifierConfig::default() };
+                Some(VerifierProcess::start(&config).map_err(TrainError::Verifier)?)
+            }
             false => None,
         };
         rewards.urls.extend(process.iter().map(|process| process.base_url.clone()));
