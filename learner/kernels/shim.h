@@ -60,7 +60,7 @@ static void bad_address(int) {
 }
 
 // On a stack of its own: a fiber's may be what overflowed.
-static void catch_bad_addresses() {
+[[maybe_unused]] static void catch_bad_addresses() {
     static char stack[64 * 1024];
     stack_t own = {};
     own.ss_sp = stack;
@@ -231,6 +231,8 @@ using Call = std::function<std::function<void()>(const std::vector<Argument>&)>;
 
 struct Known {
     Call call;
+    // As a driver gives them: the address of each argument.
+    std::function<std::function<void()>(void**)> call_at;
     bool launched = false;
 };
 
@@ -247,9 +249,16 @@ std::function<void()> bound(void (*f)(A...), const std::vector<Argument>& given,
     return [f, values] { std::apply(f, values); };
 }
 
+template <class... A, size_t... I>
+std::function<void()> bound_at(void (*f)(A...), void** given, std::index_sequence<I...>) {
+    std::tuple<A...> values(*(A*)given[I]...);
+    return [f, values] { std::apply(f, values); };
+}
+
 struct Entry {
     template <class... A>
     Entry(const char* name, void (*f)(A...)) {
+        table()[name].call_at = [f](void** given) { return bound_at(f, given, std::index_sequence_for<A...>()); };
         table()[name].call = [f](const std::vector<Argument>& given) {
             return bound(f, given, std::index_sequence_for<A...>());
         };

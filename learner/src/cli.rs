@@ -10,6 +10,7 @@ mod serve;
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use crate::cuda::{self, Stored};
 use crate::error::{EngineError, reason};
 use crate::eval::Interval;
+use crate::gpu_check::{self, Plan};
 use crate::interrupt;
 use crate::launcher::{self, Choice};
 use crate::progress::Progress;
@@ -80,6 +82,20 @@ enum Command {
         /// Print one JSON value
         #[arg(long)]
         json: bool,
+    },
+    /// Check and measure a GPU, a stage at a time; learner/gpu-check.sh starts it
+    #[command(hide = true)]
+    GpuCheck {
+        stage: gpu_check::Stage,
+        /// Where the stage's JSON lines go, and where those of before are
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// No measurement begins later than this
+        #[arg(long, value_name = "N", default_value_t = 7)]
+        minutes: u64,
+        /// Sizes for a GPU that is a CPU
+        #[arg(long)]
+        small: bool,
     },
     /// Prepare data: dedup, decontaminate, difficulty, filter, scaling
     #[command(subcommand)]
@@ -172,15 +188,17 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let computes = !matches!(cli.command, Command::Data(_));
+    let computes = !matches!(cli.command, Command::Data(_) | Command::GpuCheck { .. });
     if computes && let Err(why) = launcher::settle(cli.device, cli.precision, complain) {
         complain(&why);
         return ExitCode::from(2);
     }
-    interrupt::listen(match cli.command {
-        Command::Serve(_) => "finishing what was asked",
-        _ => "stopping after a checkpoint",
-    });
+    match cli.command {
+        // Each of its measurements stands for itself.
+        Command::GpuCheck { .. } => {}
+        Command::Serve(_) => interrupt::listen("finishing what was asked"),
+        _ => interrupt::listen("stopping after a checkpoint"),
+    }
     match execute(cli.command) {
         Ok((text, code)) => print(&text, code),
         Err(error) => {
@@ -257,6 +275,12 @@ fn execute(command: Command) -> Result<(String, u8), TrainError> {
         Command::Eval(args) => eval(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Device { json } => Ok((device(json)?, 0)),
+        Command::GpuCheck { stage, out, minutes, small } => {
+            let plan =
+                Plan { out: gpu_check::file(&out, stage), time: Duration::from_secs(60 * minutes), small };
+            let failed = gpu_check::run(stage, &plan)?;
+            Ok((String::new(), u8::from(failed > 0)))
+        }
         Command::Data(tool) => Ok((data::run(&tool)?, 0)),
     }
 }

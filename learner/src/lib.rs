@@ -11,6 +11,7 @@ pub mod error;
 pub mod eval;
 mod gemm;
 mod gguf;
+pub mod gpu_check;
 pub mod grpo;
 pub mod interrupt;
 pub mod kernels;

@@ -62,8 +62,15 @@ pub struct AdamW {
 #[derive(Debug)]
 enum State {
     /// `master`: the f32 parameter that is updated where the model has its rounding to bf16, so that no small step is lost.
-    F32 { first: Tensor, second: Tensor, master: Option<Tensor> },
-    Blocks { first: Blocks, second: Blocks },
+    F32 {
+        first: Tensor,
+        second: Tensor,
+        master: Option<Tensor>,
+    },
+    Blocks {
+        first: Blocks,
+        second: Blocks,
+    },
 }
 
 /// Tensors of fewer numbers keep their moments in f32.

@@ -573,12 +573,11 @@ fn draw_there<'a, R: std::borrow::BorrowMut<Row<'a>>>(
     }
     let uniforms: Vec<_> = rows.iter_mut().map(|row| row.borrow_mut().uniform()).collect();
     let drawn = gpu.draw(logits, uniforms.into_iter(), temperature)?;
-    let each =
-        rows.iter_mut().zip(drawn).map(|(row, (id, logprob))| row.borrow_mut().take(id, logprob, vec![]));
-    match each.fold(true, |all, finite| all && finite) {
-        true => Ok(true),
-        false => Err(not_finite()),
+    let mut finite = true;
+    for (row, (id, logprob)) in rows.iter_mut().zip(drawn) {
+        finite &= row.borrow_mut().take(id, logprob, Vec::new());
     }
+    if finite { Ok(true) } else { Err(not_finite()) }
 }
 
 fn not_finite() -> EngineError {
