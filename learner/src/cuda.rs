@@ -1,6 +1,6 @@
 //! The one GPU there may be, as the ops see it: memory that is candle's tensors, kernels by name, and products.
 //!
-//! In a build without the feature `cuda` [`Gpu`] is a type without a value, so that the ops are the same text in both and
+//! In a build without the feature `cuda` `Gpu` is a type without a value, so that the ops are the same text in both and
 //! nothing of CUDA is built or linked.
 
 #[cfg(feature = "cuda")]
