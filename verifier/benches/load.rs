@@ -227,7 +227,9 @@ impl Service {
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--until-stdin-closes"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the service");
+        // What comes late in the overload is an error in its log.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the service");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut line).expect("its address");
