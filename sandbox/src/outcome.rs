@@ -52,6 +52,23 @@ pub enum Termination {
     BrokeSlots,
 }
 
+impl Termination {
+    /// The name in reports and counters; code and signal stand beside it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Termination::Exited(_) => "exited",
+            Termination::Signaled(_) => "signaled",
+            Termination::CpuTimeLimit => "cpu_time_limit",
+            Termination::WallTimeLimit => "wall_time_limit",
+            Termination::MemoryLimit => "memory_limit",
+            Termination::OutputLimit => "output_limit",
+            Termination::ProcessLimit => "process_limit",
+            Termination::ForbiddenSyscall => "forbidden_syscall",
+            Termination::BrokeSlots => "broke_slots",
+        }
+    }
+}
+
 /// What a run used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

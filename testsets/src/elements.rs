@@ -64,17 +64,18 @@ pub(crate) fn each<E>(
     mut element: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), Broken<E>> {
     expect(list, "`[`", b"[")?;
-    let (mut held, mut first) = (Vec::new(), true);
-    while !(first && next(list)? == Some(b']')) {
+    if next(list)? == Some(b']') {
+        list.consume(1);
+        return end(list);
+    }
+    let mut held = Vec::new();
+    loop {
         take(list, &mut held)?;
         element(held.trim_ascii()).map_err(Broken::Element)?;
-        match expect(list, "`,` or `]`", b",]")? {
-            b',' => first = false,
-            _ => return end(list),
+        if expect(list, "`,` or `]`", b",]")? == b']' {
+            return end(list);
         }
     }
-    list.consume(1);
-    end(list)
 }
 
 fn take<E>(list: &mut impl BufRead, held: &mut Vec<u8>) -> Result<(), Broken<E>> {

@@ -304,13 +304,7 @@ fn task_value(task: &Task) -> Value {
 
 fn test_value(test: io::Result<Cow<'_, TestCase>>) -> Value {
     let test = test.expect("a file of our own, open since it was written, can be read");
-    let test_type = match test.test_type {
-        TestType::Stdin => "stdin",
-        TestType::Functional => "functional",
-        TestType::Call => "call",
-        TestType::Script => "script",
-    };
-    json!({ "input": test.input, "output": test.output, "test_type": test_type })
+    json!({ "input": test.input, "output": test.output, "test_type": test.test_type.name() })
 }
 
 fn group_value(group: &TestGroup) -> Value {

@@ -119,6 +119,18 @@ pub enum TestType {
     Script,
 }
 
+impl TestType {
+    /// The name in files and on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            TestType::Stdin => "stdin",
+            TestType::Functional => "functional",
+            TestType::Call => "call",
+            TestType::Script => "script",
+        }
+    }
+}
+
 /// How output is compared with the expected output.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Checker {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 
-use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestCase, TestType};
+use assay_testsets::{Checker, JudgeProgram, Problem, Protocol, Task, TestCase};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -96,14 +96,8 @@ fn task(task: &Task) -> Value {
         Task::Code(code) => {
             let test = |test: io::Result<Cow<'_, TestCase>>| {
                 let test = test.expect("a file of our own, open since it was written, can be read");
-                let test_type = match test.test_type {
-                    TestType::Stdin => "stdin",
-                    TestType::Functional => "functional",
-                    TestType::Call => "call",
-                    // Not on the wire: what shares the program's process earns no reward, and the server says so.
-                    TestType::Script => "script",
-                };
-                json!({ "input": test.input, "output": test.output, "test_type": test_type })
+                // Scripts are not on the wire: what shares the program's process earns no reward, and the server says so.
+                json!({ "input": test.input, "output": test.output, "test_type": test.test_type.name() })
             };
             let mut task = json!({
                 "type": "code",

@@ -137,7 +137,7 @@ fn record(outcome: &Outcome, compiled: bool) -> Value {
         _ => (None, None),
     };
     let mut record = Map::new();
-    record.insert("termination".into(), json!(name(outcome.termination)));
+    record.insert("termination".into(), json!(outcome.termination.name()));
     record.insert("exit_code".into(), json!(exit_code));
     record.insert("signal".into(), json!(signal));
     for (key, bytes) in [("stdout", &outcome.stdout), ("stderr", &outcome.stderr)] {
@@ -178,18 +178,4 @@ fn summary(outcome: &Outcome, compiled: bool, language: Language) -> String {
     let usage = outcome.usage;
     let (cpu, wall) = (show_duration(usage.cpu_time), show_duration(usage.wall_time));
     format!("{who}{how}; {cpu} CPU, {wall} wall, {} memory", show_size(usage.peak_memory))
-}
-
-fn name(termination: Termination) -> &'static str {
-    match termination {
-        Termination::Exited(_) => "exited",
-        Termination::Signaled(_) => "signaled",
-        Termination::CpuTimeLimit => "cpu_time_limit",
-        Termination::WallTimeLimit => "wall_time_limit",
-        Termination::MemoryLimit => "memory_limit",
-        Termination::OutputLimit => "output_limit",
-        Termination::ProcessLimit => "process_limit",
-        Termination::ForbiddenSyscall => "forbidden_syscall",
-        Termination::BrokeSlots => "broke_slots",
-    }
 }

@@ -144,14 +144,15 @@ async fn grade_group(
     };
     match done {
         Ok((mut graded, waited)) => {
-            graded.iter_mut().for_each(|(_, response)| note(service, "math", response, waited));
+            // As for an item alone: only what was judged counts.
+            let judged = graded.iter_mut().filter(|(_, response)| response.outcome != OutcomeName::Invalid);
+            judged.for_each(|(_, response)| note(service, "math", response, waited));
             graded
         }
         Err(not_done) => {
-            let reason = failed(service, not_done).detail();
             let lost = |(index, item): &(usize, Value)| {
                 let id = item.pointer("/problem/question_id").and_then(Value::as_str).unwrap_or_default();
-                (*index, GradeResponse::without_verdict(id.into(), OutcomeName::InfraError, reason.clone()))
+                (*index, said(id.into(), Err(failed(service, not_done))))
             };
             group.iter().map(lost).collect()
         }

@@ -138,14 +138,7 @@ fn end(ran: &Result<Ran, NotRun>) -> &'static str {
         Ok(Ran::Ended { outcome, .. }) => match outcome.termination {
             Termination::Exited(0) => "exited_zero",
             Termination::Exited(_) => "exited_nonzero",
-            Termination::Signaled(_) => "signaled",
-            Termination::CpuTimeLimit => "cpu_time_limit",
-            Termination::WallTimeLimit => "wall_time_limit",
-            Termination::MemoryLimit => "memory_limit",
-            Termination::OutputLimit => "output_limit",
-            Termination::ProcessLimit => "process_limit",
-            Termination::ForbiddenSyscall => "forbidden_syscall",
-            Termination::BrokeSlots => "broke_slots",
+            termination => termination.name(),
         },
     }
 }
