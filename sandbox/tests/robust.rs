@@ -209,13 +209,18 @@ fn starved() {
 }
 
 /// Where memory was short and a disk slow, a program that filled its memory stood still in the kernel for longer than its idle limit,
-/// and was told as a sleeper: `vfork` holds a parent up in the same way. Not for ever, though.
+/// and was told as a sleeper. Whoever starts a thread as `vfork` starts a process is held up in the same way, where programs may
+/// start no processes, too. Not for ever, though.
 fn held_up() {
     let sandbox = sandbox(1);
     let limits = Limits { wall_time: Duration::from_millis(400), ..Limits::DEFAULT };
     for (millis, wanted) in [(1_000, Exited(0)), (60_000, WallTimeLimit)] {
         let source = format!(
-            "#include <unistd.h>\nint main() {{ if (vfork() == 0) {{ usleep({millis} * 1000); _exit(0); }} }}"
+            "#include <sched.h>\n#include <unistd.h>\nchar stack[1 << 16];\n\
+             int sleeper(void *) {{ return usleep({millis} * 1000); }}\n\
+             int main() {{\n\
+             int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_VFORK;\n\
+             return clone(sleeper, stack + sizeof stack, flags, nullptr) < 0;\n}}"
         );
         let program = Program::new(Language::Cpp17, source);
         let Ok(Prepared::Ready(program)) = sandbox.prepare(&program, &Limits::COMPILE) else {
@@ -223,6 +228,7 @@ fn held_up() {
         };
         let outcome = sandbox.run(&program, b"", &limits).expect("run");
         assert_eq!(outcome.termination, wanted, "{}", described(&outcome));
+        assert!(outcome.usage.wall_time >= Duration::from_secs(1), "{}", described(&outcome));
     }
 }
 
