@@ -5,6 +5,8 @@
                                then written by us and read by transformers; then, on one model of 3.1 and one of
                                24.6 million parameters: logits, loss, every gradient, AdamW, 64 greedy tokens
     parity.py DIR [DIR ...]    checkpoint directories written by us, such as the quickstart's
+    parity.py --tokenizer DIR  the tokenizer of another model, such as Qwen2.5's: its tokenizer.json and
+                               tokenizer_config.json, token ids of all kinds of text and its chat template
     parity.py --freeze DIR     writes what learner/tests/parity holds: two small models and the figures
                                that transformers and torch compute with them
 
@@ -16,9 +18,11 @@ Needs the packages of requirements.txt, and cargo to build our side.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
+import unicodedata
 from pathlib import Path
 
 import torch
@@ -128,6 +132,8 @@ TALK = [
     dict(role="assistant", content="<think>so</think>\n\nyes"),
     dict(role="user", content="why?"),
 ]
+# What a template of a real model says where nobody said anything, and where somebody did.
+TALKS = [TALK[:1], TALK, [dict(role="system", content="Think first."), *TALK]]
 
 
 def ours(request: dict) -> dict:
@@ -162,14 +168,14 @@ def row(name: str, worst: float, scale: float, texts: str, texts_agree: bool) ->
     return dict(checkpoint=name, difference=worst, greatest_logit=scale, texts=texts, agree=agree)
 
 
-def compare_texts(tokenizer, answer: dict) -> tuple[str, bool]:
+def compare_texts(tokenizer, answer: dict, texts: list[str] = TEXTS) -> tuple[str, bool]:
     same = sum(
         tokenizer(text, add_special_tokens=False)["input_ids"] == ids
         and decoded == text
         and tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
-        for text, ids, decoded in zip(TEXTS, answer["encoded"], answer["decoded"], strict=True)
+        for text, ids, decoded in zip(texts, answer["encoded"], answer["decoded"], strict=True)
     )
-    return f"{same} of {len(TEXTS)}", same == len(TEXTS)
+    return f"{same} of {len(texts)}", same == len(texts)
 
 
 def checkpoint(directory: str) -> str:
@@ -256,12 +262,36 @@ def trained(name: str) -> dict:
 
 def same_rendering() -> bool:
     """Whether a conversation becomes the same text through transformers' own template engine."""
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()))
-    theirs = tokenizer.apply_chat_template(TALK, chat_template=TEMPLATE, tokenize=False, add_generation_prompt=True)
-    mine = ours(dict(model="", template=TEMPLATE, messages=TALK))["rendered"]
+    return renders_alike(PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE())), TEMPLATE, TALK)
+
+
+def renders_alike(tokenizer, template: str, talk: list[dict]) -> bool:
+    theirs = tokenizer.apply_chat_template(talk, chat_template=template, tokenize=False, add_generation_prompt=True)
+    mine = ours(dict(model="", template=template, messages=talk))["rendered"]
     if mine != theirs:
         print(f"parity: a template renders as {mine!r} here and {theirs!r} there", file=sys.stderr)
     return mine == theirs
+
+
+def real_tokenizer(folder: Path) -> int:
+    """A tokenizer that neither side made: texts of all kinds, each of Unicode's planes, and conversations."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    sources = [path.read_text() for path in sorted(Path(__file__).resolve().parents[2].glob("*/DESIGN.md"))]
+    planes = ["".join(map(chr, range(start, start + 0x200))) for start in range(0, 0x20000, 0x200) if not 0xD800 <= start < 0xE000]
+    texts = TEXTS + [Path(__file__).read_text(), *sources, *planes]
+    # A text may come back as its composed form: what is compared with is the text after the normalizer.
+    texts = [unicodedata.normalize("NFC", text) for text in texts]
+    with tempfile.TemporaryDirectory() as scratch:
+        sizes = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1)
+        Qwen2ForCausalLM(Qwen2Config(vocab_size=len(tokenizer), **sizes)).save_pretrained(scratch)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(folder / name, scratch)
+        answer = ours(dict(model=scratch, texts=texts))
+    said, same = compare_texts(tokenizer, answer, texts)
+    rendered = sum(renders_alike(tokenizer, tokenizer.chat_template, talk) for talk in TALKS)
+    tokens = sum(map(len, answer["encoded"]))
+    print(f"{len(tokenizer)} tokens; texts alike: {said} ({tokens} tokens); conversations alike: {rendered} of {len(TALKS)}")
+    return 0 if same and rendered == len(TALKS) else 1
 
 
 def freeze(directory: Path) -> int:
@@ -276,7 +306,10 @@ def main() -> int:
     parser.add_argument("directories", nargs="*", metavar="DIR", help="checkpoint directory written by us")
     parser.add_argument("--json", action="store_true", help="print one JSON value instead of the table")
     parser.add_argument("--freeze", metavar="DIR", help="write the figures that the tests compare with")
+    parser.add_argument("--tokenizer", metavar="DIR", help="directory of another model's tokenizer.json and tokenizer_config.json")
     options = parser.parse_args()
+    if options.tokenizer:
+        return real_tokenizer(Path(options.tokenizer))
     if options.freeze:
         return freeze(Path(options.freeze))
     found = [(checkpoint(directory), directory) for directory in options.directories]
