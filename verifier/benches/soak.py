@@ -31,6 +31,10 @@ class Wrong(Exception):
     """The service said what it should not."""
 
 
+class Late(Exception):
+    """The service had no judge free before the deadline, and said so: the machine has no time left."""
+
+
 def code_problem(tests):
     return {"question_id": "q", "task": {"type": "code", "test_cases": tests}}
 
@@ -60,7 +64,7 @@ class Client(threading.Thread):
         self.address, self.end, self.pause = address, end, pause
         self.random = random.Random(seed)
         self.connection = None
-        self.asked, self.infra, self.wrong, self.broken = {}, 0, [], 0
+        self.asked, self.infra, self.late, self.wrong, self.broken = {}, 0, 0, [], 0
 
     def run(self):
         kinds = [self.program] * 6 + [self.math] * 4 + [
@@ -73,11 +77,15 @@ class Client(threading.Thread):
                 kind()
             except Wrong as wrong:
                 self.wrong.append(f"{kind.__name__}: {wrong}")
+            except Late:
+                self.late += 1
             except (OSError, http.client.HTTPException) as error:
                 # The service closes what has been idle for long; anything more often is a fault.
                 self.connection, self.broken = None, self.broken + 1
                 if self.broken > 100:
                     self.wrong.append(f"{kind.__name__}: {error!r}")
+            except Exception as error:  # a reply of another form than it should have
+                self.wrong.append(f"{kind.__name__}: {error!r}")
             time.sleep(self.random.uniform(0, 2 * self.pause))
 
     def ask(self, method, path, body=None, headers=None):
@@ -85,7 +93,12 @@ class Client(threading.Thread):
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         self.connection.request(method, path, data, {"Content-Type": "application/json", **(headers or {})})
         response = self.connection.getresponse()
-        return response.status, response.read()
+        reply = response.read()
+        if response.status == 504:
+            if json.loads(reply)["type"].endswith("deadline-passed") and b"reward" not in reply:
+                raise Late
+            raise Wrong(f"status 504: {reply[:300]!r}")
+        return response.status, reply
 
     def item(self):
         source, verdict = self.random.choice(PROGRAMS)
@@ -150,12 +163,14 @@ class Client(threading.Thread):
         code = f"import time; time.sleep({100 + number % 1000})" if sleeps else f"print({number})"
         status, reply = self.ask("POST", "/run_code", {"code": code, "language": "python", "run_timeout": 1})
         reply = json.loads(reply)
-        if status == 200 and reply["status"] == "SandboxError":
+        if status != 200:
+            raise Wrong(f"status {status}: {reply}")
+        if reply["status"] == "SandboxError":
             self.infra += 1
             return
         right = reply["run_result"]["status"] == "TimeLimitExceeded" if sleeps else (
             reply["run_result"]["stdout"] == f"{number}\n")
-        if status != 200 or not right:
+        if not right:
             raise Wrong(f"status {status}: {reply}")
 
     def stored(self):
@@ -319,7 +334,8 @@ def main():
     grown += [name for name, room in (("descriptors", 8), ("processes", 8), ("threads", 2)) if late[name] > early[name] + room]
     result = {
         "minutes": round((time.monotonic() - began) / 60, 1), "asked": asked, "kills": kills,
-        "infra_errors": sum(client.infra for client in clients), "broken_connections": sum(c.broken for c in clients),
+        "infra_errors": sum(client.infra for client in clients), "late": sum(client.late for client in clients),
+        "broken_connections": sum(c.broken for c in clients),
         "after_a_tenth": early, "at_the_end": late, "grown": grown, "wrong": wrong, "exit_code": code,
     }
     print(json.dumps(result, indent=2))
