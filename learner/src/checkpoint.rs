@@ -17,13 +17,14 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::{Value, json};
 
 use crate::error::{EngineError, Result};
+use crate::gguf;
 use crate::ops;
 
 /// Bytes of tensors in a file, beyond which a checkpoint is cut into shards; the field's own default.
 pub const MAX_SHARD_BYTES: u64 = 5_000_000_000;
 
 /// How the numbers of a checkpoint are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Precision {
     /// 32-bit floats: what the engine computes in; loading gives the same bits back.
     F32,
@@ -42,6 +43,24 @@ impl Precision {
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+
+/// Whether a directory holds a model's tensors.
+pub(crate) fn present(directory: &Path) -> bool {
+    [SINGLE, INDEX].iter().any(|name| directory.join(name).exists())
+}
+
+/// How a model's files store their numbers: as bf16 if all are, or else in the precision that loses nothing.
+pub(crate) fn precision(directory: &Path) -> Result<Precision> {
+    if gguf::is_one(directory) {
+        return Ok(Precision::F32);
+    }
+    for path in files(directory)? {
+        if SafetensorsFile::open(&path)?.entries().iter().any(|(_, info)| info.dtype != Dtype::BF16) {
+            return Ok(Precision::F32);
+        }
+    }
+    Ok(Precision::Bf16)
+}
 
 /// The parameters of `shapes`, in that order, as f32.
 pub(crate) fn load(directory: &Path, shapes: &[(String, Vec<usize>)]) -> Result<Vec<Tensor>> {
@@ -228,12 +247,6 @@ pub(crate) fn save<'a>(
     max_shard_bytes: u64,
 ) -> Result<()> {
     std::fs::create_dir_all(directory).map_err(EngineError::io(directory))?;
-    let mut config = config.clone();
-    config["dtype"] = Value::from(match precision {
-        Precision::F32 => "float32",
-        Precision::Bf16 => "bfloat16",
-    });
-    let text = serde_json::to_string_pretty(&config).unwrap_or_default() + "\n";
     let shards = shards(parameters, precision, max_shard_bytes);
     // Readers of the field ask for this word before they trust the layout.
     let format = [("format", "pt".to_owned())];
@@ -246,6 +259,17 @@ pub(crate) fn save<'a>(
         replace(&directory.join(INDEX), index.as_bytes())?;
     }
     remove_others(directory, &shards)?;
+    save_config(directory, config, precision)
+}
+
+/// Writes `config.json`.
+pub(crate) fn save_config(directory: &Path, config: &Value, precision: Precision) -> Result<()> {
+    let mut config = config.clone();
+    config["dtype"] = Value::from(match precision {
+        Precision::F32 => "float32",
+        Precision::Bf16 => "bfloat16",
+    });
+    let text = serde_json::to_string_pretty(&config).unwrap_or_default() + "\n";
     replace(&directory.join("config.json"), text.as_bytes())
 }
 
@@ -377,9 +401,12 @@ pub(crate) fn write_tensors<'a>(
         ((*name).to_owned(), info)
     };
     let infos = tensors.iter().map(info).collect();
-    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let ours = |error: &dyn std::fmt::Display| EngineError::checkpoint(path, error.to_string());
-    let header = Metadata::new(Some(metadata), infos).map_err(|error| ours(&error))?;
+    let header = Metadata::new(Some(HashMap::new()), infos).map_err(|error| ours(&error))?;
+    let mut header = serde_json::to_value(&header).map_err(|error| ours(&error))?;
+    // Sorted, so that the same content is the same bytes.
+    let metadata: BTreeMap<&str, &str> = metadata.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    header["__metadata__"] = json!(metadata);
     let mut header = serde_json::to_vec(&header).map_err(|error| ours(&error))?;
     // Readers that map the file want numbers at multiples of 8 bytes.
     header.resize(header.len().next_multiple_of(8), b' ');
@@ -402,7 +429,7 @@ pub(crate) fn read_tensors(path: &Path) -> Result<(HashMap<String, Tensor>, Hash
 }
 
 /// Round to nearest, ties to even; NaN stays NaN.
-fn to_bf16(value: f32) -> u16 {
+pub(crate) fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     if value.is_nan() {
         return (bits >> 16) as u16 | 0x40;

@@ -4,6 +4,7 @@
 //! 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted.
 
 mod data;
+mod export;
 mod live;
 mod serve;
 
@@ -77,6 +78,8 @@ enum Command {
     Eval(Common),
     /// Answer completions of a checkpoint over HTTP as OpenAI's API does
     Serve(serve::Serve),
+    /// Merge a low-rank adapter into its base: a model directory that any reader of models takes
+    Export(export::Export),
     /// Say where this computes: the GPU, its memory and compute capability, or the CPU
     Device {
         /// Print one JSON value
@@ -188,7 +191,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let computes = !matches!(cli.command, Command::Data(_) | Command::GpuCheck { .. });
+    let computes = !matches!(cli.command, Command::Data(_) | Command::Export(_) | Command::GpuCheck { .. });
     if computes && let Err(why) = launcher::settle(cli.device, cli.precision, complain) {
         complain(&why);
         return ExitCode::from(2);
@@ -274,6 +277,7 @@ fn execute(command: Command) -> Result<(String, u8), TrainError> {
         Command::Live(args) => live::run(&args),
         Command::Eval(args) => eval(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Device { json } => Ok((device(json)?, 0)),
         Command::GpuCheck { stage, out, minutes, small } => {
             let plan =

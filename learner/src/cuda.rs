@@ -71,7 +71,6 @@ pub struct Description {
 
 /// A contiguous matrix that goes into a product, as it lies or transposed.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(feature = "cuda"), allow(dead_code, reason = "only a product reads them, and there is none"))]
 pub(crate) struct Operand<'a> {
     pub(crate) tensor: &'a Tensor,
     pub(crate) transposed: bool,

@@ -1,5 +1,6 @@
 //! What is learned: prompts -> rollouts -> rewards -> update.
 
+pub mod adapter;
 pub mod chat;
 pub mod checkpoint;
 pub mod cli;

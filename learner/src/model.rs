@@ -1,4 +1,4 @@
-//! The policy: a Qwen2- or Llama-type decoder whose every parameter is trained.
+//! The policy: a Qwen2- or Llama-type decoder of which every parameter is trained, or only an adapter on it.
 //!
 //! # Theory of operation
 //! A `Batch` is packed: `tokens x hidden` matrices without padding, each sequence attending to itself. The
@@ -11,8 +11,10 @@ mod batch;
 mod config;
 mod gradients;
 mod layer;
+mod lora;
 mod parameters;
 
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -21,23 +23,31 @@ pub use self::batch::Batch;
 pub use self::config::Config;
 pub use self::gradients::Gradients;
 use self::layer::{Activations, Kept, Sequences};
-use self::parameters::Slots;
+pub use self::lora::{Lora, Target};
+use self::parameters::{LinearSlots, Slots};
+use crate::adapter;
 use crate::checkpoint;
 use crate::cuda::{self, Gpu, Stored};
 use crate::error::{EngineError, Result};
 use crate::gguf::{self, Gguf};
+use crate::ops::low_rank::LowRank;
 use crate::ops::{self, embedding, head, rms_norm, rope};
 
 pub use crate::checkpoint::{MAX_SHARD_BYTES, Precision};
 pub use crate::ops::head::TokenStats;
 
-/// The policy: f32 parameters (on a GPU bf16 ones, too), all of them trained. Dropping it frees them; there is no second copy.
+/// The policy: f32 parameters (on a GPU bf16 ones, too). All of them are trained, or, under an adapter, the adapter's alone.
+/// Dropping it frees them; there is no second copy.
 #[derive(Debug)]
 pub struct Model {
     config: Config,
+    /// The model's own, then those of the adapter.
     names: Vec<String>,
     values: Vec<Tensor>,
+    /// How many of them are the model's own.
+    own: usize,
     slots: Slots,
+    adapter: Option<Lora>,
     activation_bytes: usize,
 }
 
@@ -67,6 +77,11 @@ impl Model {
             let values = file.tensors(&config, &parameters::shapes(&config))?;
             return Model::from_parts(config, values);
         }
+        if adapter::is_one(directory) {
+            let what = "it holds an adapter and no model; name the model it is on, and the adapter as --adapter or, in a \
+                recipe, as lora.load";
+            return Err(EngineError::checkpoint(directory, what));
+        }
         let config = Config::load(&directory.join("config.json"))?;
         let values = checkpoint::load(directory, &parameters::shapes(&config))?;
         Model::from_parts(config, values)
@@ -89,20 +104,64 @@ impl Model {
         checkpoint::save(directory, &self.config.to_json(), self.parameters(), precision, max_shard_bytes)
     }
 
-    /// A model of its own with the same parameters, as a reference policy needs.
+    /// Puts a fresh low-rank adapter on the model, in place of any that is there: it changes nothing yet, and from now on
+    /// it is what is trained. The model's own parameters stay as they are. The same for the same seed.
     ///
     /// # Errors
     /// The tensor layer refused.
-    pub fn copy(&self) -> Result<Model> {
-        let values = self.values.iter().map(Tensor::copy).collect::<candle_core::Result<_>>()?;
-        Model::from_parts(self.config.clone(), values)
+    pub fn adapt(&mut self, lora: &Lora, seed: u64) -> Result<()> {
+        let values = lora.random(&self.config, seed)?;
+        self.put_adapter(lora, values)
+    }
+
+    /// As `adapt`, with these tensors, in the order of the form's shapes.
+    pub(crate) fn put_adapter(&mut self, lora: &Lora, values: Vec<Tensor>) -> Result<()> {
+        self.drop_adapter();
+        self.slots.adapt(lora, self.own);
+        self.names.extend(lora.shapes(&self.config).into_iter().map(|(name, _)| name));
+        self.values.extend(cuda::place(values)?);
+        self.adapter = Some(lora.clone());
+        Ok(())
+    }
+
+    fn drop_adapter(&mut self) {
+        self.names.truncate(self.own);
+        self.values.truncate(self.own);
+        self.slots = Slots::new(&self.config);
+        self.adapter = None;
+    }
+
+    /// Adds the adapter to the weights it is on, in place, and drops it: the model computes the same, to rounding, and is
+    /// trained whole again.
+    ///
+    /// # Errors
+    /// The tensor layer refused.
+    pub fn merge_adapter(&mut self) -> Result<()> {
+        for slots in self.slots.linears() {
+            self.adapter_of(slots).map_or(Ok(()), |adapter| adapter.merge(self.value(slots.weight)))?;
+        }
+        self.drop_adapter();
+        Ok(())
+    }
+
+    /// The adapter's form, where there is one.
+    pub fn adapter(&self) -> Option<&Lora> {
+        self.adapter.as_ref()
+    }
+
+    /// Shares another model's own parameters in place of equal ones: under adapters they never change, and one copy is
+    /// enough for a policy and the reference beside it.
+    pub(crate) fn share(&mut self, other: &Model) {
+        if self.adapter.is_some() && other.adapter.is_some() && self.config == other.config {
+            self.values[..self.own].clone_from_slice(&other.values[..self.own]);
+        }
     }
 
     fn from_parts(config: Config, values: Vec<Tensor>) -> Result<Model> {
         let values = cuda::place(values)?;
         let names = parameters::shapes(&config).into_iter().map(|(name, _)| name).collect();
-        let slots = Slots::new(&config);
-        Ok(Model { config, names, values, slots, activation_bytes: ACTIVATION_BYTES })
+        let (own, slots) = (values.len(), Slots::new(&config));
+        Ok(Model { config, names, values, own, slots, adapter: None, activation_bytes: ACTIVATION_BYTES })
     }
 
     /// The shape of the model.
@@ -139,9 +198,29 @@ impl Model {
         self.activation_bytes = most;
     }
 
-    /// Names as in a Hugging Face checkpoint, and values, in the order of `Gradients`.
+    /// The model's own parameters: names as in a Hugging Face checkpoint, and values.
     pub fn parameters(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
-        self.names.iter().map(String::as_str).zip(&self.values)
+        self.named(0..self.own)
+    }
+
+    /// What is trained, in the order of `Gradients`: the adapter's tensors, named as the `peft` package names them, or,
+    /// without an adapter, all parameters.
+    pub fn trained(&self) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
+        self.named(self.first_trained()..self.values.len())
+    }
+
+    fn named(&self, slots: Range<usize>) -> impl ExactSizeIterator<Item = (&str, &Tensor)> {
+        self.names[slots.clone()].iter().map(String::as_str).zip(&self.values[slots])
+    }
+
+    /// The slot of the first parameter that is trained.
+    pub(crate) fn first_trained(&self) -> usize {
+        if self.adapter.is_some() { self.own } else { 0 }
+    }
+
+    pub(crate) fn adapter_of(&self, slots: &LinearSlots) -> Option<LowRank<'_>> {
+        let (lora, [a, b]) = (self.adapter.as_ref()?, slots.adapter?);
+        Some(LowRank { a: self.value(a), b: self.value(b), scale: lora.scale() })
     }
 
     /// Statistics of every response token under softmax(z/T); no gradients, nothing kept.
@@ -251,9 +330,9 @@ impl Model {
     pub(crate) fn on_cpu(&self) -> Result<Model> {
         let here = |value: &Tensor| Ok(Tensor::from_slice(&ops::read(value)?, value.shape(), &Device::Cpu)?);
         let values = self.values.iter().map(here).collect::<Result<_>>()?;
-        let (names, slots) = (self.names.clone(), self.slots.clone());
-        let (config, activation_bytes) = (self.config.clone(), self.activation_bytes);
-        Ok(Model { config, names, values, slots, activation_bytes })
+        let (names, slots, adapter) = (self.names.clone(), self.slots.clone(), self.adapter.clone());
+        let (config, own, activation_bytes) = (self.config.clone(), self.own, self.activation_bytes);
+        Ok(Model { config, names, values, own, slots, adapter, activation_bytes })
     }
 
     /// A tensor of the CPU as the parameters are stored, where they lie.
@@ -262,10 +341,11 @@ impl Model {
         Ok(tensor.to_dtype(like.dtype())?.to_device(like.device())?)
     }
 
-    /// Zeros of each parameter's shape, f32 however the parameters are stored, where they lie.
+    /// Zeros of each trained parameter's shape, f32 however the parameters are stored, where they lie.
     pub(crate) fn zeros(&self) -> Result<Vec<Tensor>> {
-        let zeros = |value: &Tensor| Ok(Tensor::zeros(value.shape(), DType::F32, value.device())?);
-        self.values.iter().map(zeros).collect()
+        let zeros =
+            |(_, value): (&str, &Tensor)| Ok(Tensor::zeros(value.shape(), DType::F32, value.device())?);
+        self.trained().map(zeros).collect()
     }
 
     pub(crate) fn value(&self, slot: usize) -> &Tensor {
@@ -328,7 +408,10 @@ impl Model {
                 gradients,
             )?;
         }
-        embedding::backward(&dx, batch.tokens(), gradients.value(self.slots.embedding))
+        match gradients.value(self.slots.embedding) {
+            Some(d_embedding) => embedding::backward(&dx, batch.tokens(), d_embedding),
+            None => Ok(()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod embedding;
 pub(crate) mod gpu;
 pub(crate) mod head;
 pub(crate) mod linear;
+pub(crate) mod low_rank;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
 pub(crate) mod swiglu;

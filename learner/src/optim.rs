@@ -105,7 +105,7 @@ impl AdamW {
             moments: Moments::F32,
             step: 0,
             state: Vec::new(),
-            parameters: model.parameters().len(),
+            parameters: model.trained().len(),
         })
     }
 
@@ -114,17 +114,17 @@ impl AdamW {
         self.step
     }
 
-    /// One update of every parameter, in place.
+    /// One update of everything that is trained, in place.
     ///
     /// # Errors
     /// The model is not the one this optimiser was made for.
     pub fn update(&mut self, model: &mut Model, gradients: &Gradients, learning_rate: f64) -> Result<()> {
-        if model.parameters().len() != self.parameters || gradients.tensors().len() != self.parameters {
+        if model.trained().len() != self.parameters || gradients.tensors().len() != self.parameters {
             return Err(EngineError::Input("the optimiser's state belongs to another model".to_owned()));
         }
         if self.state.is_empty() {
             self.state =
-                model.parameters().map(|(_, value)| self.moments.zeros(value)).collect::<Result<_>>()?;
+                model.trained().map(|(_, value)| self.moments.zeros(value)).collect::<Result<_>>()?;
         }
         self.step += 1;
         let (beta1, beta2) = self.betas;
@@ -148,7 +148,7 @@ impl AdamW {
             step: exponent,
             clip: 1.0,
         };
-        let numbers = model.parameters().zip(gradients.tensors()).zip(&mut self.state);
+        let numbers = model.trained().zip(gradients.tensors()).zip(&mut self.state);
         for (slot, (((_, value), gradient), state)) in numbers.enumerate() {
             match state {
                 State::F32 { first, second, master } => match Gpu::of(value) {
@@ -171,7 +171,7 @@ impl AdamW {
     /// The file cannot be written.
     pub fn save(&self, model: &Model, path: &Path) -> Result<()> {
         let mut tensors: Vec<(String, Stored<'_>)> = Vec::new();
-        for ((name, _), state) in model.parameters().zip(&self.state) {
+        for ((name, _), state) in model.trained().zip(&self.state) {
             match state {
                 State::F32 { first, second, master } => {
                     tensors.push((format!("m.{name}"), Stored::f32(first)));
@@ -204,7 +204,7 @@ impl AdamW {
         let state = match step {
             0 => Vec::new(),
             _ => model
-                .parameters()
+                .trained()
                 .map(|(name, value)| file.take(self.moments, name, value))
                 .collect::<Result<_>>()?,
         };

@@ -7,7 +7,7 @@
 mod directory;
 mod update;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use assay_testsets::Problem;
 use rand::Rng as _;
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use self::directory::whole;
 pub(crate) use self::directory::{best, keep_best, present, state, step_of};
 pub use self::update::{Objective, Updated};
+use crate::adapter;
 use crate::chat::{Choice, Message, Template};
 use crate::checkpoint::{self, Precision};
 use crate::data::stream;
@@ -34,6 +35,8 @@ use crate::tokenizer::Tokenizer;
 #[derive(Debug)]
 pub struct Policy {
     model: Model,
+    /// Where the model under an adapter is; without one, where the model came from.
+    base: PathBuf,
     tokenizer: Tokenizer,
     /// What prompts go through; none, and they are taken as they are.
     template: Option<Template>,
@@ -72,6 +75,7 @@ impl Policy {
         let source = &recipe.model;
         if let Some(directory) = &source.load {
             let mut model = Model::load(directory)?;
+            recipe.lora.as_ref().map_or(Ok(()), |lora| lora.put_on(&mut model, recipe.seed))?;
             model.set_positions(source.rope_theta, source.max_position_embeddings)?;
             return Policy::of(directory, model, Tokenizer::load(directory)?, recipe);
         }
@@ -90,9 +94,10 @@ impl Policy {
         optimizer.moments = recipe.adamw.moments;
         let sampler = recipe.sampler;
         let (system_prompt, max_shard_bytes) = (source.system_prompt.clone(), source.max_shard_bytes);
-        let reference = None;
+        let (base, reference) = (directory.to_owned(), None);
         Ok(Policy {
             model,
+            base,
             tokenizer,
             template,
             system_prompt,
@@ -104,9 +109,11 @@ impl Policy {
         })
     }
 
-    /// Measures divergence from now on from `other`, of which only the weights are kept.
+    /// Measures divergence from now on from `other`, of which only the weights are kept; under adapters only the adapter.
     pub fn refer_to(&mut self, other: Policy) {
-        self.reference = Some(other.model);
+        let mut reference = other.model;
+        reference.share(&self.model);
+        self.reference = Some(reference);
     }
 
     /// The tokens that ask for an answer to `text`: through the chat template where there is one.
@@ -171,14 +178,17 @@ impl Policy {
         Ok(Measured::mean(&stats.entropy, &stats.variance))
     }
 
-    /// Writes a checkpoint directory: the files of an HF checkpoint, the optimizer, and `state`. Whenever this is cut
-    /// there is a whole one. Of the older ones as many stay beside it as make `keep`.
+    /// Writes a checkpoint directory: the files of an HF checkpoint, or of an adapter, the optimizer, and `state`. Whenever
+    /// this is cut there is a whole one. Of the older ones as many stay beside it as make `keep`.
     pub fn save(&self, directory: &Path, state: &impl Serialize, keep: usize) -> Result<()> {
         directory::swap_in(directory, keep, |fresh| self.write(fresh, state))
     }
 
     fn write(&self, fresh: &Path, state: &impl Serialize) -> Result<()> {
-        self.model.save_in_shards(fresh, Precision::F32, self.max_shard_bytes)?;
+        match self.model.adapter() {
+            Some(_) => adapter::save(&self.model, &self.base, fresh)?,
+            None => self.model.save_in_shards(fresh, Precision::F32, self.max_shard_bytes)?,
+        }
         self.tokenizer.save(fresh)?;
         self.optimizer.save(&self.model, &fresh.join(OPTIMIZER))?;
         let text = serde_json::to_string_pretty(state).unwrap_or_default() + "\n";
@@ -188,7 +198,11 @@ impl Policy {
     /// The policy of a checkpoint directory that a run by this recipe wrote, the optimizer's moments fresh.
     pub fn load(directory: &Path, recipe: &Recipe) -> Result<Policy> {
         let directory = whole(directory);
-        Policy::of(&directory, Model::load(&directory)?, Tokenizer::load(&directory)?, recipe)
+        let (model, from) = match &recipe.model.load {
+            Some(base) if adapter::is_one(&directory) => adapter::open(Some(base), Some(&directory))?,
+            _ => adapter::open(Some(&directory), None)?,
+        };
+        Policy::of(&from, model, Tokenizer::load(&from)?, recipe)
     }
 
     /// The policy, its optimizer and the state of a checkpoint directory, to go on from.

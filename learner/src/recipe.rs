@@ -2,15 +2,16 @@
 
 pub(crate) mod check;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapter;
 use crate::chat::Choice;
-use crate::error::reason;
+use crate::error::{self, reason};
 use crate::grpo::Loss;
-use crate::model::{Config, MAX_SHARD_BYTES};
+use crate::model::{Config, Lora, MAX_SHARD_BYTES, Model, Target};
 use crate::optim::Moments;
 use crate::policy::Sampling;
 use crate::reward_client::Rewards;
@@ -26,6 +27,8 @@ pub struct Recipe {
     pub seed: u64,
     /// Where the policy comes from.
     pub model: ModelSource,
+    /// A low-rank adapter, trained in place of the loaded model's weights; left out, all of these are trained.
+    pub lora: Option<LoraSettings>,
     /// Problem files by name: `name = "path"`, usable in `prompts` beside the generated families.
     #[serde(default)]
     pub problems: BTreeMap<String, PathBuf>,
@@ -154,6 +157,46 @@ impl ModelSource {
         config.rope_theta = self.rope_theta.unwrap_or(config.rope_theta);
         config.max_position_embeddings = self.max_position_embeddings.unwrap_or(FRESH_CONTEXT);
         config
+    }
+}
+
+/// A low-rank adapter on every layer's linears. It wants a learning rate of its own, about ten times that of all weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoraSettings {
+    /// An adapter directory, as the `peft` package writes it, to go on from; what follows, which is of a fresh adapter, is
+    /// then not used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load: Option<PathBuf>,
+    /// Width between its two matrices.
+    pub rank: usize,
+    /// What it adds is multiplied by `alpha / rank`.
+    pub alpha: f64,
+    /// The linears that have one; left out, all.
+    pub target_modules: BTreeSet<Target>,
+    /// Named only to be refused: the policy trained must be the policy sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+}
+
+impl Default for LoraSettings {
+    fn default() -> LoraSettings {
+        LoraSettings { load: None, rank: 16, alpha: 32.0, target_modules: Target::ALL.into(), dropout: None }
+    }
+}
+
+impl LoraSettings {
+    /// The form of a fresh adapter.
+    pub fn form(&self) -> Lora {
+        Lora { rank: self.rank, alpha: self.alpha, target_modules: self.target_modules.clone() }
+    }
+
+    /// Puts it on a model.
+    pub(crate) fn put_on(&self, model: &mut Model, seed: u64) -> error::Result<()> {
+        match &self.load {
+            Some(directory) => adapter::load(model, directory),
+            None => model.adapt(&self.form(), seed),
+        }
     }
 }
 
@@ -417,6 +460,7 @@ impl Recipe {
         let absolute = |path: &mut PathBuf| *path = base.join(&path);
         recipe.problems.values_mut().for_each(absolute);
         recipe.model.load.iter_mut().for_each(absolute);
+        recipe.lora.iter_mut().filter_map(|lora| lora.load.as_mut()).for_each(absolute);
         recipe.rewards.token_file.iter_mut().for_each(absolute);
         if let Choice::File(path) = &mut recipe.model.chat_template {
             absolute(path);
@@ -456,7 +500,7 @@ fn difference(at: String, ours: Option<&toml::Value>, theirs: Option<&toml::Valu
     use toml::Value::{Array, Table};
     match (ours, theirs) {
         (Some(Table(ours)), Some(Table(theirs))) => {
-            let keys: std::collections::BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+            let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
             let dot = if at.is_empty() { "" } else { "." };
             keys.into_iter()
                 .find_map(|key| difference(format!("{at}{dot}{key}"), ours.get(key), theirs.get(key)))

@@ -43,6 +43,7 @@ use tokio::sync::watch;
 use self::answer::{DONE, Form, Kind, Refusal, Usage, json_response};
 use self::engine::{Engine, Reply, Unable};
 use self::request::{Asked, Prompt, Request};
+use crate::adapter;
 use crate::chat::{Choice, Template};
 use crate::error::Result;
 use crate::interrupt::interrupted;
@@ -117,11 +118,16 @@ pub enum Ended {
 /// Serves the checkpoint of a directory, or a `.gguf` file, until a signal; `ready` is told where.
 ///
 /// # Errors
-/// The checkpoint cannot be loaded.
-pub fn serve(model: &Path, config: &Config, ready: impl FnOnce(SocketAddr)) -> Result<io::Result<Ended>> {
-    let directory = model;
-    let (model, tokenizer) = (Model::load(directory)?, Tokenizer::load(directory)?);
-    let (template, end_of_text) = policy::conventions(directory, &model, &tokenizer, &config.chat_template)?;
+/// The checkpoint, or the adapter on it, cannot be loaded.
+pub fn serve(
+    model: &Path,
+    adapter: Option<&Path>,
+    config: &Config,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<io::Result<Ended>> {
+    let (model, base) = adapter::open(Some(model), adapter)?;
+    let tokenizer = Tokenizer::load(&base)?;
+    let (template, end_of_text) = policy::conventions(&base, &model, &tokenizer, &config.chat_template)?;
     let weights = Arc::new(Weights { model, tokenizer, template, end_of_text });
     Ok(run(weights, config, ready))
 }

@@ -36,6 +36,7 @@ fn mistakes_are_named_in_one_line() {
     .unwrap();
     std::fs::write(path("file.toml"), "[model]\n[problems]\nmine = 'missing.jsonl'\n").unwrap();
     std::fs::write(path("load.toml"), "[model]\nload = 'nowhere'\n").unwrap();
+    std::fs::write(path("adapter.toml"), format!("{TRAINS}[lora]\nrank = 4\n")).unwrap();
     std::fs::write(path("a-file"), "").unwrap();
     let (out, missing, inside) = (path("out"), path("missing.toml"), path("a-file/out"));
     let (unknown, plain, file, load) =
@@ -43,6 +44,7 @@ fn mistakes_are_named_in_one_line() {
     std::fs::write(path("url.toml"), format!("{TRAINS}[rewards]\nurls = ['zzz']\n")).unwrap();
     std::fs::write(path("trains.toml"), TRAINS).unwrap();
     let (url, trains, afile) = (path("url.toml"), path("trains.toml"), path("a-file"));
+    let adapter = path("adapter.toml");
     // A checkpoint that lacks its tokenizer.
     std::fs::create_dir_all(path("bare")).unwrap();
     std::fs::write(path("bare/config.json"), CONFIG).unwrap();
@@ -69,6 +71,12 @@ fn mistakes_are_named_in_one_line() {
         (vec!["quickstart", "--seed", "x"], &["invalid value 'x' for '--seed <SEED>'"]),
         (vec!["quickstart", "--seed", "-1"], &["'-1' for '--seed <SEED>'", "from 0 to 9223372036854775807"]),
         (vec!["quickstart", "--out", ""], &["'--out <DIR>'"]),
+        (
+            vec!["export", "--adapter", &out, "--out", &missing],
+            &["out/adapter_config.json", "an adapter directory holds adapter_config.json"],
+        ),
+        (vec!["export", "--adapter", &out, "--out", &afile], &["a file stands where a directory should"]),
+        (vec!["sft", "--config", &adapter, "--out", &out], &["adapter.toml", "lora needs model.load"]),
         (and("sample", &["--problems", "99999999999"]), &["'--problems <PROBLEMS>'", "1..=65536"]),
         (
             and("sample", &["--temperature", "nan"]),
@@ -226,7 +234,9 @@ fn help_teaches_and_a_wrong_flag_is_refused() {
     let help = assay_train(&["--help"]);
     let text = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success());
-    for word in ["quickstart", "sft", "rl", "calibrate", "sample", "eval", "serve", "live", "Exit codes"] {
+    for word in
+        ["quickstart", "sft", "rl", "calibrate", "sample", "eval", "serve", "export", "live", "Exit codes"]
+    {
         assert!(text.contains(word), "{text}");
     }
     let wrong = assay_train(&["quickstart", "--sede", "3"]);

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use assay_learner::model::{Config, Model, Precision};
+use assay_learner::adapter;
+use assay_learner::model::{Config, Gradients, Lora, Model, Precision, Target};
+use assay_learner::optim::AdamW;
 use assay_learner::tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
@@ -401,4 +403,55 @@ fn tokens_keep_others_out_and_are_needed_beyond_loopback() {
         assert_eq!(output.status.code(), Some(2), "{stderr}");
         assert!(stderr.contains(says) && stderr.lines().count() == 1, "{stderr}");
     }
+}
+
+/// An adapter beside its base, one that says where its base is, and the two merged are one model, and not the base.
+#[test]
+fn an_adapter_is_served_on_its_base() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let text = |name: &str| path(name).display().to_string();
+    checkpoint(&path("base"));
+    let mut model = Model::load(&path("base")).unwrap();
+    let lora = Lora { rank: 4, alpha: 8.0, target_modules: Target::ALL.into() };
+    model.adapt(&lora, 1).unwrap();
+    let ones = model.trained().map(|(_, value)| value.ones_like().unwrap()).collect();
+    let gradients = Gradients::from_tensors(&model, ones).unwrap();
+    AdamW::new(&model).unwrap().update(&mut model, &gradients, 0.05).unwrap();
+    adapter::save(&model, &path("base"), &path("adapter")).unwrap();
+    let export = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_assay-train"));
+        command.args(["export", "--json", "--adapter", &text("adapter")]).args(more).output().unwrap()
+    };
+    let merged = export(&["--out", &text("merged")]);
+    let said: Value = serde_json::from_slice(&merged.stdout).unwrap_or_else(|_| panic!("{merged:?}"));
+    assert_eq!((&said["dtype"], merged.status.code()), (&json!("f32"), Some(0)));
+    // Nothing is replaced, and the base's numbers, or those asked for, are what is written.
+    let again = export(&["--out", &text("merged")]);
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains("merged holds files; choose another --out"),
+        "{again:?}"
+    );
+    Model::load(&path("base")).unwrap().save(&path("base"), Precision::Bf16).unwrap();
+    let rows: [(&[&str], &str); 2] =
+        [(&["--out", &text("half")], "bf16"), (&["--out", &text("full"), "--dtype", "f32"], "f32")];
+    for (more, dtype) in rows {
+        let done = export(more);
+        let said: Value = serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("{done:?}"));
+        assert_eq!(said["dtype"], dtype);
+    }
+    let bytes = |name: &str| std::fs::metadata(path(name).join("model.safetensors")).unwrap().len();
+    assert!(bytes("half") < bytes("full") * 6 / 10);
+
+    let ask = |model: &str, more: &[&str]| {
+        let server = Server::start(&path(model), more);
+        let body = json!({ "prompt": "7 + 7 =", "max_tokens": 24, "temperature": 0 });
+        let (status, answer) = server.post("/v1/completions", &body);
+        assert_eq!(status, 200, "{answer}");
+        answer["choices"][0]["text"].as_str().unwrap().to_owned()
+    };
+    let beside = ask("base", &["--adapter", &text("adapter")]);
+    assert_eq!(ask("adapter", &[]), beside);
+    assert_eq!(ask("full", &[]), beside);
+    assert_ne!(ask("base", &[]), beside);
 }

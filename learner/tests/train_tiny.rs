@@ -9,12 +9,13 @@ use std::path::Path;
 use assay_learner::diagnosis::Finding;
 use assay_learner::metrics::{self, StepMetrics};
 use assay_learner::optim::Moments;
+use assay_learner::policy::Sampling;
 use assay_learner::progress::Progress;
-use assay_learner::recipe::Recipe;
+use assay_learner::recipe::{LoraSettings, Recipe};
 use assay_learner::reward_client::{Answer, Ask, Grade, RewardError};
 use assay_learner::run::Run;
 use assay_learner::tensorboard;
-use assay_learner::train::{CHECKPOINT, METRICS, State, Trainer};
+use assay_learner::train::{CHECKPOINT, METRICS, State, TrainError, Trainer};
 
 /// Scores a completion by a function of its text; breaks down at one call if told to.
 struct Local {
@@ -218,4 +219,101 @@ fn a_fresh_probe_confirms_the_calibrated_temperature() {
     let rollouts = trainer.probe(&run.recipe.rl[0], found.temperature, 99).unwrap();
     let entropy = trainer.policy.measure(&rollouts, found.temperature).unwrap().entropy;
     assert!((entropy - 0.3).abs() <= 0.06, "{entropy} at {found:?}");
+}
+
+/// A base to put adapters on, as a directory, hardly tuned; and the recipe of an adapter's SFT and RL on it.
+fn lora_recipe(dir: &Path) -> Recipe {
+    let mut base = recipe(5);
+    // The head of a base is not trained, so its logits must be large enough from the start.
+    base.model.initializer_range = 0.3;
+    let sft = "rows = { arithmetic = 16 }\nsteps = 4\nlearning_rate = 1e-3\nwarmup = 2\n";
+    base.sft = Some(toml::from_str(sft).unwrap());
+    let out = dir.join("base");
+    Run::start(base.clone(), &out, Progress::quiet()).unwrap().sft(false).unwrap();
+    base.model.load = Some(out.join("sft"));
+    base.lora = Some(toml::from_str("rank = 4\nalpha = 16\n").unwrap());
+    base.rl.iter_mut().for_each(|stage| stage.learning_rate = 1e-2);
+    base.eval =
+        toml::from_str("problems = { arithmetic = 8 }\nevery = 20\nmax_completion_length = 6\n").unwrap();
+    base
+}
+
+/// A recipe that begins with the adapter of a run, as if it were someone's.
+fn going_on(recipe: &Recipe, out: &Path) -> Recipe {
+    let lora = LoraSettings { load: Some(out.join(CHECKPOINT)), ..LoraSettings::default() };
+    Recipe { lora: Some(lora), sft: None, ..recipe.clone() }
+}
+
+/// What the newest policy of a run answers.
+fn samples(recipe: &Recipe, out: &Path) -> Vec<String> {
+    let run = Run::start(recipe.clone(), out, Progress::quiet()).unwrap();
+    let sampling = Sampling { max_completion_length: 8, temperature: 1.0, ..Sampling::default() };
+    let rollouts = run.latest_policy().unwrap().0.sample(&run.held_out(), 2, &sampling).unwrap();
+    rollouts.into_iter().map(|rollout| rollout.completion).collect()
+}
+
+#[test]
+fn an_adapter_learns_goes_on_after_a_cut_and_leaves_its_base_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plain = lora_recipe(dir.path());
+    plain.rl[0].steps = 40;
+    let mut general = Recipe { rl: general_recipe().rl, adamw: general_recipe().adamw, ..plain.clone() };
+    general.rl.iter_mut().for_each(|stage| stage.learning_rate = 1e-2);
+    let base = dir.path().join("base/sft/model.safetensors");
+    let before = std::fs::read(&base).unwrap();
+    for (name, recipe) in [("plain", plain), ("general", general)] {
+        let (whole, cut) = (dir.path().join(name), dir.path().join(format!("{name}-cut")));
+        let run = |out: &Path, grader: &Local, resume| -> Result<(), TrainError> {
+            let run = Run::start(recipe.clone(), out, Progress::quiet())?;
+            run.sft_before_rl(resume)?;
+            run.rl(grader, out, resume).map(drop)
+        };
+        run(&whole, &Local::new(digits), false).unwrap();
+        run(&cut, &Local { breaks_at: Some(4), ..Local::new(digits) }, false).unwrap_err();
+        run(&cut, &Local::new(digits), true).unwrap();
+        let without_timings = |out: &Path| -> Vec<StepMetrics> {
+            lines(out).into_iter().map(StepMetrics::without_timings).collect()
+        };
+        assert_eq!(without_timings(&whole), without_timings(&cut));
+        let files = |out: &Path, part: &str| -> Vec<(String, Vec<u8>)> {
+            let file = |entry: std::io::Result<std::fs::DirEntry>| {
+                let entry = entry.unwrap();
+                (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
+            };
+            let mut files: Vec<_> = std::fs::read_dir(out.join(part)).unwrap().map(file).collect();
+            files.sort();
+            files
+        };
+        let of_run = files(&whole, CHECKPOINT);
+        assert!(of_run == files(&cut, CHECKPOINT), "{name}: the checkpoints differ");
+        // An adapter, what it needs to be read, and what resuming needs: no weights of the base.
+        let names: Vec<&str> = of_run.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = [
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "config.json",
+            "optimizer.safetensors",
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "trainer.json",
+        ];
+        assert_eq!(names, expected);
+        assert!(of_run[1] != files(&whole, "sft")[1], "RL moves the adapter of the SFT");
+        let best = files(&whole, "rl.best");
+        assert!(best == files(&cut, "rl.best") && best.len() == names.len(), "{name}: the best differ");
+        assert_eq!(samples(&recipe, &whole), samples(&going_on(&recipe, &whole), &dir.path().join("none")));
+        let gap = lines(&whole).iter().map(|line| line.logprob_gap).fold(0.0, f64::max);
+        assert!(gap < 1e-4, "sampler and trainer are {gap} apart");
+        if name == "plain" {
+            let mean = |lines: &[StepMetrics]| {
+                lines.iter().map(|line| line.reward_mean).sum::<f64>() / lines.len() as f64
+            };
+            let lines = lines(&whole);
+            let (first, last) = (mean(&lines[..5]), mean(&lines[35..40]));
+            assert!(first < 0.2 && last > 0.6, "reward went from {first} to {last}");
+        } else {
+            assert!(lines(&whole).iter().any(|line| line.kl > 0.0), "the reference is the policy itself");
+        }
+    }
+    assert!(std::fs::read(&base).unwrap() == before, "the base was written");
 }

@@ -15,10 +15,14 @@ use crate::train::TrainError;
 #[derive(Debug, Args)]
 #[command(after_help = EPILOGUE)]
 pub(super) struct Serve {
-    /// The checkpoint: an HF directory (as DIR/rl of a run is one), or a .gguf file
+    /// The checkpoint: an HF directory, or an adapter's that says where its base is (as DIR/rl of a run is one or the
+    /// other), or a .gguf file
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
-    /// What requests call the model [default: the checkpoint's last path part]
+    /// A low-rank adapter on it: a directory as the peft package writes it
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// What requests call the model [default: the last path part of the adapter, or else of the checkpoint]
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: Option<String>,
     /// Address to listen on; port 0 takes a free one
@@ -68,7 +72,7 @@ pub(super) fn run(args: &Serve) -> Result<(String, u8), TrainError> {
         // Whoever started this and does not listen needs no address.
         let _ = writeln!(stdout, "http://{address}").and_then(|()| stdout.flush());
     };
-    let ended = serve(&args.model, &config, said)?;
+    let ended = serve(&args.model, args.adapter.as_deref(), &config, said)?;
     let listening = |error: std::io::Error| {
         TrainError::Recipe(format!("cannot serve at {}: {error}; give another --listen", args.listen))
     };
@@ -99,7 +103,8 @@ impl Serve {
             return Err(TrainError::Recipe(what));
         }
         // A directory named `.` has a name, too.
-        let path = std::fs::canonicalize(&self.model).unwrap_or_else(|_| self.model.clone());
+        let named = self.adapter.as_ref().unwrap_or(&self.model);
+        let path = std::fs::canonicalize(named).unwrap_or_else(|_| named.clone());
         let last = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Config {
             listen: self.listen,

@@ -117,11 +117,12 @@ impl Gpu {
         Ok(unsafe { driver::memcpy_dtod_async(target, source, bytes, self.stream.cu_stream()) }.w()?)
     }
 
-    /// `out = left right`, or `out += left right` where `add`; matrices, contiguous. Sums are f32.
+    /// `out = scale left right`, or `out += scale left right` where `add`; matrices, contiguous. Sums are f32.
     pub(crate) fn product(
         &self,
         out: &Tensor,
         add: bool,
+        scale: f32,
         left: Operand<'_>,
         right: Operand<'_>,
     ) -> Result<()> {
@@ -147,7 +148,7 @@ impl Gpu {
             c_int::try_from(size)
                 .map_err(|_| EngineError::Input(format!("a matrix of {size} rows or columns")))
         };
-        let (alpha, beta) = (1.0f32, if add { 1.0f32 } else { 0.0 });
+        let (alpha, beta) = (scale, if add { 1.0f32 } else { 0.0 });
         let (left_at, right_at, out_at) =
             (self.address(left.tensor)?, self.address(right.tensor)?, self.address(out)?);
         self.context.bind_to_thread().w()?;

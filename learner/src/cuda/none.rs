@@ -47,7 +47,7 @@ impl Gpu {
         match *self {}
     }
 
-    pub(crate) fn product(&self, _: &Tensor, _: bool, _: Operand<'_>, _: Operand<'_>) -> Result<()> {
+    pub(crate) fn product(&self, _: &Tensor, _: bool, _: f32, _: Operand<'_>, _: Operand<'_>) -> Result<()> {
         match *self {}
     }
 }

@@ -1,4 +1,4 @@
-//! One gradient per parameter, in the parameters' order.
+//! One gradient per trained parameter, in their order.
 
 use candle_core::Tensor;
 
@@ -6,10 +6,12 @@ use super::Model;
 use crate::error::{EngineError, Result};
 use crate::ops;
 
-/// Gradients of a loss in the order of `Model::parameters`.
+/// Gradients of a loss in the order of `Model::trained`.
 #[derive(Debug)]
 pub struct Gradients {
     values: Vec<Tensor>,
+    /// The slot of the first: what comes before is not trained.
+    first: usize,
 }
 
 impl Gradients {
@@ -18,36 +20,39 @@ impl Gradients {
     /// # Errors
     /// The tensor layer refused.
     pub fn zeros(model: &Model) -> Result<Gradients> {
-        Ok(Gradients { values: model.zeros()? })
+        Ok(Gradients { values: model.zeros()?, first: model.first_trained() })
     }
 
-    /// Gradients computed elsewhere, in the parameters' order.
+    /// Gradients computed elsewhere, in the order of `Model::trained`.
     ///
     /// # Errors
-    /// Another number of tensors than the model has parameters, or another shape.
+    /// Another number of tensors than the model has trained parameters, or another shape.
     pub fn from_tensors(model: &Model, values: Vec<Tensor>) -> Result<Gradients> {
-        let gradients = Gradients { values };
+        let gradients = Gradients { values, first: model.first_trained() };
         gradients.belong_to(model)?;
         Ok(gradients)
     }
 
-    /// That there is one per parameter, of the same shape.
+    /// That there is one per trained parameter, of the same shape.
     pub(super) fn belong_to(&self, model: &Model) -> Result<()> {
-        let mut pairs = self.values.iter().zip(model.parameters());
+        let mut pairs = self.values.iter().zip(model.trained());
         let same = pairs.all(|(value, (_, own))| value.shape() == own.shape());
-        if same && self.values.len() == model.parameters().len() {
+        if same && self.values.len() == model.trained().len() {
             return Ok(());
         }
-        Err(EngineError::Input("the gradients are not one per parameter of the same shape".to_owned()))
+        Err(EngineError::Input(
+            "the gradients are not one per trained parameter of the same shape".to_owned(),
+        ))
     }
 
-    /// The gradients, in the parameters' order.
+    /// The gradients, in the order of `Model::trained`.
     pub fn tensors(&self) -> &[Tensor] {
         &self.values
     }
 
-    pub(crate) fn value(&self, slot: usize) -> &Tensor {
-        &self.values[slot]
+    /// Of a parameter, where it is trained.
+    pub(crate) fn value(&self, slot: usize) -> Option<&Tensor> {
+        self.values.get(slot.checked_sub(self.first)?)
     }
 
     /// Adds those of another batch of the same model.

@@ -1,8 +1,8 @@
 //! One decoder layer, forward and backward.
 //!
 //! x2 = x + Wo attention(rope(Wq n), rope(Wk n), Wv n), n = norm(x);  y = x2 + Wd (silu(Wg m) * Wu m),
-//! m = norm(x2). Normed states and the MLP's product are cheap, so the backward pass computes them again;
-//! what it keeps is in `Activations`.
+//! m = norm(x2). Under an adapter each W is W + s B A, of which A and B are trained (`lora.rs`). Normed states and the
+//! MLP's product are cheap, so the backward pass computes them again; what it keeps is in `Activations`.
 
 use candle_core::Tensor;
 
@@ -76,8 +76,18 @@ impl Model {
         }
     }
 
+    /// A linear of some rows: `W x + b`, and what its adapter adds.
     pub(crate) fn project(&self, x: &Tensor, slots: &LinearSlots) -> Result<Tensor> {
-        linear::forward(x, self.value(slots.weight), slots.bias.map(|bias| self.value(bias)))
+        let y = linear::forward(x, self.value(slots.weight), slots.bias.map(|bias| self.value(bias)))?;
+        self.adapter_of(slots).map_or(Ok(()), |adapter| adapter.add(&y, x))?;
+        Ok(y)
+    }
+
+    /// `residual + W x`, and what the linear's adapter adds.
+    pub(crate) fn project_add(&self, residual: &Tensor, x: &Tensor, slots: &LinearSlots) -> Result<Tensor> {
+        let y = linear::forward_add(residual, x, self.value(slots.weight))?;
+        self.adapter_of(slots).map_or(Ok(()), |adapter| adapter.add(&y, x))?;
+        Ok(y)
     }
 
     pub(crate) fn normed(&self, x: &Tensor, slot: usize) -> Result<(Tensor, Tensor)> {
@@ -91,9 +101,9 @@ impl Model {
         middle: &Tensor,
     ) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
         let (normed, inverse_rms) = self.normed(middle, slots.mlp_norm)?;
-        let gate = linear::forward(&normed, self.value(slots.gate), None)?;
-        let up = linear::forward(&normed, self.value(slots.up), None)?;
-        let y = linear::forward_add(middle, &swiglu::forward(&gate, &up)?, self.value(slots.down))?;
+        let gate = self.project(&normed, &slots.gate)?;
+        let up = self.project(&normed, &slots.up)?;
+        let y = self.project_add(middle, &swiglu::forward(&gate, &up)?, &slots.down)?;
         Ok((y, inverse_rms, gate, up))
     }
 }
@@ -112,7 +122,7 @@ pub(super) fn forward(
     rope::forward(&q, &sequences.positions, angles)?;
     rope::forward(&k, &sequences.positions, angles)?;
     let (attended, log_sums) = attention::forward(&q, &k, &v, &sequences.starts, model.heads())?;
-    let middle = linear::forward_add(x, &attended, model.value(slots.output))?;
+    let middle = model.project_add(x, &attended, &slots.output)?;
     let (y, middle_inverse_rms, gate, up) = model.mlp(slots, &middle)?;
     let x = x.clone();
     let kept =
@@ -132,8 +142,7 @@ pub(super) fn backward(
 ) -> Result<Tensor> {
     let d_middle = backward_mlp(model, slots, &kept, dy, gradients)?;
 
-    let d_attended = linear::backward_input(&[(&d_middle, model.value(slots.output))])?;
-    linear::backward_weight(&d_middle, &kept.attended, gradients.value(slots.output))?;
+    let d_attended = backward_linears(model, &[(&d_middle, &slots.output)], &kept.attended, gradients)?;
     let saved = [&kept.q, &kept.k, &kept.v, &kept.attended];
     let [dq, dk, dv] =
         attention::backward(&d_attended, saved, &kept.log_sums, &sequences.starts, model.heads())?;
@@ -143,13 +152,7 @@ pub(super) fn backward(
     let norm = model.value(slots.input_norm);
     let normed = rms_norm::again(&kept.x, &kept.inverse_rms, norm, model.config().rms_norm_eps)?;
     let linears = [(&dq, &slots.query), (&dk, &slots.key), (&dv, &slots.value)];
-    for (dy, linear) in linears {
-        linear::backward_weight(dy, &normed, gradients.value(linear.weight))?;
-        if let Some(bias) = linear.bias {
-            linear::backward_bias(dy, gradients.value(bias))?;
-        }
-    }
-    let d_normed = linear::backward_input(&linears.map(|(dy, linear)| (dy, model.value(linear.weight))))?;
+    let d_normed = backward_linears(model, &linears, &normed, gradients)?;
     let d_norm = gradients.value(slots.input_norm);
     rms_norm::backward(Some(&d_middle), &d_normed, &kept.x, &kept.inverse_rms, norm, d_norm)
 }
@@ -162,16 +165,41 @@ fn backward_mlp(
     gradients: &Gradients,
 ) -> Result<Tensor> {
     let product = swiglu::forward(&kept.gate, &kept.up)?;
-    linear::backward_weight(dy, &product, gradients.value(slots.down))?;
-    let d_product = linear::backward_input(&[(dy, model.value(slots.down))])?;
+    let d_product = backward_linears(model, &[(dy, &slots.down)], &product, gradients)?;
     let (d_gate, d_up) = swiglu::backward(&d_product, &kept.gate, &kept.up)?;
 
     let norm = model.value(slots.mlp_norm);
     let normed = rms_norm::again(&kept.middle, &kept.middle_inverse_rms, norm, model.config().rms_norm_eps)?;
-    linear::backward_weight(&d_gate, &normed, gradients.value(slots.gate))?;
-    linear::backward_weight(&d_up, &normed, gradients.value(slots.up))?;
-    let products = [(&d_gate, model.value(slots.gate)), (&d_up, model.value(slots.up))];
-    let d_normed = linear::backward_input(&products)?;
+    let d_normed =
+        backward_linears(model, &[(&d_gate, &slots.gate), (&d_up, &slots.up)], &normed, gradients)?;
     let d_norm = gradients.value(slots.mlp_norm);
     rms_norm::backward(Some(dy), &d_normed, &kept.middle, &kept.middle_inverse_rms, norm, d_norm)
+}
+
+/// dLoss/dx of an `x` that went into these linears, from dLoss/dy of each; adds to the gradients of those of their
+/// parameters that are trained.
+fn backward_linears(
+    model: &Model,
+    linears: &[(&Tensor, &LinearSlots)],
+    x: &Tensor,
+    gradients: &Gradients,
+) -> Result<Tensor> {
+    let mut of_adapters = Vec::new();
+    for (dy, slots) in linears {
+        if let Some(d_weight) = gradients.value(slots.weight) {
+            linear::backward_weight(dy, x, d_weight)?;
+        }
+        if let Some(d_bias) = slots.bias.and_then(|bias| gradients.value(bias)) {
+            linear::backward_bias(dy, d_bias)?;
+        }
+        if let (Some(adapter), Some([a, b])) = (model.adapter_of(slots), slots.adapter)
+            && let (Some(d_a), Some(d_b)) = (gradients.value(a), gradients.value(b))
+        {
+            of_adapters.push((adapter.backward(dy, x, [d_a, d_b])?, adapter.a));
+        }
+    }
+    let mut products: Vec<(&Tensor, &Tensor)> =
+        linears.iter().map(|(dy, slots)| (*dy, model.value(slots.weight))).collect();
+    products.extend(of_adapters.iter().map(|(d_low, a)| (d_low, *a)));
+    linear::backward_input(&products)
 }

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::Config;
+use super::lora::{Lora, Target};
 use crate::error::Result;
 
 /// Where each parameter lies in the model's list.
@@ -25,11 +26,11 @@ pub(crate) struct LayerSlots {
     pub(crate) query: LinearSlots,
     pub(crate) key: LinearSlots,
     pub(crate) value: LinearSlots,
-    pub(crate) output: usize,
+    pub(crate) output: LinearSlots,
     pub(crate) mlp_norm: usize,
-    pub(crate) gate: usize,
-    pub(crate) up: usize,
-    pub(crate) down: usize,
+    pub(crate) gate: LinearSlots,
+    pub(crate) up: LinearSlots,
+    pub(crate) down: LinearSlots,
 }
 
 /// A weight and, in Qwen2's q, k and v, a bias.
@@ -37,6 +38,8 @@ pub(crate) struct LayerSlots {
 pub(crate) struct LinearSlots {
     pub(crate) weight: usize,
     pub(crate) bias: Option<usize>,
+    /// A and B of its adapter, where it has one.
+    pub(crate) adapter: Option<[usize; 2]>,
 }
 
 impl Slots {
@@ -50,26 +53,54 @@ impl Slots {
         let mut layers = Vec::with_capacity(config.num_hidden_layers);
         for _ in 0..config.num_hidden_layers {
             let input_norm = take();
-            let mut linear = || LinearSlots {
+            let mut linear = |bias: bool| LinearSlots {
                 weight: take(),
-                bias: if config.attention_bias { Some(take()) } else { None },
+                bias: if bias { Some(take()) } else { None },
+                adapter: None,
             };
-            let (query, key, value) = (linear(), linear(), linear());
-            layers.push(LayerSlots {
-                input_norm,
-                query,
-                key,
-                value,
-                output: take(),
-                mlp_norm: take(),
-                gate: take(),
-                up: take(),
-                down: take(),
-            });
+            let bias = config.attention_bias;
+            let (query, key, value, output) = (linear(bias), linear(bias), linear(bias), linear(false));
+            let mlp_norm = take();
+            let mut linear = || LinearSlots { weight: take(), bias: None, adapter: None };
+            let (gate, up, down) = (linear(), linear(), linear());
+            layers.push(LayerSlots { input_norm, query, key, value, output, mlp_norm, gate, up, down });
         }
         let norm = take();
         let head = if config.tie_word_embeddings { embedding } else { take() };
         Slots { embedding, layers, norm, head }
+    }
+
+    /// Gives the linears of an adapter their slots, from `first` on, in the order of its shapes.
+    pub(crate) fn adapt(&mut self, lora: &Lora, first: usize) {
+        let mut next = first;
+        for layer in &mut self.layers {
+            for &target in &lora.target_modules {
+                layer.linear_mut(target).adapter = Some([next, next + 1]);
+                next += 2;
+            }
+        }
+    }
+
+    /// All linears of all layers.
+    pub(crate) fn linears(&self) -> impl Iterator<Item = &LinearSlots> {
+        self.layers.iter().flat_map(|layer| {
+            let LayerSlots { query, key, value, output, gate, up, down, .. } = layer;
+            [query, key, value, output, gate, up, down]
+        })
+    }
+}
+
+impl LayerSlots {
+    fn linear_mut(&mut self, target: Target) -> &mut LinearSlots {
+        match target {
+            Target::QProj => &mut self.query,
+            Target::KProj => &mut self.key,
+            Target::VProj => &mut self.value,
+            Target::OProj => &mut self.output,
+            Target::GateProj => &mut self.gate,
+            Target::UpProj => &mut self.up,
+            Target::DownProj => &mut self.down,
+        }
     }
 }
 

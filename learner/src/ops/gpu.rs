@@ -113,13 +113,18 @@ impl Gpu {
         &self,
         residual: Option<&Tensor>,
         [dy, x, inverse, weight]: [&Tensor; 4],
-        d_weight: &Tensor,
+        d_weight: Option<&Tensor>,
     ) -> Result<Tensor> {
         let (rows, width) = x.dims2()?;
         expect(dy, x.dtype(), x.dims())?;
         expect(inverse, DType::F32, &[rows])?;
+        // The kernel always adds; where nothing is trained, to what is thrown away.
+        let d_weight = match d_weight {
+            Some(d_weight) => d_weight.clone(),
+            None => Tensor::zeros(width, DType::F32, self.device())?,
+        };
         expect(weight, x.dtype(), &[width])?;
-        expect(d_weight, DType::F32, &[width])?;
+        expect(&d_weight, DType::F32, &[width])?;
         let dx = match residual {
             Some(residual) => {
                 let dx = self.room(x, rows, width)?;
@@ -128,7 +133,7 @@ impl Gpu {
             }
             None => x.zeros_like()?,
         };
-        self.kernels(x)?.rms_norm_backward([dy, x, inverse, weight], [&dx, d_weight], size(x)?)?;
+        self.kernels(x)?.rms_norm_backward([dy, x, inverse, weight], [&dx, &d_weight], size(x)?)?;
         Ok(dx)
     }
 
@@ -169,7 +174,7 @@ impl Gpu {
 
     pub(super) fn linear(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let out = self.room(x, x.dim(0)?, weight.dim(0)?)?;
-        self.product(&out, false, Operand::plain(x), Operand::transposed(weight))?;
+        self.product(&out, false, 1.0, Operand::plain(x), Operand::transposed(weight))?;
         if let Some(bias) = bias {
             expect(bias, x.dtype(), &[weight.dim(0)?])?;
             self.kernels(x)?.bias_add(&out, bias, size(&out)?)?;
@@ -180,7 +185,7 @@ impl Gpu {
     pub(super) fn linear_add(&self, residual: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
         let out = self.room(x, x.dim(0)?, weight.dim(0)?)?;
         self.copy(residual, &out)?;
-        self.product(&out, true, Operand::plain(x), Operand::transposed(weight))?;
+        self.product(&out, true, 1.0, Operand::plain(x), Operand::transposed(weight))?;
         Ok(out)
     }
 
@@ -188,7 +193,7 @@ impl Gpu {
         let (dy, weight) = products[0];
         let out = self.room(dy, dy.dim(0)?, weight.dim(1)?)?;
         for (index, (dy, weight)) in products.iter().enumerate() {
-            self.product(&out, index > 0, Operand::plain(dy), Operand::plain(weight))?;
+            self.product(&out, index > 0, 1.0, Operand::plain(dy), Operand::plain(weight))?;
         }
         Ok(out)
     }
@@ -267,10 +272,11 @@ impl Gpu {
     /// As `head::loss_backward`.
     pub(super) fn head_loss_backward(
         &self,
-        [hidden, weight, d_weight]: [&Tensor; 3],
+        [hidden, weight]: [&Tensor; 2],
         targets: &[u32],
         temperature: f32,
         grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
+        d_weight: Option<&Tensor>,
     ) -> Result<(TokenStats, Tensor)> {
         let chunks = self.head_chunks(hidden, weight, targets, temperature, chunk_rows(weight)?)?;
         let stats = head_stats(&chunks)?;
@@ -287,8 +293,10 @@ impl Gpu {
             let read = [&targets, &statistics, &push];
             self.kernels(&logits)?.head_gradient(&logits, read, temperature, size(&logits)?)?;
             let out = d_hidden.narrow(0, from, rows)?;
-            self.product(&out, false, Operand::plain(&logits), Operand::plain(weight))?;
-            self.product(d_weight, true, Operand::transposed(&logits), Operand::plain(&states))?;
+            self.product(&out, false, 1.0, Operand::plain(&logits), Operand::plain(weight))?;
+            if let Some(d_weight) = d_weight {
+                self.product(d_weight, true, 1.0, Operand::transposed(&logits), Operand::plain(&states))?;
+            }
             from += rows;
         }
         Ok((stats, d_hidden))

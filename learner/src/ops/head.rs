@@ -53,17 +53,17 @@ pub(crate) fn score(
         .0)
 }
 
-/// Statistics, dLoss/dhidden; adds to the weight's gradient.
+/// Statistics, dLoss/dhidden; adds to the weight's gradient where there is one.
 pub(crate) fn loss_backward(
     hidden: &Tensor,
     weight: &Tensor,
     targets: &[u32],
     temperature: f32,
     grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
-    d_weight: &Tensor,
+    d_weight: Option<&Tensor>,
 ) -> Result<(TokenStats, Tensor)> {
     if let Some(gpu) = Gpu::of(hidden) {
-        return gpu.head_loss_backward([hidden, weight, d_weight], targets, temperature, grad_of_logprob);
+        return gpu.head_loss_backward([hidden, weight], targets, temperature, grad_of_logprob, d_weight);
     }
     let chunk = chunk_rows(weight)?;
     loss_backward_in_chunks(hidden, weight, targets, temperature, grad_of_logprob, d_weight, chunk)
@@ -92,7 +92,7 @@ fn loss_backward_in_chunks(
     targets: &[u32],
     temperature: f32,
     grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
-    d_weight: &Tensor,
+    d_weight: Option<&Tensor>,
     chunk: usize,
 ) -> Result<(TokenStats, Tensor)> {
     let (vocabulary, width) = weight.dims2()?;
@@ -116,7 +116,9 @@ fn loss_backward_in_chunks(
         let out = &mut d_hidden[from * width..(from + rows) * width];
         product(out, width, false, 1.0, dz, Matrix::new(&weight, vocabulary, width), Threads::Pool);
         let h = Matrix::new(&hidden[from * width..(from + rows) * width], rows, width);
-        write(d_weight, |out| product(out, width, true, 1.0, dz.transposed(), h, Threads::Pool))?;
+        if let Some(d_weight) = d_weight {
+            write(d_weight, |out| product(out, width, true, 1.0, dz.transposed(), h, Threads::Pool))?;
+        }
     }
     Ok((stats, matrix(d_hidden, targets.len(), width)?))
 }
@@ -337,7 +339,8 @@ mod tests {
             let d_weight = Tensor::zeros((40, 8), candle_core::DType::F32, &Device::Cpu).unwrap();
             let loss = |stats: &TokenStats| stats.logprob.iter().map(|logprob| logprob * 0.1).collect();
             let (stats, d_hidden) =
-                loss_backward_in_chunks(&hidden, &weight, &targets, 0.6, &loss, &d_weight, chunk).unwrap();
+                loss_backward_in_chunks(&hidden, &weight, &targets, 0.6, &loss, Some(&d_weight), chunk)
+                    .unwrap();
             (stats, read(&d_hidden).unwrap().to_vec(), read(&d_weight).unwrap().to_vec())
         };
         let whole = run(1000);

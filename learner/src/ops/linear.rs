@@ -63,13 +63,24 @@ pub(crate) fn backward_input(products: &[(&Tensor, &Tensor)]) -> Result<Tensor> 
 
 /// Adds `dy' x` to the weight's gradient.
 pub(crate) fn backward_weight(dy: &Tensor, x: &Tensor, d_weight: &Tensor) -> Result<()> {
-    if let Some(gpu) = Gpu::of(dy) {
-        return gpu.product(d_weight, true, Operand::transposed(dy), Operand::plain(x));
+    add_product(d_weight, 1.0, Operand::transposed(dy), Operand::plain(x))
+}
+
+/// `out += scale left right`, matrices.
+pub(super) fn add_product(out: &Tensor, scale: f32, left: Operand<'_>, right: Operand<'_>) -> Result<()> {
+    if let Some(gpu) = Gpu::of(out) {
+        return gpu.product(out, true, scale, left, right);
     }
-    let ((rows, outputs), inputs) = (dy.dims2()?, x.dim(1)?);
-    let (dy, x) = (read(dy)?, read(x)?);
-    let (left, right) = (Matrix::new(&dy, rows, outputs).transposed(), Matrix::new(&x, rows, inputs));
-    write(d_weight, |out| product(out, inputs, true, 1.0, left, right, Threads::Pool))
+    let (a, b) = (read(left.tensor)?, read(right.tensor)?);
+    let (a, b) = (side(&a, left)?, side(&b, right)?);
+    let width = out.dim(1)?;
+    write(out, |out| product(out, width, true, scale, a, b, Threads::Pool))
+}
+
+fn side<'a>(numbers: &'a [f32], operand: Operand<'_>) -> Result<Matrix<'a>> {
+    let (rows, columns) = operand.tensor.dims2()?;
+    let matrix = Matrix::new(numbers, rows, columns);
+    Ok(if operand.transposed { matrix.transposed() } else { matrix })
 }
 
 /// Adds the sum of the rows of `dy` to the bias's gradient.

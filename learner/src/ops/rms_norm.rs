@@ -46,14 +46,14 @@ fn scaled(x: &[f32], inverse: &[f32], weight: &[f32]) -> Vec<f32> {
     out
 }
 
-/// dLoss/dx, plus `residual` (what reaches x past the norm); adds to the weight's gradient.
+/// dLoss/dx, plus `residual` (what reaches x past the norm); adds to the weight's gradient where there is one.
 pub(crate) fn backward(
     residual: Option<&Tensor>,
     dy: &Tensor,
     x: &Tensor,
     inverse: &Tensor,
     weight: &Tensor,
-    d_weight: &Tensor,
+    d_weight: Option<&Tensor>,
 ) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     if let Some(gpu) = Gpu::of(x) {
@@ -74,16 +74,16 @@ pub(crate) fn backward(
             }
         });
     });
-    write(d_weight, |d_weight| {
-        sum_rows(d_weight, rows, |range, sum| {
-            for row in range {
-                let (dy, x, inverse) =
-                    (&dy[row * width..][..width], &x[row * width..][..width], inverse[row]);
-                for ((sum, dy), x) in sum.iter_mut().zip(dy).zip(x) {
-                    *sum += dy * x * inverse;
-                }
+    let of_rows = |range: std::ops::Range<usize>, sum: &mut [f32]| {
+        for row in range {
+            let (dy, x, inverse) = (&dy[row * width..][..width], &x[row * width..][..width], inverse[row]);
+            for ((sum, dy), x) in sum.iter_mut().zip(dy).zip(x) {
+                *sum += dy * x * inverse;
             }
-        });
-    })?;
+        }
+    };
+    if let Some(d_weight) = d_weight {
+        write(d_weight, |d_weight| sum_rows(d_weight, rows, of_rows))?;
+    }
     matrix(out, rows, width)
 }

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{AdamWSettings, Eval, FRESH_CONTEXT, ModelSource, Overlong, Recipe, SamplerSettings, Sft, Stage};
+use super::{
+    AdamWSettings, Eval, FRESH_CONTEXT, LoraSettings, ModelSource, Overlong, Recipe, SamplerSettings, Sft,
+    Stage,
+};
 use crate::chat::Choice;
 use crate::grpo::{Correction, Loss, PolicyTerm};
 use crate::reward_client::Rewards;
@@ -98,6 +101,7 @@ impl Recipe {
         let stage = |stage: &Stage| Some(format!("stage `{}`: {}", stage.name, stage.mistake()?));
         self.model
             .mistake()
+            .or_else(|| self.lora.as_ref()?.mistake(&self.model))
             .or_else(|| self.adamw.mistake())
             .or_else(|| self.sampler.mistake())
             .or_else(|| self.rewards.mistake())
@@ -187,6 +191,28 @@ impl ModelSource {
                      make hidden_size, intermediate_size or num_hidden_layers smaller"
                 )
             })
+        })
+    }
+}
+
+impl LoraSettings {
+    fn mistake(&self, model: &ModelSource) -> Option<String> {
+        let numbers = [
+            ("lora.rank", self.rank as f64, From(1.0, 1024.0)),
+            ("lora.alpha", self.alpha, Above(0.0, 65_536.0)),
+        ];
+        out_of_range(&numbers).or_else(|| match () {
+            () if self.dropout.is_some_and(|share| share != 0.0) => Some(
+                "lora.dropout is refused: it would make the trained policy another than the sampled one"
+                    .to_owned(),
+            ),
+            () if self.target_modules.is_empty() => {
+                Some("lora.target_modules is empty; leave it out for all linears of a layer".to_owned())
+            }
+            () if model.load.is_none() => {
+                Some("lora needs model.load: random weights under an adapter never learn".to_owned())
+            }
+            () => None,
         })
     }
 }
@@ -420,7 +446,9 @@ mod tests {
     /// A table of the whole recipe with one more line.
     fn with(table: &str, line: &str) -> String {
         match table {
-            "adamw" | "rewards" | "sampler" | "checkpoints" | "dump" => format!("{WHOLE}[{table}]\n{line}\n"),
+            "adamw" | "lora" | "rewards" | "sampler" | "checkpoints" | "dump" => {
+                format!("{WHOLE}[{table}]\n{line}\n")
+            }
             "rl.temperature" => format!("{WHOLE}temperature = {{ {line} }}\n"),
             "rl.loss" => format!("{WHOLE}loss = {{ {line} }}\n"),
             _ => {
@@ -476,6 +504,13 @@ mod tests {
                 "chat_template = 'none'\nsystem_prompt = 'Think.'",
                 "model.system_prompt needs a chat template",
             ),
+            ("lora", "rank = 0", "lora.rank must be from 1 to 1024, not 0"),
+            ("lora", "alpha = 0", "lora.alpha must be above 0 and at most 65536, not 0"),
+            ("lora", "dropout = 0.05", "lora.dropout is refused"),
+            ("lora", "target_modules = []", "lora.target_modules is empty; leave it out for all"),
+            ("lora", "target_modules = ['q']", "unknown variant `q`, expected one of `q_proj`, `k_proj`"),
+            ("lora", "r = 8", "unknown field `r`, expected one of `load`, `rank`"),
+            ("lora", "rank = 8", "lora needs model.load"),
             ("adamw", "betas = [0.9, 1.0]", "adamw.betas[1] must be at least 0 and below 1, not 1"),
             ("adamw", "betas = [-0.1, 0.9]", "adamw.betas[0] must be at least 0 and below 1, not -0.1"),
             ("adamw", "eps = 0.0", "adamw.eps must be above 0 and at most 1, not 0"),

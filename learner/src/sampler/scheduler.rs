@@ -444,7 +444,7 @@ impl<'a> Scheduler<'a> {
                 Some(step) => self.pages.attend(step, layer, [&q, &k, &v], model.heads())?,
                 None => self.attend(rows, layer, &q, &k, &v)?,
             };
-            let middle = linear::forward_add(&x, &attended, model.value(slots.output))?;
+            let middle = model.project_add(&x, &attended, &slots.output)?;
             x = model.mlp(slots, &middle)?.0;
         }
         rows.iter_mut().for_each(|row| self.pages.advance(&mut row.table, 1));
