@@ -1,10 +1,10 @@
 //! Our side of `scripts/parity.py`: reads one JSON request on standard input, writes one JSON answer.
 //!
-//! Request: `model` (directory), and any of `ids` (lists of token ids: answers their `logits`), `texts`
-//! (answers their `encoded` ids and the `decoded` text), `save` (directory to write the model and tokenizer
-//! to), `train_tokenizer` (`{texts, vocab_size}`: use a tokenizer learned from these instead of the model's), `compare`
-//! (true: `model` also holds the other side's figures; answers how far ours are from them), `template` and `messages`
-//! (answers the `rendered` conversation).
+//! Request: `model` (directory), and any of `adapter` (directory of one on it), `ids` (lists of token ids: answers their
+//! `logits`), `texts` (answers their `encoded` ids and the `decoded` text), `save` (directory to write the model and
+//! tokenizer to), `train_tokenizer` (`{texts, vocab_size}`: use a tokenizer learned from these instead of the model's),
+//! `compare` (true: `model` also holds the other side's figures; answers how far ours are from them), `template` and
+//! `messages` (answers the `rendered` conversation).
 
 #[path = "../tests/parity/compare.rs"]
 mod compare;
@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+use assay_learner::adapter;
 use assay_learner::chat::{Message, Template};
-use assay_learner::model::{Model, Precision};
+use assay_learner::model::Precision;
 use assay_learner::tokenizer::Tokenizer;
 use serde::Deserialize;
 use serde_json::json;
@@ -22,6 +23,7 @@ use serde_json::json;
 #[derive(Deserialize)]
 struct Request {
     model: PathBuf,
+    adapter: Option<PathBuf>,
     #[serde(default)]
     ids: Vec<Vec<u32>>,
     #[serde(default)]
@@ -60,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{}", json!(compare::compare(&request.model)?));
         return Ok(());
     }
-    let model = Model::load(&request.model)?;
+    let (model, _) = adapter::open(Some(&request.model), request.adapter.as_deref())?;
     let tokenizer = match &request.train_tokenizer {
         Some(training) => Some(Tokenizer::train(&training.texts, training.vocab_size, &["<|endoftext|>"])?),
         None if request.model.join("tokenizer.json").exists() => Some(Tokenizer::load(&request.model)?),
