@@ -149,12 +149,14 @@ impl Model {
         self.adapter.as_ref()
     }
 
-    /// Shares another model's own parameters in place of equal ones: under adapters they never change, and one copy is
-    /// enough for a policy and the reference beside it.
-    pub(crate) fn share(&mut self, other: &Model) {
-        if self.adapter.is_some() && other.adapter.is_some() && self.config == other.config {
-            self.values[..self.own].clone_from_slice(&other.values[..self.own]);
-        }
+    /// The model under the adapter, for another one: its parameters are shared, as none of them is trained; without an
+    /// adapter there is no such model.
+    pub(crate) fn base(&self) -> Option<Model> {
+        self.adapter.as_ref()?;
+        let (config, slots) = (self.config.clone(), Slots::new(&self.config));
+        let (names, values) = (self.names[..self.own].to_vec(), self.values[..self.own].to_vec());
+        let (own, activation_bytes) = (self.own, self.activation_bytes);
+        Some(Model { config, names, values, own, slots, adapter: None, activation_bytes })
     }
 
     fn from_parts(config: Config, values: Vec<Tensor>) -> Result<Model> {

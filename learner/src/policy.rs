@@ -109,11 +109,25 @@ impl Policy {
         })
     }
 
-    /// Measures divergence from now on from `other`, of which only the weights are kept; under adapters only the adapter.
-    pub fn refer_to(&mut self, other: Policy) {
-        let mut reference = other.model;
-        reference.share(&self.model);
+    /// Measures divergence from now on from the policy that the run began with: that of a checkpoint, or the recipe's.
+    /// Only its weights are kept; under an adapter only the adapter, which is put on the base that is here already.
+    pub fn refer_to_start(&mut self, recipe: &Recipe, checkpoint: Option<&Path>) -> Result<()> {
+        let mut reference = match (self.model.base(), checkpoint, &recipe.lora) {
+            (Some(mut base), Some(checkpoint), _) => {
+                adapter::load(&mut base, &whole(checkpoint))?;
+                base
+            }
+            (Some(mut base), None, Some(lora)) => {
+                lora.put_on(&mut base, recipe.seed)?;
+                base
+            }
+            (_, Some(checkpoint), _) => Policy::load(checkpoint, recipe)?.model,
+            (_, None, _) => Policy::create(recipe)?.model,
+        };
+        let config = self.model.config();
+        reference.set_positions(Some(config.rope_theta), Some(config.max_position_embeddings))?;
         self.reference = Some(reference);
+        Ok(())
     }
 
     /// The tokens that ask for an answer to `text`: through the chat template where there is one.

@@ -180,7 +180,8 @@ impl<'a> Run<'a> {
         self.fits(&policy)?;
         std::fs::create_dir_all(out).map_err(|source| TrainError::File { path: out.to_owned(), source })?;
         if self.recipe.rl.iter().any(|stage| stage.loss.kl.coefficient > 0.0) {
-            policy.refer_to(self.start_policy()?);
+            let sft = self.recipe.sft.as_ref().map(|_| self.out.join(sft::CHECKPOINT));
+            policy.refer_to_start(&self.recipe, sft.as_deref())?;
         }
         let (recipe, sources, progress) = (&self.recipe, &self.sources, &self.progress);
         let mut trainer = Trainer { recipe, sources, policy, grader, out, state, progress };

@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn permuting_and_repacking_a_batch_changes_nothing() {
         let mut policy = policy(1);
-        policy.refer_to(tests::policy(2));
+        policy.reference = Some(tests::policy(2).model);
         let rollouts = rollouts(&policy);
         let straight = items(&rollouts);
         // 5 and 12 have no divisor in common.
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn every_log_probability_sees_the_temperature() {
         let mut policy = policy(3);
-        policy.refer_to(tests::policy(3));
+        policy.reference = Some(tests::policy(3).model);
         let rollouts = rollouts(&policy);
         let kl = Kl { coefficient: 0.1, estimator: Estimator::K3 };
         let loss = Loss { kl, updates: 2, clip_low: 1e-4, clip_high: 1e-4, ..Loss::default() };
