@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::cuda::{Gpu, Stored};
 use crate::error::{EngineError, Result};
-use crate::model::{Batch, Config, Gradients, Model, TokenStats};
+use crate::model::{Batch, Config, Gradients, Lora, Model, Target, TokenStats};
 use crate::ops;
 use crate::optim::{AdamW, clip_global_norm};
 use crate::sampler::{Cache, Sampler, SamplingParams};
@@ -114,8 +114,8 @@ impl Log {
 }
 
 /// Shapes of few parameters that meet the kernels' corners: heads that share keys and that do not, narrow and wide ones,
-/// widths that no block divides, tied and untied heads.
-fn shapes() -> [(&'static str, Config); 4] {
+/// widths that no block divides, tied and untied heads; and whether an adapter on it is what is trained.
+fn shapes() -> [(&'static str, Config, bool); 5] {
     let llama = |config: Config| Config {
         model_type: "llama".to_owned(),
         tie_word_embeddings: false,
@@ -123,20 +123,25 @@ fn shapes() -> [(&'static str, Config); 4] {
         ..config
     };
     [
-        ("gqa", Config::tiny(101, 48, 2, 6, 2)),
-        ("llama", llama(Config::tiny(67, 40, 2, 5, 5))),
-        ("wide_heads", Config::tiny(301, 256, 1, 2, 1)),
-        ("one_key_head", llama(Config::tiny(97, 64, 3, 8, 1))),
+        ("gqa", Config::tiny(101, 48, 2, 6, 2), false),
+        ("llama", llama(Config::tiny(67, 40, 2, 5, 5)), false),
+        ("wide_heads", Config::tiny(301, 256, 1, 2, 1), false),
+        ("one_key_head", llama(Config::tiny(97, 64, 3, 8, 1)), false),
+        ("adapter", Config::tiny(101, 48, 2, 6, 2), true),
     ]
 }
 
 fn kernels(gpu: &'static Gpu, log: &mut Log) -> Result<()> {
-    for (name, config) in shapes() {
+    for (name, config, adapter) in shapes() {
         for stored in [Stored::F32, Stored::Bf16] {
             let label = format!("{name}_{stored:?}").to_lowercase();
             let pair = || -> Result<(Model, Model)> {
                 let config = Config { initializer_range: 0.15, ..config.clone() };
-                let there = Model::random(&config, 7)?.on_gpu(gpu, stored)?;
+                let mut model = Model::random(&config, 7)?;
+                if adapter {
+                    adapt(&mut model)?;
+                }
+                let there = model.on_gpu(gpu, stored)?;
                 // What the CPU computes with is what the GPU stores, so that bf16 is compared with exact arithmetic.
                 Ok((there.on_cpu()?, there))
             };
@@ -144,6 +149,16 @@ fn kernels(gpu: &'static Gpu, log: &mut Log) -> Result<()> {
             log.measure(&format!("kernels/update_{label}"), || update(pair()?, stored))?;
             log.measure(&format!("kernels/sample_{label}"), || sample(&pair()?, &config, stored))?;
         }
+    }
+    Ok(())
+}
+
+/// An adapter as training leaves one: a fresh one's second matrices are zero, and would hide the first ones.
+fn adapt(model: &mut Model) -> Result<()> {
+    model.adapt(&Lora { rank: 5, alpha: 8.0, target_modules: Target::ALL.into() }, 8)?;
+    for (slot, (_, value)) in model.trained().enumerate() {
+        let shift = |(i, value): (usize, &mut f32)| *value += ((i * 13 + slot * 7) % 23) as f32 / 110.0 - 0.1;
+        ops::write(value, |values| values.iter_mut().enumerate().for_each(shift))?;
     }
     Ok(())
 }
@@ -201,7 +216,7 @@ fn update((mut here, mut there): (Model, Model), stored: Stored) -> Result<Value
         far.update(&mut there, &brought, 1e-2)?;
     }
     let mut error = 0.0f64;
-    for ((_, ours), (_, expected)) in there.parameters().zip(here.parameters()) {
+    for ((_, ours), (_, expected)) in there.trained().zip(here.trained()) {
         error = error.max(worst(&ops::read(ours)?, &ops::read(expected)?));
     }
     // bf16 rounds what it stores by up to 1/256 of a number; the f32 masters do not add to that.
