@@ -160,7 +160,8 @@ impl ModelSource {
     }
 }
 
-/// A low-rank adapter on every layer's linears. It wants a learning rate of its own, about ten times that of all weights.
+/// A low-rank adapter on every layer's linears. It wants a learning rate of its own: by what others found, about ten times
+/// that of all weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LoraSettings {

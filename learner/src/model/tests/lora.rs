@@ -230,6 +230,12 @@ fn the_sampler_computes_what_the_trainer_does() {
         ..SamplingParams::default()
     };
     let drawn = Sampler::new(&model).generate(&prompts, &params).unwrap();
+    // Who shares the batch changes no bit, as without an adapter.
+    let alike = |max_batch| {
+        let params = SamplingParams { batch_invariant: true, max_batch, ..params.clone() };
+        Sampler::new(&model).generate(&prompts, &params).unwrap()
+    };
+    assert_eq!(alike(1), alike(9));
     let mut base = adapted(config, 27, lora);
     base.drop_adapter();
     let mut seen = 0.0f32;
