@@ -23,7 +23,7 @@ pub(super) struct Export {
     /// Where the merged model goes; a new or an empty directory
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// How numbers are stored [default: as in the base's files, f32 for those of a .gguf file or of 16-bit floats]
+    /// How numbers are stored [default: as in the base's files; f32 where these are f16 or quantised]
     #[arg(long)]
     dtype: Option<Precision>,
     /// Print the result as one JSON value
