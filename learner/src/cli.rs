@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::cuda::{self, Stored};
 use crate::error::{EngineError, reason};
-use crate::eval::Interval;
+use crate::eval::{Evaluation, Interval};
 use crate::gpu_check::{self, Plan};
 use crate::interrupt;
 use crate::launcher::{self, Choice};
@@ -67,14 +67,14 @@ enum Command {
     /// Supervised fine-tuning: writes the checkpoint DIR/sft
     Sft(Common),
     /// Reinforcement learning, after the recipe's SFT where that is not done yet: writes DIR/rl and DIR/metrics.jsonl
-    Rl(Common),
+    Rl(Rl),
     /// Find the sampling temperature that gives the newest policy of DIR the recipe's entropy, stage by stage
     Calibrate(Common),
     /// Print completions of the newest policy of DIR for some held-out problems
     Sample(Sample),
     /// Show a run as a page in the browser while it goes on
     Live(live::Live),
-    /// Held-out accuracy of the newest policy of DIR
+    /// Held-out accuracy of the newest policy of DIR; of math also where the last number of an answer counts, in a box or not
     Eval(Common),
     /// Answer completions of a checkpoint over HTTP as OpenAI's API does
     Serve(serve::Serve),
@@ -138,6 +138,16 @@ struct Common {
     /// Print the result as one JSON value
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Rl {
+    #[command(flatten)]
+    common: Common,
+    /// Instead train in DIR/control, from the same start, with the rewards shuffled between the rollouts of a step: that
+    /// must not help
+    #[arg(long)]
+    control: bool,
 }
 
 #[derive(Debug, Args)]
@@ -338,16 +348,29 @@ fn sft(args: &Common) -> Result<(String, u8), TrainError> {
     Ok((said(args, text, json!({ "steps": steps, "checkpoint": checkpoint })), 0))
 }
 
-fn rl(args: &Common) -> Result<(String, u8), TrainError> {
+fn rl(Rl { common: args, control }: &Rl) -> Result<(String, u8), TrainError> {
     let run = start(args)?;
     has_stages(&run)?;
-    let started: &[&str] = &[crate::train::CHECKPOINT, crate::train::METRICS];
-    run.open(args.resume, if args.resume { &TRACES } else { started })?;
-    let cut = |error: TrainError| error.while_running("rl", &args.out);
+    let (command, out) = match control {
+        true => ("rl --control", args.out.join(quickstart::CONTROL)),
+        false => ("rl", args.out.clone()),
+    };
+    let traces: &[&str] = match (control, args.resume) {
+        (false, false) => &[crate::train::CHECKPOINT, crate::train::METRICS],
+        (false, true) => &TRACES,
+        (true, false) => &["control/rl", "control/metrics.jsonl"],
+        (true, true) => &["control/rl", "control/metrics.jsonl", crate::sft::CHECKPOINT],
+    };
+    run.open(args.resume, traces)?;
+    let cut = |error: TrainError| error.while_running(command, &args.out);
     run.sft_before_rl(args.resume).map_err(cut)?;
     let grader = run.rewarder()?;
-    run.rl(&grader, &args.out, args.resume).map_err(cut)?;
-    let checkpoint = args.out.join(crate::train::CHECKPOINT);
+    match control {
+        true => run.rl(&quickstart::Shuffled { grader: &grader, seed: run.recipe.seed }, &out, args.resume),
+        false => run.rl(&grader, &out, args.resume),
+    }
+    .map_err(cut)?;
+    let checkpoint = out.join(crate::train::CHECKPOINT);
     let text = format!("the policy is in {}, the curves in metrics.jsonl beside it\n", checkpoint.display());
     Ok((said(args, text, json!({ "checkpoint": checkpoint })), 0))
 }
@@ -444,20 +467,24 @@ fn eval(args: &Common) -> Result<(String, u8), TrainError> {
     let run = start(args)?;
     let (policy, checkpoint) = run.latest_policy()?;
     has_problems(&run)?;
-    let evaluation = run.evaluate(&policy, &run.rewarder()?)?;
+    let Evaluation { strict, lenient } = run.evaluate(&policy, &run.rewarder()?)?;
     let names = run.recipe.eval.problems.keys().map(|name| (name.as_str(), format!("{name}/")));
-    let rows: Vec<(&str, Interval)> = names
+    let rows: Vec<(&str, Interval, Interval)> = names
         .chain([("all", String::new())])
-        .map(|(name, prefix)| (name, evaluation.accuracy(&prefix)))
+        .map(|(name, prefix)| (name, strict.accuracy(&prefix), lenient.accuracy(&prefix)))
         .collect();
-    let line = |(name, accuracy): &(&str, Interval)| {
-        let Interval { n, mean, low, high } = accuracy;
-        format!("{name}: {mean:.3} ({low:.3} .. {high:.3}, n = {n})\n")
+    let shown = |of: &Interval| format!("{:.3} ({:.3} .. {:.3}, n = {})", of.mean, of.low, of.high, of.n);
+    let line = |(name, strict, lenient): &(&str, Interval, Interval)| match lenient.n {
+        0 => format!("{name}: {}\n", shown(strict)),
+        _ => format!("{name}: {}; the last number counting too: {}\n", shown(strict), shown(lenient)),
     };
     let text = format!("policy {checkpoint}\n{}", rows.iter().map(line).collect::<String>());
-    let values: serde_json::Map<String, Value> =
-        rows.iter().map(|(name, accuracy)| ((*name).to_owned(), json!(accuracy))).collect();
-    Ok((said(args, text, json!({ "policy": checkpoint, "accuracy": values })), 0))
+    let of = |row: fn(&(&str, Interval, Interval)) -> Interval| -> serde_json::Map<String, Value> {
+        rows.iter().map(|all| (all.0.to_owned(), json!(row(all)))).collect()
+    };
+    let scores = json!({ "strict": strict.0, "lenient": lenient.0 });
+    let value = json!({ "policy": checkpoint, "accuracy": of(|row| row.1), "lenient": of(|row| row.2), "scores": scores });
+    Ok((said(args, text, value), 0))
 }
 
 fn start(args: &Common) -> Result<Run<'_>, TrainError> {

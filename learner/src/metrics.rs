@@ -95,6 +95,9 @@ pub struct HeldOutAccuracy {
     pub step: u64,
     /// Of all problems, with its 95 % interval.
     pub accuracy: Interval,
+    /// Of the math problems, where the last number of a completion counts too, in a box or not.
+    #[serde(default)]
+    pub lenient: Option<Interval>,
     /// Of each source's.
     pub sources: BTreeMap<String, Interval>,
 }

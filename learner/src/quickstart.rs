@@ -7,7 +7,7 @@ use std::time::Instant;
 use assay_testsets::{Problem, Task};
 
 use crate::data::stream;
-use crate::eval::Evaluation;
+use crate::eval::Scores;
 use crate::metrics;
 use crate::policy::present;
 use crate::report::{ALL, BundledRow, Files, HeldOut, Report};
@@ -21,6 +21,9 @@ const BUNDLED_CODE: usize = 6;
 /// Bundled math problems graded at the start, with their own gold as the answer.
 const BUNDLED_MATH: usize = 24;
 
+/// Where the control is, in a run's directory.
+pub const CONTROL: &str = "control";
+
 /// Runs it all, or what is left of it. The report is written and returned; whether it learned is in it.
 pub fn run(run: &Run<'_>, control: bool, resume: bool) -> Result<Report, TrainError> {
     let started = Instant::now();
@@ -30,16 +33,16 @@ pub fn run(run: &Run<'_>, control: bool, resume: bool) -> Result<Report, TrainEr
     run.progress.note(&bundled_summary(&bundled));
 
     let (policy, sft_steps) = run.sft(present(&run.out.join(sft::CHECKPOINT)))?;
-    let before = run.evaluate(&policy, &grader)?;
+    let before = run.evaluate(&policy, &grader)?.strict;
     let policy = run.rl(&grader, run.out, resume)?;
-    let held_out = compare(run, &before, &run.evaluate(&policy, &grader)?);
+    let held_out = compare(run, &before, &run.evaluate(&policy, &grader)?.strict);
 
     let control = control.then(|| -> Result<_, TrainError> {
         run.progress
             .note("control: once more from the same SFT policy, with rewards shuffled between rollouts");
         let shuffled = Shuffled { grader: &grader, seed: run.recipe.seed };
-        let policy = run.rl(&shuffled, &run.out.join("control"), resume)?;
-        Ok(compare(run, &before, &run.evaluate(&policy, &grader)?))
+        let policy = run.rl(&shuffled, &run.out.join(CONTROL), resume)?;
+        Ok(compare(run, &before, &run.evaluate(&policy, &grader)?.strict))
     });
     let control = control.transpose()?;
 
@@ -70,7 +73,7 @@ fn gain_low(rows: &[HeldOut]) -> f64 {
 }
 
 /// One row per source of held-out problems, and one over all.
-fn compare(run: &Run<'_>, before: &Evaluation, after: &Evaluation) -> Vec<HeldOut> {
+fn compare(run: &Run<'_>, before: &Scores, after: &Scores) -> Vec<HeldOut> {
     let sources = run.recipe.eval.problems.keys().map(|name| (name.as_str(), format!("{name}/")));
     let rows = sources.chain([(ALL, String::new())]);
     let row = |(family, prefix): (&str, String)| HeldOut {

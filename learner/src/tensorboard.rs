@@ -90,7 +90,9 @@ impl EventWriter {
     /// Appends held-out accuracies, of all problems and of each source's.
     pub fn write_held_out(&mut self, line: &HeldOutAccuracy) -> io::Result<()> {
         let sources = line.sources.iter().map(|(name, of)| (format!("eval/accuracy/{name}"), of.mean));
-        self.scalars(line.step, sources.chain([("eval/accuracy".to_owned(), line.accuracy.mean)]))
+        let all = [("eval/accuracy", Some(line.accuracy)), ("eval/lenient", line.lenient)];
+        let all = all.into_iter().filter_map(|(name, of)| Some((name.to_owned(), of?.mean)));
+        self.scalars(line.step, sources.chain(all))
     }
 
     fn scalars(&mut self, step: u64, scalars: impl Iterator<Item = (String, f64)>) -> io::Result<()> {

@@ -250,13 +250,16 @@ impl<G: Grade> Trainer<'_, G> {
             return Err(self.stopped());
         }
         self.state.evaluated = Some(step);
-        let accuracy = found.accuracy("");
+        let accuracy = found.strict.accuracy("");
         if accuracy.n == 0 {
             self.progress.warn(&format!("step {step}: no held-out problem could be graded"));
             return Ok(false);
         }
-        let sources = eval.problems.keys().map(|name| (name.clone(), found.accuracy(&format!("{name}/"))));
-        log.held_out(&HeldOutAccuracy { step, accuracy, sources: sources.collect() })?;
+        let of_source = |name: &String| (name.clone(), found.strict.accuracy(&format!("{name}/")));
+        let sources = eval.problems.keys().map(of_source).collect();
+        let lenient = found.lenient.accuracy("");
+        let line = HeldOutAccuracy { step, accuracy, lenient: (lenient.n > 0).then_some(lenient), sources };
+        log.held_out(&line)?;
         // The start is where the run came from, not what it made.
         let is_best = step > 0 && self.state.best.is_none_or(|best| accuracy.mean > best.accuracy);
         if is_best {

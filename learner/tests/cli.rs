@@ -278,8 +278,16 @@ fn a_directory_holds_one_run_of_one_recipe() {
     let files = ["recipe.toml", "metrics.jsonl", "sft/model.safetensors", "rl/model.safetensors"];
     let read = || files.map(|name| std::fs::read(dir.path().join("out").join(name)).unwrap());
     let left = read();
-    let rows: [(&str, &str, &[&str], &[&str]); 5] = [
+    let (code, stderr) = run("rl", &recipe, &["--control"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let control = dir.path().join("out/control/rl/model.safetensors");
+    assert!(
+        control.is_file() && left == read(),
+        "the control stands beside the run and changes nothing of it"
+    );
+    let rows: [(&str, &str, &[&str], &[&str]); 6] = [
         ("rl", &recipe, &[], &["holds an earlier run (rl)", "--resume", "another --out"]),
+        ("rl", &recipe, &["--control"], &["holds an earlier run (control/rl)", "--resume"]),
         ("sft", &recipe, &[], &["holds an earlier run (rl)", "--resume", "another --out"]),
         ("rl", &other, &["--resume"], &["rl[0].learning_rate is 0.0002 here and 0.0001 there"]),
         ("sft", &other, &["--resume"], &["rl[0].learning_rate"]),

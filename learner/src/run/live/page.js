@@ -131,7 +131,8 @@ const line = (name, value) => ({ name, points: () => steps.map((line) => [line.s
 const CHARTS = [
   { title: "Reward", lines: [line("mean", (s) => s.reward_mean), line("standard deviation", (s) => s.reward_std)] },
   { title: "Held-out accuracy, with its 95\u00a0% interval", show: percent, least: 0.01, band: true,
-    lines: [{ name: "all problems", points: () => looks.map((look) => [look.step, look.accuracy.mean]) }] },
+    lines: [{ name: "all problems", points: () => looks.map((look) => [look.step, look.accuracy.mean]) },
+      { name: "last number counts too", points: () => looks.filter((look) => look.lenient).map((look) => [look.step, look.lenient.mean]) }] },
   { title: "Entropy, nats a token", target: true, lines: [line("entropy", (s) => s.entropy)] },
   { title: "Temperature", lines: [line("temperature", (s) => s.temperature)] },
   { title: "Tokens of a completion", lines: [line("mean", (s) => s.completion_length_mean)] },
