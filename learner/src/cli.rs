@@ -6,6 +6,7 @@
 mod data;
 mod export;
 mod live;
+mod plan;
 mod serve;
 
 use std::io::{ErrorKind, Write as _};
@@ -70,6 +71,8 @@ enum Command {
     Rl(Rl),
     /// Find the sampling temperature that gives the newest policy of DIR the recipe's entropy, stage by stage
     Calibrate(Common),
+    /// Say what a recipe will take before it takes it: memory by phase and consumer, the least time of a step
+    Plan(plan::PlanFor),
     /// Print completions of the newest policy of DIR for some held-out problems
     Sample(Sample),
     /// Show a run as a page in the browser while it goes on
@@ -201,7 +204,9 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
-    let computes = !matches!(cli.command, Command::Data(_) | Command::Export(_) | Command::GpuCheck { .. });
+    let elsewhere = matches!(&cli.command, Command::Plan(plan) if plan.gpu.is_some());
+    let reads = matches!(cli.command, Command::Data(_) | Command::Export(_) | Command::GpuCheck { .. });
+    let computes = !elsewhere && !reads;
     if computes && let Err(why) = launcher::settle(cli.device, cli.precision, complain) {
         complain(&why);
         return ExitCode::from(2);
@@ -212,7 +217,7 @@ pub fn main() -> ExitCode {
         Command::Serve(_) => interrupt::listen("finishing what was asked"),
         _ => interrupt::listen("stopping after a checkpoint"),
     }
-    match execute(cli.command) {
+    match execute(cli.command, cli.precision) {
         Ok((text, code)) => print(&text, code),
         Err(error) => {
             complain(&error.to_string());
@@ -277,12 +282,13 @@ fn print(text: &str, code: u8) -> ExitCode {
     }
 }
 
-fn execute(command: Command) -> Result<(String, u8), TrainError> {
+fn execute(command: Command, precision: Stored) -> Result<(String, u8), TrainError> {
     match command {
         Command::Quickstart(args) => quickstart(&args),
         Command::Sft(args) => sft(&args),
         Command::Rl(args) => rl(&args),
         Command::Calibrate(args) => calibrate(&args),
+        Command::Plan(args) => plan::run(&args, precision),
         Command::Sample(args) => sample(&args),
         Command::Live(args) => live::run(&args),
         Command::Eval(args) => eval(&args),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use assay_testsets::Problem;
+use assay_testsets::{Problem, Task};
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -113,6 +113,17 @@ impl Sources {
             Ok((name.clone(), Source::File(problems)))
         });
         families.chain(files).collect::<Result<_, DataError>>().map(Sources)
+    }
+
+    /// Bytes of the longest prompt of a file, and whether a problem of one asks for a program.
+    pub(crate) fn longest(&self) -> (usize, bool) {
+        let files = self.0.values().filter_map(|source| match source {
+            Source::File(problems) => Some(problems),
+            Source::Family(_) => None,
+        });
+        files.flatten().fold((0, false), |(longest, code), problem| {
+            (longest.max(problem.prompt.len()), code || matches!(problem.task, Task::Code(_)))
+        })
     }
 
     /// The training prompts of one step: so many of each source. Names were checked by the recipe.

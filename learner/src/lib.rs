@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod model;
 mod ops;
 pub mod optim;
+pub mod plan;
 pub mod policy;
 pub mod progress;
 pub mod quickstart;

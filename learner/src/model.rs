@@ -12,6 +12,7 @@ mod config;
 mod gradients;
 mod layer;
 mod lora;
+pub(crate) mod memory;
 mod parameters;
 
 use std::ops::Range;
@@ -24,6 +25,7 @@ pub use self::config::Config;
 pub use self::gradients::Gradients;
 use self::layer::{Activations, Kept, Sequences};
 pub use self::lora::{Lora, Target};
+pub(crate) use self::parameters::shapes;
 use self::parameters::{LinearSlots, Slots};
 use crate::adapter;
 use crate::checkpoint;
@@ -52,7 +54,7 @@ pub struct Model {
 }
 
 /// Bytes that layers keep for the backward pass beside their inputs, unless set.
-const ACTIVATION_BYTES: usize = 2 << 30;
+pub(crate) const ACTIVATION_BYTES: usize = 2 << 30;
 
 impl Model {
     /// A fresh model: matrices normal with `initializer_range`, norms 1, biases 0; the same for the same seed.
@@ -74,7 +76,7 @@ impl Model {
         if gguf::is_one(directory) {
             let mut file = Gguf::open(directory)?;
             let config = file.config()?;
-            let values = file.tensors(&config, &parameters::shapes(&config))?;
+            let values = file.tensors(&config, &shapes(&config))?;
             return Model::from_parts(config, values);
         }
         if adapter::is_one(directory) {
@@ -83,7 +85,7 @@ impl Model {
             return Err(EngineError::checkpoint(directory, what));
         }
         let config = Config::load(&directory.join("config.json"))?;
-        let values = checkpoint::load(directory, &parameters::shapes(&config))?;
+        let values = checkpoint::load(directory, &shapes(&config))?;
         Model::from_parts(config, values)
     }
 
@@ -161,7 +163,7 @@ impl Model {
 
     fn from_parts(config: Config, values: Vec<Tensor>) -> Result<Model> {
         let values = cuda::place(values)?;
-        let names = parameters::shapes(&config).into_iter().map(|(name, _)| name).collect();
+        let names = shapes(&config).into_iter().map(|(name, _)| name).collect();
         let (own, slots) = (values.len(), Slots::new(&config));
         Ok(Model { config, names, values, own, slots, adapter: None, activation_bytes: ACTIVATION_BYTES })
     }

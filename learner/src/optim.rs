@@ -1,4 +1,5 @@
-//! AdamW: the two moments in f32 or in blocks of 8 bits, decay apart from the gradient.
+//! AdamW: the two moments in f32, beside the parameters or in the host's memory, or in blocks of 8 bits; decay apart from
+//! the gradient.
 
 mod blocks;
 
@@ -39,6 +40,10 @@ pub enum Moments {
     /// Blocks of 8 bits: 2.03 bytes a parameter; of tensors of less than 4096 numbers, which are norms and biases, in f32.
     #[serde(rename = "8bit")]
     Blocks,
+    /// As `F32`, but in the memory of the host also where the parameters lie on a GPU, with the f32 copies of bf16 ones: the
+    /// host updates, a tensor at a time. The same numbers as `F32`; on the CPU the same thing.
+    #[serde(rename = "host")]
+    Host,
 }
 
 /// The optimiser: its rule and its state.
@@ -81,14 +86,34 @@ impl Moments {
         self == Moments::Blocks && value.elem_count() >= SMALL
     }
 
+    /// Bytes of the state of a parameter of so many numbers, which is stored as f32 or as bf16.
+    pub(crate) fn bytes(self, numbers: usize, stored: DType) -> usize {
+        if self == Moments::Blocks && numbers >= SMALL {
+            return 2 * (numbers + size_of::<f32>() * numbers.div_ceil(BLOCK));
+        }
+        let copies = if stored == DType::BF16 { 3 } else { 2 };
+        copies * size_of::<f32>() * numbers
+    }
+
     fn zeros(self, value: &Tensor) -> Result<State> {
         if self.are_blocks(value) {
             here(value)?;
             let zeros = Blocks::zeros(value.elem_count());
             return Ok(State::Blocks { first: zeros.clone(), second: zeros });
         }
-        let zeros = || Tensor::zeros(value.shape(), DType::F32, value.device());
-        Ok(State::F32 { first: zeros()?, second: zeros()?, master: master(value)? })
+        let device = self.device(value);
+        let zeros = || Tensor::zeros(value.shape(), DType::F32, device);
+        Ok(State::F32 { first: zeros()?, second: zeros()?, master: master(value, device)? })
+    }
+
+    /// Where the state of a parameter is.
+    fn device(self, value: &Tensor) -> &Device {
+        if self.in_host_memory() { &Device::Cpu } else { value.device() }
+    }
+
+    /// Whether the state of a GPU's parameters is in the memory of its host.
+    pub(crate) fn in_host_memory(self) -> bool {
+        self == Moments::Host
     }
 }
 
@@ -151,9 +176,16 @@ impl AdamW {
         let numbers = model.trained().zip(gradients.tensors()).zip(&mut self.state);
         for (slot, (((_, value), gradient), state)) in numbers.enumerate() {
             match state {
-                State::F32 { first, second, master } => match Gpu::of(value) {
-                    Some(gpu) => gpu.adamw(value, master.as_ref(), [gradient, first, second], &there)?,
-                    None => rule.apply(value, gradient, first, second)?,
+                State::F32 { first, second, master } => match (Gpu::of(value), Gpu::of(first)) {
+                    (Some(gpu), Some(_)) => {
+                        gpu.adamw(value, master.as_ref(), [gradient, first, second], &there)?;
+                    }
+                    (Some(gpu), None) => {
+                        let own = master.clone().map_or_else(|| brought(value), Ok)?;
+                        rule.apply(&own, gradient, first, second)?;
+                        gpu.copy(&own.to_dtype(value.dtype())?.to_device(value.device())?, value)?;
+                    }
+                    (None, _) => rule.apply(value, gradient, first, second)?,
                 },
                 State::Blocks { first, second } => {
                     rule.apply_blocks(value, gradient, [first, second], |block| {
@@ -230,7 +262,7 @@ impl StateFile<'_> {
         }
         let mut tensor = |moment: &str| -> Result<Tensor> {
             let tensor = self.tensor(&format!("{moment}.{name}"), DType::F32, value.dims())?;
-            Ok(tensor.to_device(value.device())?)
+            Ok(tensor.to_device(moments.device(value))?)
         };
         let (first, second) = (tensor("m")?, tensor("v")?);
         let master = if value.dtype() == DType::BF16 { Some(tensor("w")?) } else { None };
@@ -253,17 +285,21 @@ impl StateFile<'_> {
 }
 
 /// What is updated in place of a parameter that is stored as bf16.
-fn master(value: &Tensor) -> Result<Option<Tensor>> {
-    if value.dtype() != DType::BF16 {
-        return Ok(None);
+fn master(value: &Tensor, device: &Device) -> Result<Option<Tensor>> {
+    match value.dtype() {
+        DType::BF16 => Ok(Some(brought(value)?.to_device(device)?)),
+        _ => Ok(None),
     }
-    let master = Tensor::from_slice(&ops::read(value)?, value.shape(), &Device::Cpu)?;
-    Ok(Some(master.to_device(value.device())?))
+}
+
+/// A copy on the CPU, as f32.
+fn brought(value: &Tensor) -> Result<Tensor> {
+    Ok(Tensor::from_slice(&ops::read(value)?, value.shape(), &Device::Cpu)?)
 }
 
 /// Refuses what only the CPU computes.
 fn here(value: &Tensor) -> Result<()> {
-    let what = "moments of 8 bits are not computed on a GPU; set adamw.moments = \"f32\", or --device cpu";
+    let what = "moments of 8 bits are not computed on a GPU; set adamw.moments = \"host\" or \"f32\", or --device cpu";
     Gpu::of(value).map_or(Ok(()), |_| Err(EngineError::Input(what.to_owned())))
 }
 
@@ -402,6 +438,7 @@ mod tests {
     #[test]
     fn a_resumed_run_is_the_uninterrupted_one_bit_for_bit() {
         resumes(Moments::F32, Config::tiny(40, 16, 1, 2, 1));
+        resumes(Moments::Host, Config::tiny(40, 16, 1, 2, 1));
         resumes(Moments::Blocks, Config::tiny(300, 32, 1, 2, 1));
     }
 
@@ -436,6 +473,24 @@ mod tests {
         let refused = optimiser.load(&resumed, &directory.path().join("model.safetensors")).unwrap_err();
         assert!(refused.to_string().contains("number of steps"), "{refused}");
     }
+
+    /// On the CPU the two are one; on a GPU the host's rule is this one.
+    #[test]
+    fn moments_in_host_memory_are_those_in_f32() {
+        let config = Config::tiny(300, 32, 1, 2, 1);
+        let [f32, host] = [Moments::F32, Moments::Host].map(|moments| {
+            let mut model = Model::random(&config, 5).unwrap();
+            let mut optimiser = AdamW::new(&model).unwrap();
+            (optimiser.moments, optimiser.weight_decay) = (moments, 0.1);
+            for step in 0..5 {
+                let given = gradients(&model, step);
+                optimiser.update(&mut model, &given, 1e-3).unwrap();
+            }
+            values(&model)
+        });
+        assert_eq!(f32, host);
+    }
+
     /// A second moment that is rounded to the nearest of 255 levels stays where it is, because a step moves it by less
     /// than half a level: gradients that had shrunk tenfold got steps ten times too small for ever.
     #[test]

@@ -272,7 +272,7 @@ pub(crate) fn conventions(
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// Tokens in one forward and backward pass; what bounds the memory of activations.
-const TOKENS_AT_ONCE: usize = 16 * 1024;
+pub(crate) const TOKENS_AT_ONCE: usize = 16 * 1024;
 
 /// Statistics of a batch of any size.
 fn score(model: &Model, batch: &Batch, temperature: f64) -> Result<TokenStats> {

@@ -211,7 +211,8 @@ pub struct AdamWSettings {
     pub eps: f64,
     /// Share of each parameter taken off per step, times the learning rate.
     pub weight_decay: f64,
-    /// How the two moments are kept: `f32`, or `8bit`, blocks of 8 bits a number, a quarter of the memory.
+    /// How the two moments are kept: `f32`; `8bit`, blocks of 8 bits a number, a quarter of the memory; or `host`, as f32 but
+    /// in the host's memory where a GPU computes.
     pub moments: Moments,
 }
 

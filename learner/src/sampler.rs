@@ -5,7 +5,7 @@
 //! from a random stream of its own, keyed by (seed, prompt index, rollout index), so who shares its batch does not change
 //! what it draws (only, in the last bits, the logits it draws from: products of another size round differently).
 
-mod pages;
+pub(crate) mod pages;
 pub(crate) mod scheduler;
 mod text;
 

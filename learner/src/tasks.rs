@@ -75,6 +75,14 @@ impl Family {
         Family::ALL.into_iter().find(|family| family.name() == name)
     }
 
+    /// The longest prompt.
+    pub(crate) fn longest_prompt(self) -> String {
+        match self {
+            Family::Arithmetic => arithmetic_prompt(OPERANDS.end - 1, OPERANDS.end - 1),
+            Family::Programs => program_prompt(FACTORS.start, -FACTORS.start, 1 - SUMMANDS.end),
+        }
+    }
+
     /// A random question of a split.
     pub fn question(self, split: Split, rng: &mut ChaCha8Rng) -> Question {
         self.draw(split, rng).1
@@ -137,6 +145,10 @@ fn sum_key(smaller: i64, larger: i64) -> String {
     format!("{smaller}+{larger}")
 }
 
+fn arithmetic_prompt(a: i64, b: i64) -> String {
+    format!("{a}+{b}=")
+}
+
 fn program_prompt(p: i64, q: i64, c: i64) -> String {
     format!("f(a,b)={p}a{q:+}b{c:+}\n")
 }
@@ -145,7 +157,7 @@ fn program_prompt(p: i64, q: i64, c: i64) -> String {
 fn arithmetic(rng: &mut ChaCha8Rng) -> (String, Question) {
     let (a, b) = (rng.random_range(OPERANDS), rng.random_range(OPERANDS));
     let task = Task::Math(MathTask { ground_truth: (a + b).to_string(), error: None });
-    let problem = problem(Family::Arithmetic, &format!("{a}+{b}="), task);
+    let problem = problem(Family::Arithmetic, &arithmetic_prompt(a, b), task);
     (sum_key(a.min(b), a.max(b)), Question { problem, completion: format!("\\boxed{{{}}}", a + b) })
 }
 

@@ -7,7 +7,7 @@
 use candle_core::Tensor;
 
 use super::parameters::{LayerSlots, LinearSlots};
-use super::{Gradients, Model};
+use super::{Config, Gradients, Model};
 use crate::error::Result;
 use crate::ops::attention::{self, Heads};
 use crate::ops::{Indices, linear, rms_norm, rope, swiglu};
@@ -60,6 +60,14 @@ impl Activations {
         tensors.map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes()).sum()
     }
 
+    /// Bytes that so many tokens of such a model hold, the numbers of a matrix stored in `size` bytes each.
+    pub(super) fn bytes_of(config: &Config, tokens: usize, size: usize) -> usize {
+        let (d, q, kv) = (config.hidden_size, config.query_size(), config.key_value_size());
+        let matrices = 2 * q + 2 * kv + d + 2 * config.intermediate_size;
+        let vectors = 2 + config.num_attention_heads;
+        tokens * (matrices * size + vectors * size_of::<f32>())
+    }
+
     /// Keys (turned to their positions) and values: what the sampler's cache starts from.
     pub(super) fn into_keys_and_values(self) -> (Tensor, Tensor) {
         (self.k, self.v)
@@ -106,6 +114,18 @@ impl Model {
         let y = self.project_add(middle, &swiglu::forward(&gate, &up)?, &slots.down)?;
         Ok((y, inverse_rms, gate, up))
     }
+}
+
+/// Bytes beside what a layer keeps, where its backward pass takes the most: the MLP's product, its three derivatives, the
+/// normed states and their derivative, and the layer's own.
+pub(super) fn backward_bytes(config: &Config, tokens: usize, size: usize) -> usize {
+    tokens * (4 * config.intermediate_size + 3 * config.hidden_size) * size
+}
+
+/// Bytes beside what a layer keeps, where its forward pass takes the most: both normed states, the MLP's product, the
+/// layer's output.
+pub(super) fn forward_bytes(config: &Config, tokens: usize, size: usize) -> usize {
+    tokens * (config.intermediate_size + 3 * config.hidden_size) * size
 }
 
 pub(super) fn forward(

@@ -576,3 +576,20 @@ fn fresh_weights_depend_on_the_seed_alone() {
     let counted: usize = draw(1).values().map(Vec::len).sum();
     assert_eq!(counted, config.parameter_count());
 }
+
+/// What `plan` counts from the shape is what tensors hold.
+#[test]
+fn activations_are_as_large_as_their_shape_says() {
+    for config in [Config::tiny(50, 32, 3, 4, 2), Config::tiny(50, 24, 2, 2, 2)] {
+        let model = Model::random(&config, 1).unwrap();
+        let mut batch = Batch::new();
+        batch.push(&[1, 2, 3], &[4, 5, 6, 7]).unwrap();
+        batch.push(&[1], &[4, 5]).unwrap();
+        let mut held = Vec::new();
+        model.forward(&batch, |_, activations| held.push(activations.bytes())).unwrap();
+        let counted = Activations::bytes_of(&config, batch.tokens().len(), 4);
+        assert_eq!(held, vec![counted; config.num_hidden_layers]);
+        let numbers: usize = shapes(&config).iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
+        assert_eq!(numbers, config.parameter_count());
+    }
+}

@@ -17,7 +17,7 @@ use crate::error::{EngineError, Result};
 use crate::kernels::{self, Device as _, Kernels, Paged, Size, Stored};
 
 /// Logits held at a time: as bf16 a quarter of a GiB, and enough rows for a product to be worth its name.
-const CHUNK_NUMBERS: usize = 128 * 1024 * 1024;
+pub(crate) const CHUNK_NUMBERS: usize = 128 * 1024 * 1024;
 
 impl Gpu {
     fn kernels(&self, like: &Tensor) -> Result<Kernels<'_, Gpu>> {
@@ -392,7 +392,7 @@ fn head_stats(chunks: &[Chunk]) -> Result<TokenStats> {
 }
 
 fn chunk_rows(weight: &Tensor) -> Result<usize> {
-    Ok((CHUNK_NUMBERS / weight.dim(0)?).max(16))
+    Ok(super::head::rows_of_chunk(CHUNK_NUMBERS, weight.dim(0)?))
 }
 
 impl Indices {

@@ -15,7 +15,7 @@ use crate::error::{EngineError, Result};
 use crate::gemm::{Matrix, Threads, product};
 
 /// Logits held at a time: 16 MiB of them.
-const CHUNK_NUMBERS: usize = 4 * 1024 * 1024;
+pub(crate) const CHUNK_NUMBERS: usize = 4 * 1024 * 1024;
 
 /// Per response token, in the batch's order, of softmax(z/T): all natural logarithms.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -83,7 +83,12 @@ pub(super) fn gradient(
 }
 
 fn chunk_rows(weight: &Tensor) -> Result<usize> {
-    Ok((CHUNK_NUMBERS / weight.dim(0)?).max(16))
+    Ok(rows_of_chunk(CHUNK_NUMBERS, weight.dim(0)?))
+}
+
+/// Rows of logits held at a time, where so many numbers may be.
+pub(crate) fn rows_of_chunk(numbers: usize, vocabulary: usize) -> usize {
+    (numbers / vocabulary).max(16)
 }
 
 fn loss_backward_in_chunks(

@@ -17,7 +17,12 @@ use crate::ops::Indices;
 use crate::ops::attention::{Heads, Page};
 
 /// Share of a GPU's free memory that keys and values may take: the rest is for what computes them.
-const SHARE: f64 = 0.8;
+pub(crate) const SHARE: f64 = 0.8;
+
+/// Bytes of a page of a model's layers, `width` numbers of `size` bytes a key.
+pub(crate) fn page_bytes((layers, width): (usize, usize), positions: usize, size: usize) -> usize {
+    2 * layers * positions * width * size
+}
 
 /// All pages there are.
 #[derive(Debug)]
@@ -84,7 +89,7 @@ impl Pages {
         let Some(gpu) = Gpu::of(like) else {
             return Pages { layers, width, positions, most, memory: Memory::Host(Vec::new()), users, free };
         };
-        let page = 2 * layers * positions * width * like.dtype().size_in_bytes();
+        let page = page_bytes((layers, width), positions, like.dtype().size_in_bytes());
         let room = (gpu.free_bytes().unwrap_or(0) as f64 * SHARE) as usize / page.max(1);
         let memory = Memory::Gpu { gpu, like: like.clone(), layers: Vec::new() };
         let most = most.min(room).min(longest.div_ceil(positions));

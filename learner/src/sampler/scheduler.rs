@@ -34,9 +34,11 @@ use crate::rollout::FinishReason;
 use crate::tokenizer::Tokenizer;
 
 /// Logits held at a time.
-const LOGITS: usize = 4 * 1024 * 1024;
+pub(crate) const LOGITS: usize = 4 * 1024 * 1024;
+/// A GPU is not full with so few.
+pub(crate) const LOGITS_OF_GPU: usize = 16 * LOGITS;
 /// Tokens of prompts computed together.
-const PREFILL: usize = 8 * 1024;
+pub(crate) const PREFILL: usize = 8 * 1024;
 /// Fewer rows than this per thread do not pay for the pool.
 const ROWS_PER_TASK: usize = 8;
 
@@ -488,8 +490,7 @@ impl<'a> Scheduler<'a> {
     fn draw<R: std::borrow::BorrowMut<Row<'a>> + Send>(&self, rows: &mut [R], states: &Tensor) -> Result<()> {
         let weight = self.model.value(self.model.slots().head);
         let vocabulary = weight.dim(0)?;
-        // A GPU is not full with so few.
-        let held = if Gpu::of(states).is_some() { 16 * LOGITS } else { LOGITS };
+        let held = if Gpu::of(states).is_some() { LOGITS_OF_GPU } else { LOGITS };
         let chunk = (held / vocabulary).max(1);
         let chunk = if self.batch_invariant { chunk.min(self.invariant()) } else { chunk };
         for (index, rows) in rows.chunks_mut(chunk).enumerate() {
