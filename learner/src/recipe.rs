@@ -17,6 +17,7 @@ use crate::policy::Sampling;
 use crate::reward_client::Rewards;
 use crate::sampler::{Cache, Filters};
 use crate::temperature::Temperature;
+use crate::train::Until;
 
 /// A whole recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -288,6 +289,9 @@ pub struct Stage {
     pub rollouts: usize,
     /// Steps; each is one batch of rollouts and one update.
     pub steps: u64,
+    /// What ends the stage before its last step. The next one calibrates its temperature anew.
+    #[serde(default)]
+    pub until: Until,
     /// Most tokens of a completion; longer ones are cut.
     pub max_completion_length: usize,
     /// AdamW's.

@@ -9,6 +9,7 @@
 
 mod collect;
 pub mod dump;
+mod ending;
 mod log;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 
 use self::dump::Dumped;
+use self::ending::Seen;
+pub use self::ending::Until;
 use self::log::Log;
 use crate::data::{DataError, Sources, stream};
 use crate::diagnosis::Watch;
@@ -192,25 +195,23 @@ impl<G: Grade> Trainer<'_, G> {
     /// Runs the stages that are left. Returns when the last step is done and saved.
     pub fn run(&mut self) -> Result<(), TrainError> {
         let mut log = Log::open(self.out, &self.state)?;
-        let mut watch = Watch::default();
+        let (mut watch, mut seen) = (Watch::default(), Seen::default());
         for line in log.steps()? {
             watch.see(&line);
+            seen.step(&line);
         }
+        log.looks()?.iter().for_each(|line| seen.look(line));
         self.mend_best()?;
-        self.look(&mut log)?;
+        self.look(false, &mut log, &mut seen)?;
         let mut unrewarded = 0;
         while let Some(stage) = self.recipe.rl.get(self.state.stage) {
-            if self.state.stage_step == stage.steps {
-                let State { step, stage, evaluated, best, .. } = self.state;
-                self.state = State { step, stage: stage + 1, evaluated, best, ..State::default() };
-                continue;
-            }
             let bar = self.progress.stage(&stage.name, stage.steps, self.state.stage_step);
-            while self.state.stage_step < stage.steps {
+            while !self.has_enough(stage, &seen) {
                 match self.guarded_step(stage)? {
                     Done::Step(mut line, dumped) => {
                         unrewarded = 0;
                         line.diagnosis = watch.see(&line);
+                        seen.step(&line);
                         log.step(&line)?;
                         log.rollouts(line.step, &dumped, self.recipe.dump.steps)?;
                         bar.step(&line);
@@ -225,20 +226,36 @@ impl<G: Grade> Trainer<'_, G> {
                         self.progress.warn(&format!("a step without any reward is drawn again: {reason}"));
                     }
                 }
-                let is_best = self.look(&mut log)?;
+                let is_best = self.look(false, &mut log, &mut seen)?;
                 if is_best || self.state.stage_step.is_multiple_of(stage.save_every) {
                     self.save()?;
                 }
             }
+            drop(bar);
+            let State { step, stage, evaluated, best, .. } = self.state;
+            self.state = State { step, stage: stage + 1, evaluated, best, ..State::default() };
         }
+        self.look(true, &mut log, &mut seen)?;
         self.save()
     }
 
-    /// Measures held-out accuracy where that is due; whether it is the best so far.
-    fn look(&mut self, log: &mut Log) -> Result<bool, TrainError> {
+    /// Whether a stage ends here, by its steps or by a rule.
+    fn has_enough(&self, stage: &Stage, seen: &Seen) -> bool {
+        let State { step, stage_step, .. } = self.state;
+        if stage_step >= stage.steps {
+            return true;
+        }
+        let why = seen.enough(&stage.name, step - stage_step, &stage.until);
+        if let Some(why) = &why {
+            self.progress.note(&format!("stage {} ends after {stage_step} steps: {why}", stage.name));
+        }
+        why.is_some()
+    }
+
+    /// Measures held-out accuracy where that is due, as it is at the end of the run; whether it is the best so far.
+    fn look(&mut self, at_end: bool, log: &mut Log, seen: &mut Seen) -> Result<bool, TrainError> {
         let (step, eval) = (self.state.step, &self.recipe.eval);
-        let ends = step == self.recipe.rl.iter().map(|stage| stage.steps).sum::<u64>();
-        let due = eval.every > 0 && (ends || step.is_multiple_of(eval.every));
+        let due = eval.every > 0 && (at_end || step.is_multiple_of(eval.every));
         if !due || self.state.evaluated == Some(step) {
             return Ok(false);
         }
@@ -259,6 +276,7 @@ impl<G: Grade> Trainer<'_, G> {
         let sources = eval.problems.keys().map(of_source).collect();
         let lenient = found.lenient.accuracy("");
         let line = HeldOutAccuracy { step, accuracy, lenient: (lenient.n > 0).then_some(lenient), sources };
+        seen.look(&line);
         log.held_out(&line)?;
         // The start is where the run came from, not what it made.
         let is_best = step > 0 && self.state.best.is_none_or(|best| accuracy.mean > best.accuracy);

@@ -317,3 +317,32 @@ fn an_adapter_learns_goes_on_after_a_cut_and_leaves_its_base_alone() {
     }
     assert!(std::fs::read(&base).unwrap() == before, "the base was written");
 }
+
+/// The first stage stops where its rule says, whether it is cut on the way or not, and the next has a temperature of its own.
+#[test]
+fn a_stage_ends_by_its_rule_also_when_it_is_resumed() {
+    let with_rule = |steps| {
+        let mut recipe = recipe(steps);
+        recipe.rl[0].until.reward = Some(0.3);
+        recipe
+    };
+    let run = |out: &Path, score: &Local, resume| {
+        Run::start(with_rule(40), out, Progress::quiet()).unwrap().rl(score, out, resume).map(drop)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    run(&whole, &Local::new(digits), false).unwrap();
+    let timeless = |out: &Path| -> Vec<StepMetrics> {
+        lines(out).into_iter().map(StepMetrics::without_timings).collect()
+    };
+    let first: Vec<StepMetrics> = timeless(&whole).into_iter().filter(|line| line.stage == "first").collect();
+    assert!((10..40).contains(&first.len()), "{} steps", first.len());
+    let mean = |steps: &[StepMetrics]| steps.iter().map(|line| line.reward_mean).sum::<f64>() / 10.0;
+    assert!(mean(&first[first.len() - 10..]) >= 0.3);
+    assert!(mean(&first[first.len().saturating_sub(11)..first.len() - 1]) < 0.3 || first.len() == 10);
+    // Cut in the step after an odd one: the last is repeated.
+    let breaks = Local { breaks_at: Some(first.len() as u32), ..Local::new(digits) };
+    run(&cut, &breaks, false).unwrap_err();
+    run(&cut, &Local::new(digits), true).unwrap();
+    assert_eq!(timeless(&cut), timeless(&whole));
+}

@@ -118,6 +118,7 @@ impl Recipe {
             .or_else(|| self.eval.mistake())
             .or_else(|| self.unfit_name())
             .or_else(|| self.rl.iter().find_map(stage))
+            .or_else(|| self.blind_rule())
             .or_else(|| self.too_long(self.model.context()?))
     }
 
@@ -144,6 +145,12 @@ impl Recipe {
             (!seen.insert(name))
                 .then(|| format!("rl.name is {name:?} twice; give each stage a name of its own"))
         })
+    }
+
+    /// A rule that waits for looks that are never taken.
+    fn blind_rule(&self) -> Option<String> {
+        let blind = self.rl.iter().find(|stage| stage.until.flat_looks.is_some() && self.eval.every == 0)?;
+        Some(format!("stage `{}`: until.flat_looks counts looks, and eval.every is 0: set it", blind.name))
     }
 
     /// Completions that do not fit into a context of so many tokens, the prompt's among them.
@@ -363,6 +370,9 @@ impl Stage {
             ("rollouts", self.rollouts as f64, From(2.0, 1024.0)),
             ("prompts times rollouts", total(&self.prompts) * self.rollouts as f64, From(2.0, MOST_ROLLOUTS)),
             ("steps", self.steps as f64, From(1.0, MOST_STEPS)),
+            ("until.flat_looks", self.until.flat_looks.unwrap_or(1) as f64, From(1.0, MOST_STEPS)),
+            ("until.reward", self.until.reward.unwrap_or(0.0), From(-100.0, 100.0)),
+            ("until.truncated", self.until.truncated.unwrap_or(0.0), From(0.0, 1.0)),
             ("max_completion_length", self.max_completion_length as f64, From(1.0, MOST_TOKENS)),
             ("learning_rate", self.learning_rate, Above(0.0, 1.0)),
             ("max_grad_norm", self.max_grad_norm, From(0.0, 1e6)),
@@ -570,6 +580,13 @@ mod tests {
             ("rl", "max_grad_norm = -1.0", "stage `m`: max_grad_norm must be from 0 to 1000000, not -1"),
             ("rl", "save_every = 0", "stage `m`: save_every must be from 1 to 10000000, not 0"),
             ("rl", "steps = 0", "stage `m`: steps must be from 1 to 10000000, not 0"),
+            ("rl", "until = { reward = nan }", "stage `m`: until.reward must be from -100 to 100, not NaN"),
+            ("rl", "until = { truncated = 2.0 }", "stage `m`: until.truncated must be from 0 to 1, not 2"),
+            (
+                "rl",
+                "until = { flat_looks = 3 }",
+                "stage `m`: until.flat_looks counts looks, and eval.every is 0",
+            ),
             ("rl", "name = ''", "rl.name is \"\"; give each stage a name"),
             (
                 "rl.temperature",

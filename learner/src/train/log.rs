@@ -41,6 +41,11 @@ impl Log {
         metrics::read(self.metrics.path()).map_err(failed(self.metrics.path()))
     }
 
+    /// The looks written so far.
+    pub(super) fn looks(&self) -> Result<Vec<HeldOutAccuracy>, TrainError> {
+        metrics::read(self.held_out.path()).map_err(failed(self.held_out.path()))
+    }
+
     pub(super) fn step(&mut self, line: &StepMetrics) -> Result<(), TrainError> {
         self.metrics.write(line).map_err(failed(self.metrics.path()))?;
         self.events.write(line).map_err(failed(self.events.path()))
