@@ -7,7 +7,7 @@
 
 TRL's side is GRPOTrainer._compute_loss, unchanged, in f64: of the trainer only what it reads is set, and the model's
 log-probabilities are the random ones. Its gradient by them is torch's autograd. Ours is the example `grpo_loss`.
-Needs the packages of requirements.txt, `trl`, and cargo.
+Needs the packages of requirements.txt, and cargo.
 """
 
 import argparse
