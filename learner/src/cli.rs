@@ -46,7 +46,7 @@ use crate::train::{State, TrainError, Trainer};
     assay-train rl        --config recipe.toml --out DIR\n  \
     assay-train eval      --config recipe.toml --out DIR\n\n\
     A directory holds one run of one recipe: a second start is refused, and --resume goes on only with the recipe \
-    of before ([rewards], [checkpoints] and [dump] may change).\n\n\
+    of before ([rewards], [cores], [checkpoints] and [dump] may change).\n\n\
     Exit codes: 0 fine, 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted \
     (a checkpoint is written; go on with --resume)."
 )]

@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod chat;
 pub mod checkpoint;
 pub mod cli;
+mod cores;
 pub mod cuda;
 pub mod curate;
 pub mod data;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adapter;
 use crate::chat::Choice;
+use crate::cores::Cores;
 use crate::error::{self, reason};
 use crate::grpo::Loss;
 use crate::model::{Config, Lora, MAX_SHARD_BYTES, Model, Target};
@@ -44,6 +45,9 @@ pub struct Recipe {
     /// How rewards are asked for.
     #[serde(default)]
     pub rewards: Rewards,
+    /// Which cores train and which judge.
+    #[serde(default)]
+    pub cores: Cores,
     /// Stages of reinforcement learning, in order.
     #[serde(default)]
     pub rl: Vec<Stage>,
@@ -493,7 +497,7 @@ impl Recipe {
     pub(crate) fn difference(&self, other: &Recipe) -> Option<String> {
         let table = |recipe: &Recipe| {
             let mut table = toml::Table::try_from(recipe).unwrap_or_default();
-            for free in ["rewards", "checkpoints", "dump"] {
+            for free in ["rewards", "checkpoints", "dump", "cores"] {
                 table.remove(free);
             }
             toml::Value::Table(table)

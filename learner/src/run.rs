@@ -63,8 +63,9 @@ pub const TRACES: [&str; 3] = [train::CHECKPOINT, sft::CHECKPOINT, train::METRIC
 pub const RECIPE: &str = "recipe.toml";
 
 impl<'a> Run<'a> {
-    /// Loads the data. Nothing is written before [`Run::open`].
+    /// Goes to the trainer's cores and loads the data. Nothing is written before [`Run::open`].
     pub fn start(recipe: Recipe, out: &'a Path, progress: Progress) -> Result<Run<'a>, TrainError> {
+        recipe.cores.settle().map_err(TrainError::Recipe)?;
         let sources = Sources::load(&recipe.problems)?;
         Ok(Run { recipe, sources, out, progress })
     }
@@ -121,7 +122,8 @@ impl<'a> Run<'a> {
         let process = match rewards.urls.is_empty() {
             true => {
                 let config = VerifierConfig { program: launcher::verifier(), ..VerifierConfig::default() };
-                Some(VerifierProcess::start(&config).map_err(TrainError::Verifier)?)
+                let start = || VerifierProcess::start(&config).map_err(TrainError::Verifier);
+                Some(self.recipe.cores.as_verifier(start).map_err(TrainError::Recipe)??)
             }
             false => None,
         };
