@@ -24,70 +24,92 @@ impl Grade for Hashed {
     }
 }
 
-/// Greatest number of bytes of this process in memory since `forget`.
+/// Greatest number of bytes of this process in memory.
 fn peak() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok().map(|kib| kib * 1024.0)
 }
 
-fn forget() -> Option<()> {
-    std::fs::write("/proc/self/clear_refs", "5").ok()
+/// 25 million parameters; as many prompts as are computed in seven goes of 66. Completions are short, so that few of them end before
+/// their greatest length; prompts are long where keys and values are to be many. The second recipe trains and never looks.
+fn recipes(directory: &Path) -> [Recipe; 2] {
+    let prompt = "1+".repeat(60);
+    let rows: String = (100..562)
+        .map(|n| format!("{{\"id\": {n}, \"problem\": \"{prompt}{n}=\", \"answer\": \"1\"}}\n"))
+        .collect();
+    std::fs::write(directory.join("long.jsonl"), rows).unwrap();
+    let text = "seed = 1\n[model]\nhidden_size = 512\nintermediate_size = 1536\nnum_hidden_layers = 8\nnum_attention_heads = 8\n\
+        num_key_value_heads = 4\nmax_position_embeddings = 160\n[problems]\nlong = 'long.jsonl'\n\
+        [eval]\nproblems = { long = 462 }\nmax_completion_length = 8\n\
+        [[rl]]\nname = 'm'\nprompts = { arithmetic = 32 }\nrollouts = 4\nsteps = 2\nmax_completion_length = 12\n\
+        learning_rate = 1e-5\ntemperature = { mode = 'fixed' }\n";
+    // Looks are what samples the most, and where they are counted.
+    let looks = text.replace("[eval]\n", "[eval]\nevery = 1\n");
+    let trains = text.replace("problems = { long = 462 }\n", "");
+    [looks, trains].map(|text| {
+        let path = directory.join("r.toml");
+        std::fs::write(&path, text).unwrap();
+        Recipe::load(&path).unwrap()
+    })
+}
+
+/// Names the part of a run that this process is to go through.
+const PART: &str = "ASSAY_TEST_PART";
+
+#[test]
+fn a_plan_is_what_a_run_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    let [looks, trains] = recipes(directory.path());
+    let run = |recipe| Run::start(recipe, directory.path(), Progress::quiet()).unwrap();
+    match std::env::var(PART).as_deref() {
+        Ok("sampling") => {
+            let run = run(looks);
+            run.evaluate(&run.start_policy().unwrap(), &Hashed).unwrap();
+        }
+        Ok(_) => drop(run(trains).rl(&Hashed, &directory.path().join("run"), false).unwrap()),
+        Err(_) => return compare(&looks, &trains),
+    }
+    eprintln!("peak: {}", peak().unwrap());
+}
+
+fn compare(looks: &Recipe, trains: &Recipe) {
+    if peak().is_none() {
+        eprintln!("SKIPPED: no /proc/self/status on this host");
+        return;
+    }
+    let machine = Machine::cpu(None);
+    let plans = [looks, trains].map(|recipe| plan(recipe, &machine, None).unwrap());
+    let sampling = phase(&plans[0], "sampling");
+    // There are none before the first update.
+    let states =
+        sampling.consumers.iter().find(|consumer| consumer.name == "optimizer states").unwrap().bytes;
+    let (_, greatest) = plans[1].peak().unwrap();
+    assert_eq!(greatest.name, "update: layers");
+    for (part, planned) in [("sampling", sampling.bytes() - states), ("update", greatest.bytes())] {
+        // What one thread has not given back yet when another takes more is chance, on a busy machine more of it.
+        let close = (0..3).any(|_| {
+            let taken = taken(part);
+            let off = planned as f64 / taken - 1.0;
+            eprintln!("{part}: planned {planned} bytes, taken {taken}, {:+.1} %", 100.0 * off);
+            off.abs() < 0.05
+        });
+        assert!(close, "{part}: off by 5 % or more, three times");
+    }
 }
 
 fn phase<'p>(plan: &'p Plan, name: &str) -> &'p Phase {
     plan.parts[0].phases.iter().find(|phase| phase.name == name).unwrap()
 }
 
-/// 25 million parameters; as many prompts as are computed in seven goes of 66. Completions are short, so that few of them end before their greatest length; prompts are long where
-/// keys and values are to be many.
-#[test]
-fn a_plan_is_what_a_run_takes() {
-    let (Some(_), Some(())) = (peak(), forget()) else {
-        eprintln!("SKIPPED: no /proc/self/clear_refs on this host");
-        return;
-    };
-    let directory = tempfile::tempdir().unwrap();
-    let prompt = "1+".repeat(60);
-    let rows: String = (100..562)
-        .map(|n| format!("{{\"id\": {n}, \"problem\": \"{prompt}{n}=\", \"answer\": \"1\"}}\n"))
-        .collect();
-    std::fs::write(directory.path().join("long.jsonl"), rows).unwrap();
-    let text = "seed = 1\n[model]\nhidden_size = 512\nintermediate_size = 1536\nnum_hidden_layers = 8\nnum_attention_heads = 8\n\
-        num_key_value_heads = 4\nmax_position_embeddings = 160\n[problems]\nlong = 'long.jsonl'\n\
-        [eval]\nproblems = { long = 462 }\nmax_completion_length = 8\n\
-        [[rl]]\nname = 'm'\nprompts = { arithmetic = 32 }\nrollouts = 4\nsteps = 2\nmax_completion_length = 12\n\
-        learning_rate = 1e-5\ntemperature = { mode = 'fixed' }\n";
-    let path = directory.path().join("r.toml");
-    // Looks are what samples the most, and where they are counted.
-    std::fs::write(&path, text.replace("[eval]\n", "[eval]\nevery = 1\n")).unwrap();
-    let looks = Recipe::load(&path).unwrap();
-    std::fs::write(&path, text.replace("problems = { long = 462 }\n", "")).unwrap();
-    let trains = Recipe::load(&path).unwrap();
-    let machine = Machine::cpu(None);
-    let planned = plan(&looks, &machine, None).unwrap();
-    let run = Run::start(looks, directory.path(), Progress::quiet()).unwrap();
-    run.evaluate(&run.start_policy().unwrap(), &Hashed).unwrap();
-    let sampling = phase(&planned, "sampling");
-    // There are none before the first update.
-    let states =
-        sampling.consumers.iter().find(|consumer| consumer.name == "optimizer states").unwrap().bytes;
-    let of_sampling = ("sampling", sampling.bytes() - states, peak().unwrap());
-
-    forget();
-    let planned = plan(&trains, &machine, None).unwrap();
-    assert!(planned.refused.is_none(), "{planned:?}");
-    let run = Run::start(trains, directory.path(), Progress::quiet()).unwrap();
-    run.rl(&Hashed, &directory.path().join("run"), false).unwrap();
-    let (_, greatest) = planned.peak().unwrap();
-    assert_eq!(greatest.name, "update: layers");
-    let mut wrong = false;
-    for (what, planned, taken) in [of_sampling, ("update", greatest.bytes(), peak().unwrap())] {
-        let off = planned as f64 / taken - 1.0;
-        eprintln!("{what}: planned {planned} bytes, taken {taken}, {:+.1} %", 100.0 * off);
-        wrong |= off.abs() >= 0.05;
-    }
-    assert!(!wrong, "off by 5 % or more: see above");
+/// The greatest number of bytes in memory of a process that goes through this part. After another part in the same process the
+/// allocator kept, on a busy machine, an eighth more than the update takes.
+fn taken(part: &str) -> f64 {
+    let test = ["--exact", "a_plan_is_what_a_run_takes", "--nocapture"];
+    let out = Command::new(std::env::current_exe().unwrap()).args(test).env(PART, part).output().unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    let line = said.lines().find_map(|line| line.strip_prefix("peak: "));
+    line.and_then(|line| line.parse().ok()).unwrap_or_else(|| panic!("{part}: {said}"))
 }
 
 fn assay_train(arguments: &[&str]) -> (Option<i32>, String, String) {
