@@ -495,8 +495,16 @@ fn zstd_bomb() -> Vec<u8> {
     [zstd(b"{\"answer\": \""), zstd(&vec![b'1'; PIECE]).repeat(64)].concat()
 }
 
+/// The pickle of one long text, which says its length and is blank: the reader of pieces waits for the list to begin. What is no
+/// pickle it refuses at its first byte, and that bomb had ceased to be one.
 fn zlib_bomb() -> Vec<u8> {
-    let packed = STANDARD.encode(zlib(&vec![0; 20 * PIECE]));
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    let length = 20 * PIECE as u64;
+    let head = [b"\x80\x04\x8d".as_slice(), &length.to_le_bytes()].concat();
+    for piece in std::iter::once(head).chain(std::iter::repeat_n(vec![b' '; PIECE], 20)) {
+        encoder.write_all(&piece).expect("memory does not fail");
+    }
+    let packed = STANDARD.encode(encoder.finish().expect("memory does not fail"));
     format!("{{\"question_id\": \"q\", \"private_test_cases\": \"{packed}\"}}").into_bytes()
 }
 
