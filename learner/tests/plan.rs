@@ -88,13 +88,13 @@ fn compare(looks: &Recipe, trains: &Recipe) {
     assert_eq!(greatest.name, "update: layers");
     for (part, planned) in [("sampling", sampling.bytes() - states), ("update", greatest.bytes())] {
         // What one thread has not given back yet when another takes more is chance, on a busy machine more of it.
-        let close = (0..3).any(|_| {
+        let close = (0..5).any(|_| {
             let taken = taken(part);
             let off = planned as f64 / taken - 1.0;
             eprintln!("{part}: planned {planned} bytes, taken {taken}, {:+.1} %", 100.0 * off);
             off.abs() < 0.05
         });
-        assert!(close, "{part}: off by 5 % or more, three times");
+        assert!(close, "{part}: off by 5 % or more, five times");
     }
 }
 
