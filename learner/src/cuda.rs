@@ -51,11 +51,15 @@ pub(crate) fn place(values: Vec<Tensor>) -> Result<Vec<Tensor>> {
 
 /// A tensor of the CPU on the GPU.
 pub(crate) fn put(value: &Tensor, gpu: &Gpu, stored: Stored) -> Result<Tensor> {
-    let dtype = match stored {
+    Ok(value.to_dtype(dtype(stored))?.to_device(gpu.device())?)
+}
+
+/// The tensors' type of numbers that are stored so.
+pub(crate) fn dtype(stored: Stored) -> DType {
+    match stored {
         Stored::F32 => DType::F32,
         Stored::Bf16 => DType::BF16,
-    };
-    Ok(value.to_dtype(dtype)?.to_device(gpu.device())?)
+    }
 }
 
 /// What a GPU says of itself.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-use crate::cuda::{Description, Stored};
+use crate::cuda::{self, Description, Stored};
 
 /// Where a run is planned for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -101,15 +101,15 @@ pub fn bytes(text: &str) -> Result<u64, String> {
 impl Machine {
     /// One GPU that stores numbers so.
     pub fn gpu(gpu: &GpuModel, stored: Stored) -> Machine {
-        let (size, flops) = match stored {
-            Stored::F32 => (4, gpu.peaks.f32),
-            Stored::Bf16 => (2, gpu.peaks.bf16),
+        let flops = match stored {
+            Stored::F32 => gpu.peaks.f32,
+            Stored::Bf16 => gpu.peaks.bf16,
         };
         Machine {
             name: gpu.name.clone(),
             bytes: gpu.bytes,
             gpu: true,
-            bytes_of_a_number: size,
+            bytes_of_a_number: cuda::dtype(stored).size_in_bytes(),
             bytes_per_second: gpu.peaks.gigabytes * 1e9,
             flops_per_second: flops * 1e12,
             link_bytes_per_second: LINK,

@@ -2,7 +2,7 @@
 
 use super::shapes::{Shape, family};
 use super::{Machine, of_shape};
-use crate::cuda::Stored;
+use crate::cuda::{self, Stored};
 use crate::optim::Moments;
 use crate::recipe::{LoraSettings, Recipe};
 
@@ -52,7 +52,7 @@ fn frugal(start: &Candidate) -> Vec<Candidate> {
     let mut changes: Vec<Change> = Vec::new();
     if start.machine.gpu && start.machine.bytes_of_a_number > 2 {
         changes.push(("--precision bf16", |candidate| {
-            candidate.machine.bytes_of_a_number = size(Stored::Bf16);
+            candidate.machine.bytes_of_a_number = cuda::dtype(Stored::Bf16).size_in_bytes();
         }));
     }
     if start.machine.gpu && !start.recipe.adamw.moments.in_host_memory() {
@@ -89,13 +89,6 @@ fn adapted(start: &Candidate) -> Option<Candidate> {
             candidate.recipe.adamw.moments = Moments::F32;
         })
     })
-}
-
-fn size(stored: Stored) -> usize {
-    match stored {
-        Stored::F32 => 4,
-        Stored::Bf16 => 2,
-    }
 }
 
 /// Completions of half the length, of a quarter, and so on, in the stages that have longer ones.
