@@ -5,15 +5,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+#[path = "common/verifier.rs"]
+mod verifier;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use assay_learner::model::{Batch, Config, Model};
 use assay_learner::optim::AdamW;
-use assay_learner::reward_client::{Answer, Ask, Grade, RewardClient, Rewards};
+use assay_learner::reward_client::{Answer, Ask, Grade as _, RewardClient};
 use assay_testsets::{Checker, CodeTask, Problem, Task, TaskLimits, TestCase, TestCases, TestType};
-use assay_verifier::{VerifierConfig, VerifierProcess};
 
 const CPU_TIME: Duration = Duration::from_millis(400);
 
@@ -35,10 +37,7 @@ const PROGRAMS: [(&str, &str); 11] = [
 #[test]
 fn a_trainer_in_the_middle_of_a_step_changes_no_verdict() {
     let rounds = if std::env::var_os("ASSAY_LONG").is_some() { 100 } else { 2 };
-    let program = Some(env!("CARGO_BIN_EXE_assay-train").into());
-    let verifier = VerifierProcess::start(&VerifierConfig { program, slots: 2, math_only: false }).unwrap();
-    let urls = vec![verifier.base_url.clone()];
-    let client = RewardClient::new(Rewards { urls, ..Default::default() }).unwrap();
+    let (_verifier, client) = verifier::start(2);
     let told = PROGRAMS.map(|(_, verdict)| verdict.to_owned()).to_vec();
     for round in 0..rounds {
         assert_eq!(verdicts(&client, 2 * round), told, "the trainer rests, round {round}");

@@ -2,15 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+#[path = "common/memory.rs"]
+mod memory;
+
 use assay_learner::model::{Batch, Config, Model};
 use assay_learner::optim::AdamW;
 use assay_learner::sampler::{Cache, Sampler, SamplingParams};
 
 /// Bytes of this process in memory.
 fn resident() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<usize>().ok().map(|kib| kib * 1024)
+    memory::own("VmRSS")
 }
 
 /// A thousand rounds of sampling, ten steps of the sampler each, with so small a cache that rollouts make room, and of

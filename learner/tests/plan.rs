@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+#[path = "common/memory.rs"]
+mod memory;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -25,10 +28,8 @@ impl Grade for Hashed {
 }
 
 /// Greatest number of bytes of this process in memory.
-fn peak() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok().map(|kib| kib * 1024.0)
+fn peak() -> Option<usize> {
+    memory::own("VmHWM")
 }
 
 /// 25 million parameters; as many prompts as are computed in seven goes of 66. Completions are short, so that few of them end before

@@ -2,17 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+#[path = "common/verifier.rs"]
+mod verifier;
+
 use assay_learner::data::stream;
-use assay_learner::reward_client::{Answer, Ask, Grade, RewardClient, Rewards};
+use assay_learner::reward_client::{Answer, Ask, Grade as _};
 use assay_learner::tasks::{Family, Split};
-use assay_verifier::{VerifierConfig, VerifierProcess};
 
 #[test]
 fn generated_questions_accept_their_own_completions_only() {
-    let program = Some(env!("CARGO_BIN_EXE_assay-train").into());
-    let verifier = VerifierProcess::start(&VerifierConfig { program, slots: 1, math_only: false }).unwrap();
-    let client =
-        RewardClient::new(Rewards { urls: vec![verifier.base_url.clone()], ..Default::default() }).unwrap();
+    let (_verifier, client) = verifier::start(1);
     for (family, n) in [(Family::Arithmetic, 200), (Family::Programs, 12)] {
         let questions = family.distinct(Split::Dev, n, &mut stream(1, "test", 0));
         // The last digit of the completion becomes another one.
