@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint;
 use crate::diagnosis::Finding;
 use crate::eval::Interval;
+use crate::temperature::Calibrated;
 
 /// One step of reinforcement learning. Fractions are of the step's rollouts, times are wall seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +79,9 @@ pub struct StepMetrics {
     /// Prompts sampled; more than the stage has where groups without a signal were replaced.
     #[serde(default)]
     pub sampled_prompts: u64,
+    /// In the first step of a stage whose temperature was calibrated: what came of it.
+    #[serde(default)]
+    pub calibration: Option<Calibrated>,
 }
 
 impl StepMetrics {
@@ -185,6 +189,7 @@ pub(crate) mod tests {
             unreadable_fraction: 0.1,
             diagnosis: Vec::new(),
             sampled_prompts: 64,
+            calibration: None,
         }
     }
 
@@ -193,7 +198,7 @@ pub(crate) mod tests {
         let keys = "step, stage, reward_mean, reward_std, entropy, temperature, completion_length_mean, \
             truncated_fraction, zero_std_fraction, infra_error_fraction, grad_norm, learning_rate, logprob_gap, \
             seconds_rollout, seconds_reward, seconds_update, loss, clip_ratio_low, clip_ratio_high, kl, mismatch_kl, \
-            mismatch_max, corrected_fraction, unreadable_fraction, diagnosis, sampled_prompts";
+            mismatch_max, corrected_fraction, unreadable_fraction, diagnosis, sampled_prompts, calibration";
         let value = serde_json::to_value(line(1)).unwrap();
         let written: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(written.join(", "), keys);

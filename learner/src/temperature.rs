@@ -15,6 +15,8 @@
 //! Three modes. `calibrated` (the paper's way) sets T at the start of a stage and then only watches. `servo`
 //! moves T after a step whenever the entropy left a dead band. `fixed` only watches.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// How a stage sets its sampling temperature. All entropies are in nats per token.
@@ -117,6 +119,32 @@ impl Temperature {
     }
 }
 
+/// A temperature that a fresh probe confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Calibrated {
+    /// The temperature, T.
+    pub temperature: f64,
+    /// H(T) of the probe that confirmed it, in nats per token.
+    pub entropy: f64,
+    /// H(1) of the same tokens.
+    pub entropy_at_1: f64,
+    /// Steps of ln T that were taken on the logits of the probes before.
+    pub newton_steps: u32,
+    /// Probes drawn in all.
+    pub probes: u32,
+}
+
+impl fmt::Display for Calibrated {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Calibrated { temperature, entropy, entropy_at_1, newton_steps, probes } = self;
+        write!(
+            out,
+            "T = {temperature:.4}; H(T) = {entropy:.4} on a fresh probe, H(1) = {entropy_at_1:.4} there; \
+             {probes} probes, {newton_steps} Newton steps"
+        )
+    }
+}
+
 /// Temperatures are kept in here; beyond, f32 logits divided by T say nothing any more.
 pub const BOUNDS: [f64; 2] = [0.05, 20.0];
 
@@ -126,8 +154,8 @@ const SOLVER_STEP: f64 = 0.5;
 const SERVO_STEP: f64 = 0.1;
 /// The solver stops this close to the target: a tenth of the tolerance of a probe.
 const SOLVED: f64 = 0.003;
-/// Evaluations after which the solver gives up; bisection alone would need about 12.
-const MOST_EVALUATIONS: usize = 40;
+/// Steps after which the solver gives up; bisection alone would need about 12.
+const MOST_STEPS: u32 = 40;
 
 /// No temperature within [`BOUNDS`] reaches the target on these logits.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
@@ -145,19 +173,28 @@ pub struct Unreachable {
     pub entropy: f64,
 }
 
+/// A temperature that solves for an entropy.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Solved {
+    /// The temperature.
+    pub temperature: f64,
+    /// Steps of ln T taken to it, those to the middle of the bracket among them.
+    pub steps: u32,
+}
+
 /// The temperature at which `measure` gives `target`, starting from `start`: Newton on ln T, guarded by the
 /// bracket of what was seen so far. `measure` is asked for the same tokens at different temperatures.
 pub fn solve<E: From<Unreachable>>(
     start: f64,
     target: f64,
     mut measure: impl FnMut(f64) -> Result<Measured, E>,
-) -> Result<f64, E> {
+) -> Result<Solved, E> {
     let [mut low, mut high] = BOUNDS.map(f64::ln);
     let mut log_t = clamp_temperature(start).ln();
     let mut last = measure(log_t.exp())?;
-    for _ in 0..MOST_EVALUATIONS {
+    for steps in 0..MOST_STEPS {
         if (last.entropy - target).abs() <= SOLVED {
-            return Ok(log_t.exp());
+            return Ok(Solved { temperature: log_t.exp(), steps });
         }
         // Entropy never falls as T rises, so each evaluation is one side of a bracket.
         if last.entropy < target {
@@ -260,11 +297,12 @@ mod tests {
         ] {
             let logits = logits(sharpness);
             let mut evaluations = 0;
-            let temperature = solve::<Unreachable>(start, target, |t| {
+            let Solved { temperature, steps } = solve::<Unreachable>(start, target, |t| {
                 evaluations += 1;
                 Ok(reference(&logits, t))
             })
             .unwrap();
+            assert_eq!(steps + 1, evaluations);
             let entropy = reference(&logits, temperature).entropy;
             assert!((entropy - target).abs() <= SOLVED, "{sharpness} {start} {target}: H {entropy}");
             assert!(evaluations <= 14, "{sharpness} {start} {target}: {evaluations} evaluations");

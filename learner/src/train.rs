@@ -35,7 +35,7 @@ use crate::recipe::{Recipe, RecipeError, Stage};
 use crate::reward_client::{Grade, RewardError};
 use crate::rollout::{Group, Rollout};
 use crate::tasks::Split;
-use crate::temperature::{self, Drift, Measured, Mode, Unreachable};
+use crate::temperature::{self, Calibrated, Drift, Measured, Mode, Unreachable};
 
 /// Where a run stands, beside the policy and its optimizer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub struct State {
     pub stage_step: u64,
     /// Its sampling temperature, once calibrated.
     pub temperature: Option<f64>,
+    /// How it was calibrated, until the stage's first step says so.
+    #[serde(default)]
+    pub calibration: Option<Calibrated>,
     /// The last step whose held-out accuracy was measured.
     #[serde(default)]
     pub evaluated: Option<u64>,
@@ -358,6 +361,7 @@ impl<G: Grade> Trainer<'_, G> {
             unreadable_fraction: all.unreadable_fraction(),
             diagnosis: Vec::new(),
             sampled_prompts: all.groups.len() as u64,
+            calibration: self.state.calibration.take(),
         });
         Ok(Done::Step(line, all.dumped))
     }
@@ -378,16 +382,14 @@ impl<G: Grade> Trainer<'_, G> {
     }
 
     /// The temperature a stage starts with: the recipe's, or one that a fresh probe confirms.
-    fn start_temperature(&self, stage: &Stage) -> Result<f64, TrainError> {
+    fn start_temperature(&mut self, stage: &Stage) -> Result<f64, TrainError> {
         let rule = &stage.temperature;
         if rule.mode == Mode::Fixed {
             return Ok(rule.start);
         }
         let calibrated = self.calibrate(stage)?;
-        self.progress.note(&format!(
-            "stage {}: temperature {:.3}, entropy {:.3} on a fresh probe",
-            stage.name, calibrated.temperature, calibrated.entropy
-        ));
+        self.progress.note(&format!("stage {}: {calibrated}", stage.name));
+        self.state.calibration = Some(calibrated);
         Ok(calibrated.temperature)
     }
 
@@ -396,20 +398,24 @@ impl<G: Grade> Trainer<'_, G> {
         let rule = &stage.temperature;
         let mut temperature = rule.start;
         let mut entropy = 0.0;
+        let mut newton_steps = 0;
         for probe in 1..=MOST_PROBES {
             let rollouts = self.probe(stage, temperature, probe)?;
             entropy = self.policy.measure(&rollouts, temperature)?.entropy;
             if rule.confirms(entropy) {
-                return Ok(Calibrated { temperature, entropy, probes: probe });
+                let entropy_at_1 = self.policy.measure(&rollouts, 1.0)?.entropy;
+                return Ok(Calibrated { temperature, entropy, entropy_at_1, newton_steps, probes: probe });
             }
             let measure = |t| self.policy.measure(&rollouts, t).map_err(Solving::Engine);
-            temperature =
+            let solved =
                 temperature::solve(temperature, rule.target, measure).map_err(|error| match error {
                     Solving::Engine(error) => TrainError::Engine(error),
                     Solving::Unreachable(source) => {
                         TrainError::Unreachable { stage: stage.name.clone(), source }
                     }
                 })?;
+            temperature = solved.temperature;
+            newton_steps += solved.steps;
         }
         Err(TrainError::Unconfirmed { stage: stage.name.clone(), probes: MOST_PROBES, temperature, entropy })
     }
@@ -469,17 +475,6 @@ impl<G: Grade> Trainer<'_, G> {
         }
         Ok(())
     }
-}
-
-/// A temperature that a fresh probe confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Calibrated {
-    /// The temperature.
-    pub temperature: f64,
-    /// The entropy of the probe that confirmed it.
-    pub entropy: f64,
-    /// Probes drawn in all.
-    pub probes: u32,
 }
 
 /// What a step came to.
