@@ -4,9 +4,11 @@
 //! 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted.
 
 mod data;
+mod eval;
 mod export;
 mod live;
 mod plan;
+mod sample;
 mod serve;
 
 use std::io::{ErrorKind, Write as _};
@@ -20,14 +22,12 @@ use serde_json::{Value, json};
 
 use crate::cuda::{self, Stored};
 use crate::error::{EngineError, reason};
-use crate::eval::{Evaluation, Interval};
 use crate::gpu_check::{self, Plan};
 use crate::interrupt;
 use crate::launcher::{self, Choice};
 use crate::progress::Progress;
 use crate::quickstart;
-use crate::recipe::check::{temperature_mistake, too_many};
-use crate::recipe::{self, Eval, Recipe, TINY_CPU};
+use crate::recipe::{Recipe, TINY_CPU};
 use crate::run::{RECIPE, Run, TRACES};
 use crate::train::{State, TrainError, Trainer};
 
@@ -73,12 +73,12 @@ enum Command {
     Calibrate(Common),
     /// Say what a recipe will take before it takes it: memory by phase and consumer, the least time of a step
     Plan(plan::PlanFor),
-    /// Print completions of the newest policy of DIR for some held-out problems
-    Sample(Sample),
+    /// Print what the newest policy of DIR answers to a prompt, as it is written, or to some held-out problems
+    Sample(sample::Sample),
     /// Show a run as a page in the browser while it goes on
     Live(live::Live),
-    /// Held-out accuracy of the newest policy of DIR; of math also where the last number of an answer counts, in a box or not
-    Eval(Common),
+    /// Held-out accuracy of the newest policy of DIR; or how it does on a testset or suite, by `assay bench`
+    Eval(eval::Eval),
     /// Answer completions of a checkpoint over HTTP as OpenAI's API does
     Serve(serve::Serve),
     /// Merge a low-rank adapter into its base: a model directory that any reader of models takes
@@ -122,7 +122,8 @@ struct Quickstart {
     /// Replaces the recipe's seed; a whole number from 0 to 9223372036854775807
     #[arg(long, env = "ASSAY_SEED", allow_negative_numbers = true, value_parser = seed)]
     seed: Option<u64>,
-    /// Afterwards train once more with the rewards shuffled between rollouts: that must not help
+    /// Afterwards train twice more from the same SFT: with the rewards shuffled between rollouts, which must not help, and by
+    /// more of the SFT, as many tokens
     #[arg(long)]
     control: bool,
 }
@@ -135,7 +136,7 @@ struct Common {
     /// The run's directory
     #[arg(long, value_name = "DIR", env = "ASSAY_OUT")]
     out: PathBuf,
-    /// Go on from the checkpoint of an interrupted run (sft and rl)
+    /// Go on with what was interrupted: from its checkpoint (sft, rl), from the samples it has (eval --testset)
     #[arg(long)]
     resume: bool,
     /// Print the result as one JSON value
@@ -153,49 +154,12 @@ struct Rl {
     control: bool,
 }
 
-#[derive(Debug, Args)]
-struct Sample {
-    #[command(flatten)]
-    common: Common,
-    /// How many problems of each source, at most 65536
-    #[arg(long, default_value_t = 4, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    problems: u32,
-    /// Sampling temperature, from 0.05 to 20; 0 is greedy
-    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = temperature)]
-    temperature: f64,
-    /// Draw only from the first so many tokens, 0 being no limit [default: the recipe's eval.top_k]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    top_k: Option<u32>,
-    /// Draw only from the fewest tokens whose probabilities add up to this share [default: the recipe's eval.top_p]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
-    top_p: Option<f64>,
-    /// Draw only from tokens at least this share as probable as the best [default: the recipe's eval.min_p]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = share)]
-    min_p: Option<f64>,
-    /// End a completion before this text; may be repeated [default: the recipe's eval.stop]
-    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    stop: Vec<String>,
-    /// Most tokens of a completion [default: the recipe's eval.max_completion_length]
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..=131_072))]
-    max_tokens: Option<u32>,
-}
-
 /// A recipe is kept as TOML, whose whole numbers end here.
 const MOST_SEED: u64 = i64::MAX as u64;
 
 fn seed(text: &str) -> Result<u64, String> {
     let fine = text.parse().ok().filter(|seed| *seed <= MOST_SEED);
     fine.ok_or_else(|| format!("it must be a whole number from 0 to {MOST_SEED}"))
-}
-
-fn temperature(text: &str) -> Result<f64, String> {
-    let value = text.parse().map_err(|_| "expected a number".to_owned())?;
-    temperature_mistake("it", value).map_or(Ok(value), Err)
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| "it must be from 0 to 1".to_owned())
 }
 
 /// Runs the command line of this process.
@@ -289,9 +253,9 @@ fn execute(command: Command, precision: Stored) -> Result<(String, u8), TrainErr
         Command::Rl(args) => rl(&args),
         Command::Calibrate(args) => calibrate(&args),
         Command::Plan(args) => plan::run(&args, precision),
-        Command::Sample(args) => sample(&args),
+        Command::Sample(args) => sample::run(&args),
         Command::Live(args) => live::run(&args),
-        Command::Eval(args) => eval(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Device { json } => Ok((device(json)?, 0)),
@@ -400,64 +364,12 @@ fn calibrate(args: &Common) -> Result<(String, u8), TrainError> {
     let (mut text, mut values) = (String::new(), Vec::new());
     for stage in &recipe.rl {
         let found = trainer.calibrate(stage)?;
-        let recipe::Stage { name, .. } = stage;
-        text += &format!(
-            "{name}: temperature {:.4}, entropy {:.4} on a fresh probe ({} probes)\n",
-            found.temperature, found.entropy, found.probes
-        );
-        values.push(json!({ "stage": name, "temperature": found.temperature, "entropy": found.entropy, "probes": found.probes }));
+        text += &format!("{}: {found}\n", stage.name);
+        let mut value = json!(found);
+        value["stage"] = json!(stage.name);
+        values.push(value);
     }
     Ok((said(args, text, Value::Array(values)), 0))
-}
-
-fn sample(args: &Sample) -> Result<(String, u8), TrainError> {
-    let run = start(&args.common)?;
-    let (policy, _) = run.latest_policy()?;
-    has_problems(&run)?;
-    let count = args.problems as usize;
-    if let Some(what) = run.recipe.eval.problems.keys().find_map(|name| too_many("--problems", name, count)) {
-        return Err(TrainError::Recipe(what));
-    }
-    let problems: Vec<_> = run
-        .recipe
-        .eval
-        .problems
-        .keys()
-        .flat_map(|name| {
-            run.sources.fixed(&[(name.clone(), count)].into(), crate::tasks::Split::HeldOut, run.recipe.seed)
-        })
-        .collect();
-    let sampling = args.eval(&run.recipe.eval).sampling(run.recipe.seed, "sample");
-    let (most, context) = (sampling.max_completion_length, policy.context());
-    if most >= context {
-        let what = format!(
-            "--max-tokens is {most}; the policy's context is {context} tokens, the prompt included: choose less"
-        );
-        return Err(TrainError::Recipe(what));
-    }
-    let rollouts = policy.sample(&problems, 1, &sampling)?;
-    let (mut text, mut values) = (String::new(), Vec::new());
-    for (problem, rollout) in problems.iter().zip(&rollouts) {
-        text += &format!("{}{}\n\n", problem.prompt, rollout.completion);
-        values.push(json!({ "question_id": problem.question_id, "prompt": problem.prompt, "completion": rollout.completion }));
-    }
-    Ok((said(&args.common, text, Value::Array(values)), 0))
-}
-
-impl Sample {
-    /// The recipe's evaluation, but for what the command line says.
-    fn eval(&self, eval: &Eval) -> Eval {
-        let stop = if self.stop.is_empty() { &eval.stop } else { &self.stop };
-        Eval {
-            temperature: self.temperature,
-            top_k: self.top_k.map_or(eval.top_k, |k| k as usize),
-            top_p: self.top_p.unwrap_or(eval.top_p),
-            min_p: self.min_p.unwrap_or(eval.min_p),
-            stop: stop.clone(),
-            max_completion_length: self.max_tokens.map_or(eval.max_completion_length, |most| most as usize),
-            ..eval.clone()
-        }
-    }
 }
 
 fn has_problems(run: &Run<'_>) -> Result<(), TrainError> {
@@ -467,30 +379,6 @@ fn has_problems(run: &Run<'_>) -> Result<(), TrainError> {
         )),
         false => Ok(()),
     }
-}
-
-fn eval(args: &Common) -> Result<(String, u8), TrainError> {
-    let run = start(args)?;
-    let (policy, checkpoint) = run.latest_policy()?;
-    has_problems(&run)?;
-    let Evaluation { strict, lenient } = run.evaluate(&policy, &run.rewarder()?)?;
-    let names = run.recipe.eval.problems.keys().map(|name| (name.as_str(), format!("{name}/")));
-    let rows: Vec<(&str, Interval, Interval)> = names
-        .chain([("all", String::new())])
-        .map(|(name, prefix)| (name, strict.accuracy(&prefix), lenient.accuracy(&prefix)))
-        .collect();
-    let shown = |of: &Interval| format!("{:.3} ({:.3} .. {:.3}, n = {})", of.mean, of.low, of.high, of.n);
-    let line = |(name, strict, lenient): &(&str, Interval, Interval)| match lenient.n {
-        0 => format!("{name}: {}\n", shown(strict)),
-        _ => format!("{name}: {}; the last number counting too: {}\n", shown(strict), shown(lenient)),
-    };
-    let text = format!("policy {checkpoint}\n{}", rows.iter().map(line).collect::<String>());
-    let of = |row: fn(&(&str, Interval, Interval)) -> Interval| -> serde_json::Map<String, Value> {
-        rows.iter().map(|all| (all.0.to_owned(), json!(row(all)))).collect()
-    };
-    let scores = json!({ "strict": strict.0, "lenient": lenient.0 });
-    let value = json!({ "policy": checkpoint, "accuracy": of(|row| row.1), "lenient": of(|row| row.2), "scores": scores });
-    Ok((said(args, text, value), 0))
 }
 
 fn start(args: &Common) -> Result<Run<'_>, TrainError> {

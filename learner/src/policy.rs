@@ -153,20 +153,8 @@ impl Policy {
     ) -> Result<Vec<Rollout>> {
         let prompts: Vec<Vec<u32>> =
             problems.iter().map(|problem| self.prompt(&problem.prompt)).collect::<Result<_>>()?;
-        let params = SamplingParams {
-            temperature: if sampling.temperature > 0.0 { sampling.temperature as f32 } else { 1.0 },
-            greedy: sampling.temperature <= 0.0,
-            max_new_tokens: sampling.max_completion_length,
-            eos_token_ids: self.end_of_text.clone(),
-            rollouts: each,
-            stop: sampling.stop.clone(),
-            filters: sampling.filters,
-            seed: stream(sampling.seed, sampling.purpose, sampling.step).random(),
-            max_batch: self.sampler.max_batch,
-            batch_invariant: self.sampler.batch_invariant,
-        };
-        let cache = self.sampler.cache();
-        let sampler = Sampler::new(&self.model).with_tokenizer(&self.tokenizer).with_cache(cache);
+        let params = SamplingParams { rollouts: each, ..self.params(sampling) };
+        let sampler = self.sampler();
         let mut rollouts: Vec<Option<Rollout>> = vec![None; problems.len() * each];
         sampler.generate_each(&prompts, &params, &mut |index, generated| {
             let Generated { completion_ids, logprobs, finish_reason, text } = generated;
@@ -184,6 +172,30 @@ impl Policy {
         })?;
         let lost = || EngineError::Input("a rollout was lost".to_owned());
         rollouts.into_iter().map(|rollout| rollout.ok_or_else(lost)).collect()
+    }
+
+    /// One completion of `text`, as a prompt; it is given to `say` piece by piece, until that is false.
+    pub fn stream(&self, text: &str, sampling: &Sampling, say: &mut dyn FnMut(&str) -> bool) -> Result<()> {
+        self.sampler().stream(&self.prompt(text)?, &self.params(sampling), say)
+    }
+
+    fn sampler(&self) -> Sampler<'_> {
+        Sampler::new(&self.model).with_tokenizer(&self.tokenizer).with_cache(self.sampler.cache())
+    }
+
+    fn params(&self, sampling: &Sampling) -> SamplingParams {
+        SamplingParams {
+            temperature: if sampling.temperature > 0.0 { sampling.temperature as f32 } else { 1.0 },
+            greedy: sampling.temperature <= 0.0,
+            max_new_tokens: sampling.max_completion_length,
+            eos_token_ids: self.end_of_text.clone(),
+            rollouts: 1,
+            stop: sampling.stop.clone(),
+            filters: sampling.filters,
+            seed: stream(sampling.seed, sampling.purpose, sampling.step).random(),
+            max_batch: self.sampler.max_batch,
+            batch_invariant: self.sampler.batch_invariant,
+        }
     }
 
     /// Entropy and its slope over the completions of `rollouts`, as if sampled at `temperature`.
@@ -226,6 +238,16 @@ impl Policy {
         policy.optimizer.load(&policy.model, &directory.join(OPTIMIZER))?;
         let state = state(&directory)?;
         Ok((policy, state))
+    }
+
+    /// Whether prompts go through a chat template.
+    pub fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// What only writes needs: the model, its tokenizer, the template, and the tokens that end a completion.
+    pub(crate) fn into_writer(self) -> (Model, Tokenizer, Option<Template>, Vec<u32>) {
+        (self.model, self.tokenizer, self.template, self.end_of_text)
     }
 
     /// Tokens of the longest sequence, prompt and completion together.

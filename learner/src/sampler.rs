@@ -241,6 +241,32 @@ impl<'a> Sampler<'a> {
         self.run(prompts, &vec![params.max_new_tokens; prompts.len()], params, done)
     }
 
+    /// One completion of a prompt; its text is given to `say` piece by piece, as soon as it is certain, until that is false.
+    /// Needs a tokenizer.
+    ///
+    /// # Errors
+    /// As [`Sampler::generate`].
+    pub fn stream(
+        &self,
+        prompt: &[u32],
+        params: &SamplingParams,
+        say: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<()> {
+        let params = SamplingParams { rollouts: 1, ..params.clone() };
+        let mut scheduler = self.scheduler(&[prompt.to_vec()], &[params.max_new_tokens], &params, true)?;
+        let mut events = Vec::new();
+        while scheduler.advance(&mut events)? {
+            for event in events.drain(..) {
+                if let Event::Token { text, .. } = event
+                    && !say(&text)
+                {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn run(
         &self,
         prompts: &[Vec<u32>],
@@ -248,7 +274,7 @@ impl<'a> Sampler<'a> {
         params: &SamplingParams,
         done: &mut dyn FnMut(usize, Generated) -> Result<()>,
     ) -> Result<()> {
-        let mut scheduler = self.scheduler(prompts, lengths, params)?;
+        let mut scheduler = self.scheduler(prompts, lengths, params, false)?;
         let mut events = Vec::new();
         while scheduler.advance(&mut events)? {
             for event in events.drain(..) {
@@ -266,6 +292,7 @@ impl<'a> Sampler<'a> {
         prompts: &[Vec<u32>],
         lengths: &[usize],
         params: &SamplingParams,
+        stream: bool,
     ) -> Result<Scheduler<'a>> {
         if lengths.len() != prompts.len() {
             let what = format!("{} lengths for {} prompts", lengths.len(), prompts.len());
@@ -278,7 +305,7 @@ impl<'a> Sampler<'a> {
             eos_token_ids: params.eos_token_ids.clone(),
             filters: params.filters,
             stop: params.stop.clone().into(),
-            stream: false,
+            stream,
             best: 0,
         };
         settings.check()?;

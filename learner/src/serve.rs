@@ -48,7 +48,7 @@ use crate::chat::{Choice, Template};
 use crate::error::Result;
 use crate::interrupt::interrupted;
 use crate::model::Model;
-use crate::policy;
+use crate::policy::{self, Policy};
 use crate::rollout::FinishReason;
 use crate::sampler::scheduler::Drawn;
 use crate::sampler::{self, Cache};
@@ -128,11 +128,31 @@ pub fn serve(
     let (model, base) = adapter::open(Some(model), adapter)?;
     let tokenizer = Tokenizer::load(&base)?;
     let (template, end_of_text) = policy::conventions(&base, &model, &tokenizer, &config.chat_template)?;
-    let weights = Arc::new(Weights { model, tokenizer, template, end_of_text });
-    Ok(run(weights, config, ready))
+    let weights = Weights { model, tokenizer, template, end_of_text };
+    Ok(run(weights, config, ready, &interrupted))
 }
 
-fn run(weights: Arc<Weights>, config: &Config, ready: impl FnOnce(SocketAddr)) -> io::Result<Ended> {
+/// Serves the policy of a run, with the template it is trained with, until `ended`.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub fn serve_policy(
+    policy: Policy,
+    config: &Config,
+    ready: impl FnOnce(SocketAddr),
+    ended: &dyn Fn() -> bool,
+) -> io::Result<Ended> {
+    let (model, tokenizer, template, end_of_text) = policy.into_writer();
+    run(Weights { model, tokenizer, template, end_of_text }, config, ready, ended)
+}
+
+fn run(
+    weights: Weights,
+    config: &Config,
+    ready: impl FnOnce(SocketAddr),
+    ended: &dyn Fn() -> bool,
+) -> io::Result<Ended> {
+    let weights = Arc::new(weights);
     let Config { cache, max_batch, batch_invariant, queue, .. } = *config;
     let settings = engine::Settings { cache, max_batch, batch_invariant, queue };
     let (engine, thread) = Engine::start(weights.clone(), settings)?;
@@ -145,7 +165,7 @@ fn run(weights: Arc<Weights>, config: &Config, ready: impl FnOnce(SocketAddr)) -
         entropy: RandomState::new(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
+    let how = runtime.block_on(async {
         let listener = TcpListener::bind(config.listen).await?;
         ready(listener.local_addr()?);
         let (stop, mut stopped) = watch::channel(false);
@@ -159,7 +179,7 @@ fn run(weights: Arc<Weights>, config: &Config, ready: impl FnOnce(SocketAddr)) -
             || None,
             stopped,
         ));
-        while !interrupted() && !thread.is_finished() {
+        while !ended() && !thread.is_finished() {
             tokio::time::sleep(LOOK).await;
         }
         if thread.is_finished() {
@@ -173,7 +193,7 @@ fn run(weights: Arc<Weights>, config: &Config, ready: impl FnOnce(SocketAddr)) -
         })
     });
     runtime.shutdown_background();
-    ended
+    how
 }
 
 fn router(service: Arc<Service>) -> Router {

@@ -174,7 +174,7 @@ fn ids(all: &[Generated]) -> Vec<Vec<u32>> {
 fn through(model: &Model, params: &SamplingParams, cache: Cache) -> (Vec<Generated>, scheduler::Counts) {
     let sampler = Sampler::new(model).with_cache(cache);
     let lengths = vec![params.max_new_tokens; prompts().len()];
-    let mut scheduler = sampler.scheduler(&prompts(), &lengths, params).unwrap();
+    let mut scheduler = sampler.scheduler(&prompts(), &lengths, params, false).unwrap();
     let (mut events, mut most_used) = (Vec::new(), 0);
     while scheduler.advance(&mut events).unwrap() {
         most_used = most_used.max(scheduler.pages().0);
@@ -258,7 +258,7 @@ fn a_request_that_is_forgotten_gives_its_pages_back_and_changes_no_other() {
     let (whole, _) = through(&model, &params(), Cache::default());
     let few = SamplingParams { max_batch: 9, ..params() };
     for after in [0, 1, 4, 9] {
-        let mut scheduler = Sampler::new(&model).scheduler(&prompts(), &[20; 7], &few).unwrap();
+        let mut scheduler = Sampler::new(&model).scheduler(&prompts(), &[20; 7], &few, false).unwrap();
         let mut events = Vec::new();
         (0..after).for_each(|_| assert!(scheduler.advance(&mut events).unwrap()));
         // One that runs by now, and one that waits.
