@@ -11,7 +11,7 @@ use crate::metrics::StepMetrics;
 /// A finished run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Whether the gain's interval lies above 0 (and the control's does not).
+    /// Whether the gain's interval lies above 0 (and that with shuffled rewards does not).
     pub learned: bool,
     /// Of the recipe.
     pub seed: u64,
@@ -23,8 +23,8 @@ pub struct Report {
     pub bundled: Vec<BundledRow>,
     /// Accuracy on held-out problems: one row per family, and one for all.
     pub held_out: Vec<HeldOut>,
-    /// The same with rewards shuffled between rollouts, where it was asked for.
-    pub control: Option<Vec<HeldOut>>,
+    /// The same after what should not do as well, where it was asked for.
+    pub controls: Vec<Control>,
     /// The steps of reinforcement learning.
     pub steps: Vec<StepMetrics>,
     /// Where the files lie.
@@ -51,10 +51,25 @@ pub struct HeldOut {
     pub family: String,
     /// After SFT.
     pub before: Interval,
-    /// After GRPO.
+    /// After what came then.
     pub after: Interval,
     /// The gain, paired by problem.
     pub gain: Interval,
+}
+
+/// Another training from the same SFT policy.
+#[derive(Debug, Clone, Serialize)]
+pub struct Control {
+    /// What was done in place of the GRPO.
+    pub what: &'static str,
+    /// Accuracy on the same problems.
+    pub held_out: Vec<HeldOut>,
+}
+
+impl Control {
+    pub(crate) fn of(what: &'static str, held_out: Vec<HeldOut>) -> Control {
+        Control { what, held_out }
+    }
 }
 
 /// Where the files lie.
@@ -93,10 +108,9 @@ impl Report {
     /// The table a person reads at the end.
     pub fn table(&self) -> String {
         let mut text = String::from("Held-out accuracy (95 % intervals; the gain is paired by problem)\n\n");
-        let header = ["problems", "n", "after SFT", "after GRPO", "gain", "interval"];
+        let header = ["problems", "n", "after SFT", "now", "gain", "interval"];
         let mut rows = vec![header.map(str::to_owned)];
-        rows.extend(self.held_out.iter().map(|row| row.cells("")));
-        rows.extend(self.control.iter().flatten().map(|row| row.cells(" (shuffled rewards)")));
+        rows.extend(self.rows());
         text += &columns(&rows);
         text += "\nSteps of GRPO\n\n";
         let curve = |name: &str, value: fn(&StepMetrics) -> f64| {
@@ -122,27 +136,32 @@ impl Report {
         text
     }
 
+    /// The cells of what GRPO came to, and of the controls.
+    fn rows(&self) -> impl Iterator<Item = [String; 6]> {
+        let controls = self.controls.iter().flat_map(|control| {
+            control.held_out.iter().map(|row| row.cells(&format!(" ({})", control.what)))
+        });
+        self.held_out.iter().map(|row| row.cells("")).chain(controls)
+    }
+
     /// The sentence that says what was found.
     pub fn conclusion(&self) -> String {
         let all = |rows: &[HeldOut]| rows.iter().find(|row| row.family == ALL).map(|row| row.gain);
         let gain = all(&self.held_out).map_or(String::new(), |gain| gain.to_string());
-        let control = self.control.as_deref().and_then(all);
-        let control = control.map_or(String::new(), |gain| format!("; with shuffled rewards {gain}"));
+        let control = |control: &Control| Some(format!("; {}: {}", control.what, all(&control.held_out)?));
+        let controls: String = self.controls.iter().filter_map(control).collect();
         let verdict = if self.learned { "It learned" } else { "It did NOT learn" };
-        format!("{verdict}: accuracy {gain}{control}")
+        format!("{verdict}: accuracy {gain}{controls}")
     }
 
     /// A page of its own: no script, nothing fetched.
     pub fn html(&self) -> String {
         let mut body =
             format!("<h1>Assay quickstart</h1><p>{}, in {:.0} s.</p>", self.conclusion(), self.seconds);
-        body += "<h2>Held-out accuracy</h2><table><tr><th>problems<th>n<th>after SFT<th>after GRPO<th>gain<th>95 % interval</tr>";
-        for (rows, note) in [(Some(&self.held_out), ""), (self.control.as_ref(), " (shuffled rewards)")] {
-            for row in rows.into_iter().flatten() {
-                let cells: String =
-                    row.cells(note).iter().map(|cell| format!("<td>{}", escape(cell))).collect();
-                let _ = write!(body, "<tr>{cells}</tr>");
-            }
+        body += "<h2>Held-out accuracy</h2><table><tr><th>problems<th>n<th>after SFT<th>now<th>gain<th>95 % interval</tr>";
+        for cells in self.rows() {
+            let cells: String = cells.iter().map(|cell| format!("<td>{}", escape(cell))).collect();
+            let _ = write!(body, "<tr>{cells}</tr>");
         }
         body += "</table><h2>Reinforcement learning</h2>";
         let curves: [Curve; 4] = [
@@ -290,7 +309,7 @@ mod tests {
                 after: interval,
                 gain: interval,
             }],
-            control: None,
+            controls: vec![Control::of("shuffled rewards", Vec::new())],
             steps: (1..=20).map(line).collect(),
             files: Files::in_dir(Path::new("out")),
         };

@@ -67,7 +67,7 @@ impl Tuner<'_> {
                     out: self.out.to_owned(),
                 });
             }
-            let batch = self.batch(rows.as_deref());
+            let batch = batch(self.recipe, self.sft, rows.as_deref(), self.state.step);
             loss = self.policy.learn(&batch, self.learning_rate(), MAX_GRAD_NORM)?;
             self.state.step += 1;
             if self.looks() {
@@ -84,15 +84,6 @@ impl Tuner<'_> {
         drop(bar);
         self.progress.note(&format!("sft: {} steps, loss {loss:.3} {accuracy}", self.state.step));
         self.save()
-    }
-
-    fn batch(&self, rows: Option<&[Row]>) -> Vec<Row> {
-        let (seed, step) = (self.recipe.seed, self.state.step);
-        let mut batch = data::family_rows(&self.sft.rows, &mut stream(seed, "sft rows", step));
-        if let Some(rows) = rows {
-            batch.extend(data::file_rows(rows, self.sft.file_rows, step, seed));
-        }
-        batch
     }
 
     fn learning_rate(&self) -> f64 {
@@ -142,4 +133,30 @@ impl Tuner<'_> {
     fn save(&self) -> Result<(), TrainError> {
         Ok(self.policy.save(&self.out.join(CHECKPOINT), &self.state, 1)?)
     }
+}
+
+/// The step by which at least `tokens` tokens of completions are taught, counted from the start of step `from` on.
+pub fn step_after(
+    recipe: &Recipe,
+    sft: &Sft,
+    policy: &Policy,
+    from: u64,
+    tokens: u64,
+) -> Result<u64, TrainError> {
+    let rows = sft.file.as_deref().map(data::read_rows).transpose()?;
+    let (mut step, mut taught) = (from, 0);
+    while taught < tokens {
+        taught += policy.completion_tokens(&batch(recipe, sft, rows.as_deref(), step))?;
+        step += 1;
+    }
+    Ok(step)
+}
+
+/// What a step teaches.
+fn batch(recipe: &Recipe, sft: &Sft, rows: Option<&[Row]>, step: u64) -> Vec<Row> {
+    let mut batch = data::family_rows(&sft.rows, &mut stream(recipe.seed, "sft rows", step));
+    if let Some(rows) = rows {
+        batch.extend(data::file_rows(rows, sft.file_rows, step, recipe.seed));
+    }
+    batch
 }

@@ -151,9 +151,7 @@ impl Policy {
     pub fn learn(&mut self, rows: &[Row], learning_rate: f64, max_grad_norm: f64) -> Result<f64> {
         let mut batch = Batch::new();
         for row in rows {
-            let mut completion = self.tokenizer.encode(&row.output)?;
-            completion.push(self.end_of_text[0]);
-            batch.push(&self.prompt(&row.input)?, &completion)?;
+            batch.push(&self.prompt(&row.input)?, &self.completion(row)?)?;
         }
         let tokens = batch.response_tokens();
         let weight = -1.0 / tokens as f32;
@@ -163,6 +161,17 @@ impl Policy {
         let (stats, gradients) = self.accumulate(&batch, &gradient, 1.0, TOKENS_AT_ONCE)?;
         self.step(gradients, learning_rate, max_grad_norm)?;
         Ok(-stats.logprob.iter().map(|&logprob| f64::from(logprob)).sum::<f64>() / tokens.max(1) as f64)
+    }
+
+    fn completion(&self, row: &Row) -> Result<Vec<u32>> {
+        let mut completion = self.tokenizer.encode(&row.output)?;
+        completion.push(self.end_of_text[0]);
+        Ok(completion)
+    }
+
+    /// Tokens that [`Policy::learn`] would teach.
+    pub fn completion_tokens(&self, rows: &[Row]) -> Result<u64> {
+        rows.iter().map(|row| Ok(self.completion(row)?.len() as u64)).sum()
     }
 
     /// Statistics, and gradients of the loss with these derivatives. Parts of the batch add up to the whole's gradient;
