@@ -1,17 +1,26 @@
 //! Our side of `scripts/bench_vs_torch.py`: reads one JSON request on standard input, measures, writes one JSON answer.
 //!
-//! Request: `model` (directory), `job` (`train` or `sample`), `prompts` (token ids), and for `train` `steps` (each of all
-//! prompts), for `sample` `lengths` (new tokens of each prompt) and `batch_invariant`. Answers `tokens_per_second`,
+//! Request: `model` (directory), `job` (`train`, `sample` or `grpo`), `prompts` (token ids), and for `train` `steps` (each of all
+//! prompts), for `sample` `lengths` (new tokens of each prompt) and `batch_invariant`, for `grpo` `texts` (the prompts),
+//! `rollouts` of each, `longest` (tokens of a completion), `steps` and a `scratch` directory. Answers `tokens_per_second`,
 //! `tokens_per_cpu_second` (of all threads), `peak_bytes` (of this process), and from the start of the process `seconds_to_ready` (the model is loaded) and
-//! `seconds_to_first` (the first step or token is done).
+//! `seconds_to_first` (the first step or token is done). The tokens of `grpo` are those of completions, its time that from one
+//! asking for rewards to the next: an update, and the sampling after it.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use assay_learner::metrics::{self, StepMetrics};
 use assay_learner::model::{Batch, Model};
 use assay_learner::optim::AdamW;
+use assay_learner::progress::Progress;
+use assay_learner::recipe::Recipe;
+use assay_learner::reward_client::{Answer, Ask, Grade, RewardError};
+use assay_learner::run::Run;
 use assay_learner::sampler::{Sampler, SamplingParams};
+use assay_learner::train::METRICS;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -26,21 +35,34 @@ struct Request {
     lengths: Vec<usize>,
     #[serde(default)]
     batch_invariant: bool,
+    #[serde(default)]
+    texts: Vec<String>,
+    #[serde(default)]
+    rollouts: usize,
+    #[serde(default)]
+    longest: usize,
+    #[serde(default)]
+    scratch: PathBuf,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
     let request: Request = serde_json::from_reader(std::io::stdin().lock())?;
-    let mut model = Model::load(&request.model)?;
-    let ready = started.elapsed().as_secs_f64();
-    let Done { tokens, from, first } = match request.job.as_str() {
-        "train" => train(&mut model, &request, started)?,
-        _ => sample(&model, &request, started)?,
+    let done = match request.job.as_str() {
+        "grpo" => grpo(&request, started)?,
+        job => {
+            let mut model = Model::load(&request.model)?;
+            let ready = started.elapsed().as_secs_f64();
+            match job {
+                "train" => train(&mut model, &request, started, ready)?,
+                _ => sample(&model, &request, started, ready)?,
+            }
+        }
     };
-    let (seconds, cpu_seconds) = (from.0.elapsed().as_secs_f64(), cpu_seconds()? - from.1);
+    let Done { tokens, from, to, ready, first } = done;
     let answer = json!({
-        "tokens_per_second": tokens as f64 / seconds,
-        "tokens_per_cpu_second": tokens as f64 / cpu_seconds,
+        "tokens_per_second": tokens as f64 / (to.at - from.at).as_secs_f64(),
+        "tokens_per_cpu_second": tokens as f64 / (to.cpu_seconds - from.cpu_seconds),
         "peak_bytes": peak()?,
         "seconds_to_ready": ready,
         "seconds_to_first": first,
@@ -52,13 +74,28 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// What was done after the first step or token.
 struct Done {
     tokens: usize,
-    /// When it began, and what CPU time had been taken by then.
-    from: (Instant, f64),
-    /// Seconds from the start to the end of the first.
+    from: Moment,
+    to: Moment,
+    /// Seconds from the start until the model was loaded.
+    ready: f64,
+    /// Seconds from the start to the end of the first step or token.
     first: f64,
 }
 
-fn train(model: &mut Model, request: &Request, started: Instant) -> Result<Done, Box<dyn Error>> {
+/// When, and what CPU time had been taken by then.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Instant,
+    cpu_seconds: f64,
+}
+
+impl Moment {
+    fn now() -> Result<Moment, Box<dyn Error>> {
+        Ok(Moment { at: Instant::now(), cpu_seconds: cpu_seconds()? })
+    }
+}
+
+fn train(model: &mut Model, request: &Request, started: Instant, ready: f64) -> Result<Done, Box<dyn Error>> {
     let mut optimizer = AdamW::new(model)?;
     let mut batch = Batch::new();
     for prompt in &request.prompts {
@@ -71,22 +108,65 @@ fn train(model: &mut Model, request: &Request, started: Instant) -> Result<Done,
     };
     step(model)?;
     let first = started.elapsed().as_secs_f64();
-    let from = (Instant::now(), cpu_seconds()?);
+    let from = Moment::now()?;
     (0..request.steps).try_for_each(|_| step(model))?;
-    Ok(Done { tokens: request.steps * batch.tokens().len(), from, first })
+    Ok(Done { tokens: request.steps * batch.tokens().len(), from, to: Moment::now()?, ready, first })
 }
 
-fn sample(model: &Model, request: &Request, started: Instant) -> Result<Done, Box<dyn Error>> {
+fn sample(model: &Model, request: &Request, started: Instant, ready: f64) -> Result<Done, Box<dyn Error>> {
     let sampler = Sampler::new(model);
     let batch_invariant = request.batch_invariant;
     let params = SamplingParams { seed: 1, batch_invariant, ..SamplingParams::default() };
     let one = vec![1; request.prompts.len()];
     sampler.generate_up_to(&request.prompts, &one, &params)?;
     let first = started.elapsed().as_secs_f64();
-    let from = (Instant::now(), cpu_seconds()?);
+    let from = Moment::now()?;
     let all = sampler.generate_up_to(&request.prompts, &request.lengths, &params)?;
     let tokens = all.iter().map(|one| one.completion_ids.len()).sum();
-    Ok(Done { tokens, from, first })
+    Ok(Done { tokens, from, to: Moment::now()?, ready, first })
+}
+
+/// Rewards that differ, so that every group has something to teach; it remembers when it was asked.
+#[derive(Default)]
+struct Hashed(RefCell<Vec<Moment>>);
+
+impl Grade for Hashed {
+    fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
+        self.0.borrow_mut().extend(Moment::now().ok());
+        let sum = |ask: &Ask<'_>| ask.completion.bytes().map(u32::from).sum::<u32>();
+        let answer = |ask| Answer::Graded { reward: f64::from(sum(ask) % 97) / 96.0, verdict: String::new() };
+        Ok(asks.iter().map(answer).collect())
+    }
+}
+
+/// Steps of a run, as `assay-train rl` takes them.
+fn grpo(request: &Request, started: Instant) -> Result<Done, Box<dyn Error>> {
+    let Request { model, texts, rollouts, longest, scratch, steps, .. } = request;
+    let problems = scratch.join("problems.jsonl");
+    let row = |(id, text)| json!({ "id": id, "problem": text, "answer": "0" }).to_string() + "\n";
+    std::fs::write(&problems, texts.iter().enumerate().map(row).collect::<String>())?;
+    let recipe = format!(
+        "seed = 1\n[model]\nload = {model:?}\nchat_template = 'none'\n[problems]\nall = {problems:?}\n\
+         [[rl]]\nname = 'bench'\nprompts = {{ all = {} }}\nrollouts = {rollouts}\nsteps = {}\n\
+         max_completion_length = {longest}\nlearning_rate = 1e-6\ntemperature = {{ mode = 'fixed' }}\n",
+        texts.len(),
+        steps + 1
+    );
+    let out = scratch.join("run");
+    let run = Run::start(Recipe::parse("bench.toml", &recipe)?, &out, Progress::quiet())?;
+    drop(run.start_policy()?);
+    let ready = started.elapsed().as_secs_f64();
+    let grader = Hashed::default();
+    run.rl(&grader, &out, false)?;
+    let asked = grader.0.into_inner();
+    let (Some(from), Some(to)) = (asked.first(), asked.last()) else {
+        return Err("nothing was sampled".into());
+    };
+    let lines: Vec<StepMetrics> = metrics::read(&out.join(METRICS))?;
+    let per_step = texts.len() * rollouts;
+    let tokens: f64 = lines.iter().skip(1).map(|line| line.completion_length_mean * per_step as f64).sum();
+    let first = (asked[1].at - started).as_secs_f64();
+    Ok(Done { tokens: tokens.round() as usize, from: *from, to: *to, ready, first })
 }
 
 /// CPU time that this process has taken.
