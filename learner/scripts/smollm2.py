@@ -9,8 +9,8 @@
 
 The runs, each by `assay-train` (`--program PATH` where it is not in the PATH) and the recipe DIR/smollm2-cpu.toml:
 `rl` is the recipe: a short SFT on the format, then reinforcement learning with rewards over HTTP. `control` is the same with
-rewards shuffled between the rollouts of a step. `sft` is more of the same SFT instead, on as many completions as `rl` is
-trained on. Everything can be cut and started again.
+rewards shuffled between the rollouts of a step. `sft` is more of the same SFT instead, as many tokens of completions as `rl`
+learned from. Everything can be cut and started again.
 
 Needs Python 3.11. The model is a GGUF file in 4 bits, read as f32: its figures are not those of the model it was made from.
 """
@@ -156,24 +156,15 @@ class Runs:
         self.evaluate("start", main, "rl") if not (self.directory / "rl/rl").exists() else None
         self.train("rl", main, "rl", "rl/rl/trainer.json", whole)
         self.evaluate("rl", main, "rl")
-        self.train("rl --control", main, "rl", "rl/control/rl/trainer.json", whole)
+        self.train("rl --control shuffled", main, "rl", "rl/control/rl/trainer.json", whole)
         self.evaluate("control", main, "rl/control")
-        control = "more-sft.toml"
-        (self.directory / control).write_text(self.more_sft(recipe))
-        self.train("sft", control, "sft", "sft/sft/trainer.json", lambda state: state["done"])
-        self.evaluate("sft", control, "sft")
+        self.train("rl --control more-sft", main, "rl", "rl/more-sft/sft/trainer.json", lambda state: state["done"])
+        self.evaluate("sft", main, "rl/more-sft")
 
     def recipe(self, steps: int | None) -> str:
         text = (self.directory / RECIPE.name).read_text()
         head, tail = text.split("[[rl]]", 1)
         return text if steps is None else f"{head}[[rl]]{with_steps(tail, steps)}"
-
-    def more_sft(self, recipe: str) -> str:
-        """The recipe with its SFT alone, which goes on for as many more completions as `rl` is trained on."""
-        values = tomllib.loads(recipe)
-        (stage,), sft = values["rl"], values["sft"]
-        completions = stage["steps"] * stage["rollouts"] * sum(stage["prompts"].values())
-        return with_steps(recipe.split("[[rl]]", 1)[0], sft["steps"] + completions // sft["file_rows"])
 
 
 def with_steps(part: str, steps: int) -> str:
@@ -190,7 +181,7 @@ def interval(values: list[float]) -> str:
 
 ROWS_OF_TABLE = [
     ("model", "as it came", None), ("start", "after the SFT on the format", "model"), ("rl", "after RL", "start"),
-    ("control", "after RL with shuffled rewards", "start"), ("sft", "after more SFT, as many completions", "start"),
+    ("control", "after RL with shuffled rewards", "start"), ("sft", "after more SFT, as many tokens", "start"),
 ]  # fmt: skip
 
 

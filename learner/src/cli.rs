@@ -20,6 +20,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 
+use crate::control::Control;
 use crate::cuda::{self, Stored};
 use crate::error::{EngineError, reason};
 use crate::gpu_check::{self, Plan};
@@ -148,10 +149,9 @@ struct Common {
 struct Rl {
     #[command(flatten)]
     common: Common,
-    /// Instead train in DIR/control, from the same start, with the rewards shuffled between the rollouts of a step: that
-    /// must not help
-    #[arg(long)]
-    control: bool,
+    /// Train something else instead, from the same start: in DIR/control or DIR/more-sft, to be compared with
+    #[arg(long, value_name = "KIND", num_args = 0..=1, default_missing_value = "shuffled")]
+    control: Option<Control>,
 }
 
 /// A recipe is kept as TOML, whose whole numbers end here.
@@ -321,27 +321,31 @@ fn sft(args: &Common) -> Result<(String, u8), TrainError> {
 fn rl(Rl { common: args, control }: &Rl) -> Result<(String, u8), TrainError> {
     let run = start(args)?;
     has_stages(&run)?;
-    let (command, out) = match control {
-        true => ("rl --control", args.out.join(quickstart::CONTROL)),
-        false => ("rl", args.out.clone()),
+    let (command, traces) = match (control, args.resume) {
+        (None, false) => ("rl", vec![crate::train::CHECKPOINT, crate::train::METRICS]),
+        (None, true) => ("rl", TRACES.to_vec()),
+        (Some(Control::Shuffled), _) => ("rl --control", Control::Shuffled.traces().to_vec()),
+        (Some(Control::MoreSft), _) => ("rl --control more-sft", Control::MoreSft.traces().to_vec()),
     };
-    let traces: &[&str] = match (control, args.resume) {
-        (false, false) => &[crate::train::CHECKPOINT, crate::train::METRICS],
-        (false, true) => &TRACES,
-        (true, false) => &["control/rl", "control/metrics.jsonl"],
-        (true, true) => &["control/rl", "control/metrics.jsonl", crate::sft::CHECKPOINT],
-    };
-    run.open(args.resume, traces)?;
+    let and_start = control.filter(|_| args.resume).map(|_| crate::sft::CHECKPOINT);
+    if *control == Some(Control::MoreSft) && !args.out.join(crate::train::METRICS).exists() {
+        return Err(TrainError::Recipe(format!(
+            "{} holds no metrics.jsonl, which says how many tokens more SFT is to have; run `assay-train rl` first",
+            args.out.display()
+        )));
+    }
+    run.open(args.resume, &[traces, Vec::from_iter(and_start)].concat())?;
     let cut = |error: TrainError| error.while_running(command, &args.out);
     run.sft_before_rl(args.resume).map_err(cut)?;
     let grader = run.rewarder()?;
-    match control {
-        true => run.rl(&quickstart::Shuffled { grader: &grader, seed: run.recipe.seed }, &out, args.resume),
-        false => run.rl(&grader, &out, args.resume),
-    }
-    .map_err(cut)?;
-    let checkpoint = out.join(crate::train::CHECKPOINT);
-    let text = format!("the policy is in {}, the curves in metrics.jsonl beside it\n", checkpoint.display());
+    let checkpoint = match control {
+        None => run.rl(&grader, &args.out, args.resume).map(|_| crate::train::CHECKPOINT),
+        Some(control) => control.train(&run, &grader, args.resume).map(|_| control.traces()[0]),
+    };
+    let checkpoint = args.out.join(checkpoint.map_err(cut)?);
+    let curves =
+        if *control == Some(Control::MoreSft) { "" } else { ", the curves in metrics.jsonl beside it" };
+    let text = format!("the policy is in {}{curves}\n", checkpoint.display());
     Ok((said(args, text, json!({ "checkpoint": checkpoint })), 0))
 }
 

@@ -4,6 +4,7 @@ pub mod adapter;
 pub mod chat;
 pub mod checkpoint;
 pub mod cli;
+pub mod control;
 mod cores;
 pub mod cuda;
 pub mod curate;

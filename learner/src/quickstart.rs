@@ -1,35 +1,23 @@
 //! The whole path, small: grade bundled solutions, SFT a tiny policy from random weights, calibrate its
 //! temperature, train it with rewards over HTTP, and measure on held-out problems what that was worth.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
 use assay_testsets::{Problem, Task};
 
-use crate::data::stream;
+use crate::control::Control;
 use crate::eval::Scores;
-use crate::metrics::{self, StepMetrics};
-use crate::policy::{Policy, present};
-use crate::recipe::Sft;
-use crate::report::{ALL, BundledRow, Control, Files, HeldOut, Report};
+use crate::policy::present;
+use crate::report::{ALL, BundledRow, Files, HeldOut, Other, Report};
 use crate::reward_client::{Answer, Ask, Grade, RewardError};
 use crate::run::{Run, TRACES};
-use crate::sft::{self, Tuner};
+use crate::sft;
 use crate::train::{self, TrainError};
 
 /// Bundled code problems graded at the start, all solutions of each.
 const BUNDLED_CODE: usize = 6;
 /// Bundled math problems graded at the start, with their own gold as the answer.
 const BUNDLED_MATH: usize = 24;
-
-/// Where the control with shuffled rewards is, in a run's directory.
-pub const CONTROL: &str = "control";
-/// Where more of the SFT is.
-const MORE_SFT: &str = "more-sft";
-
-const SHUFFLED: &str = "shuffled rewards";
-const CONTINUED: &str = "more SFT instead";
 
 /// Runs it all, or what is left of it. The report is written and returned; whether it learned is in it.
 pub fn run(run: &Run<'_>, control: bool, resume: bool) -> Result<Report, TrainError> {
@@ -44,22 +32,16 @@ pub fn run(run: &Run<'_>, control: bool, resume: bool) -> Result<Report, TrainEr
     let policy = run.rl(&grader, run.out, resume)?;
     let held_out = compare(run, &before, &run.evaluate(&policy, &grader)?.strict);
 
-    let steps = read_metrics(run.out)?;
     let mut controls = Vec::new();
-    if control {
-        let of = |policy: &Policy| -> Result<Vec<HeldOut>, TrainError> {
-            Ok(compare(run, &before, &run.evaluate(policy, &grader)?.strict))
-        };
-        run.progress.note("control: from the same SFT policy, with rewards shuffled between rollouts");
-        let shuffled = Shuffled { grader: &grader, seed: run.recipe.seed };
-        let policy = run.rl(&shuffled, &run.out.join(CONTROL), resume)?;
-        controls.push(Control::of(SHUFFLED, of(&policy)?));
-        run.progress.note("control: more of the same SFT, as many tokens as GRPO learned from");
-        controls.push(Control::of(CONTINUED, of(&more_sft(run, learned_from(run, &steps))?)?));
+    for kind in Control::ALL.into_iter().filter(|_| control) {
+        run.progress.note(&format!("control: {kind}, from the same SFT policy"));
+        let policy = kind.train(run, &grader, resume)?;
+        controls.push((kind, compare(run, &before, &run.evaluate(&policy, &grader)?.strict)));
     }
 
     let gain_is_real = gain_low(&held_out) > 0.0;
-    let is_flat = |control: &Control| control.what != SHUFFLED || gain_low(&control.held_out) <= 0.0;
+    let is_flat =
+        |(kind, rows): &(Control, Vec<HeldOut>)| *kind != Control::Shuffled || gain_low(rows) <= 0.0;
     let report = Report {
         learned: gain_is_real && controls.iter().all(is_flat),
         seed: run.recipe.seed,
@@ -67,44 +49,15 @@ pub fn run(run: &Run<'_>, control: bool, resume: bool) -> Result<Report, TrainEr
         sft_steps,
         bundled,
         held_out,
-        controls,
-        steps,
+        controls: controls
+            .into_iter()
+            .map(|(kind, rows)| Other { what: kind.to_string(), held_out: rows })
+            .collect(),
+        steps: train::steps(run.out)?,
         files: Files::in_dir(run.out),
     };
     report.write().map_err(|source| TrainError::File { path: report.files.report.clone(), source })?;
     Ok(report)
-}
-
-/// Tokens of completions that the steps learned from.
-fn learned_from(run: &Run<'_>, steps: &[StepMetrics]) -> u64 {
-    let rollouts = |line: &StepMetrics| {
-        let stage = run.recipe.rl.iter().find(|stage| stage.name == line.stage);
-        line.sampled_prompts as usize * stage.map_or(0, |stage| stage.rollouts)
-    };
-    steps.iter().map(|line| (rollouts(line) as f64 * line.completion_length_mean).round() as u64).sum()
-}
-
-/// The SFT that GRPO began from, gone on with for so many tokens of completions, in a directory of its own.
-fn more_sft(run: &Run<'_>, tokens: u64) -> Result<Policy, TrainError> {
-    let Run { recipe, progress, .. } = run;
-    let (policy, start) = Policy::load_with::<sft::State>(&run.out.join(sft::CHECKPOINT), recipe)?;
-    let steps = sft::step_after(recipe, run.sft_part()?, &policy, start.step, tokens)?;
-    let part = Sft { until: BTreeMap::new(), steps, ..run.sft_part()?.clone() };
-    let out = run.out.join(MORE_SFT);
-    let cut = out.join(sft::CHECKPOINT);
-    let (policy, state) = match present(&cut) {
-        true => Policy::load_with(&cut, recipe)?,
-        false => (policy, sft::State { done: false, ..start }),
-    };
-    std::fs::create_dir_all(&out).map_err(|source| TrainError::File { path: out.clone(), source })?;
-    let mut tuner = Tuner { recipe, sft: &part, policy, out: &out, state, progress };
-    tuner.run()?;
-    Ok(tuner.policy)
-}
-
-fn read_metrics(out: &Path) -> Result<Vec<StepMetrics>, TrainError> {
-    let path = out.join(train::METRICS);
-    metrics::read(&path).map_err(|source| TrainError::File { path, source })
 }
 
 fn gain_low(rows: &[HeldOut]) -> f64 {
@@ -175,40 +128,4 @@ fn bundled_summary(rows: &[BundledRow]) -> String {
         );
     }
     text
-}
-
-/// The control: the same rewards, dealt out at random among the rollouts of a batch. Nothing can be learned
-/// from them but noise.
-#[derive(Debug)]
-pub struct Shuffled<'a, G: Grade> {
-    /// Who grades.
-    pub grader: &'a G,
-    /// Of the recipe.
-    pub seed: u64,
-}
-
-impl<G: Grade> Grade for Shuffled<'_, G> {
-    /// Nothing is learned from these: they are as they are.
-    fn grade(&self, asks: &[Ask<'_>]) -> Result<Vec<Answer>, RewardError> {
-        self.grader.grade(asks)
-    }
-
-    fn grade_while<T, E: From<RewardError>>(
-        &self,
-        problems: &[&Problem],
-        write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
-    ) -> Result<(T, Vec<Answer>), E> {
-        use rand::seq::SliceRandom as _;
-        let mut asked = vec![String::new(); problems.len()];
-        let (written, mut answers) = self.grader.grade_while(problems, |say| {
-            write(&mut |index, completion| {
-                completion.clone_into(&mut asked[index]);
-                say(index, completion);
-            })
-        })?;
-        // A function of what was asked, so that a resumed control repeats itself too.
-        let mut draws = stream(self.seed, &asked.concat(), problems.len() as u64);
-        answers.shuffle(&mut draws);
-        Ok((written, answers))
-    }
 }

@@ -24,7 +24,7 @@ pub struct Report {
     /// Accuracy on held-out problems: one row per family, and one for all.
     pub held_out: Vec<HeldOut>,
     /// The same after what should not do as well, where it was asked for.
-    pub controls: Vec<Control>,
+    pub controls: Vec<Other>,
     /// The steps of reinforcement learning.
     pub steps: Vec<StepMetrics>,
     /// Where the files lie.
@@ -59,17 +59,11 @@ pub struct HeldOut {
 
 /// Another training from the same SFT policy.
 #[derive(Debug, Clone, Serialize)]
-pub struct Control {
+pub struct Other {
     /// What was done in place of the GRPO.
-    pub what: &'static str,
+    pub what: String,
     /// Accuracy on the same problems.
     pub held_out: Vec<HeldOut>,
-}
-
-impl Control {
-    pub(crate) fn of(what: &'static str, held_out: Vec<HeldOut>) -> Control {
-        Control { what, held_out }
-    }
 }
 
 /// Where the files lie.
@@ -148,7 +142,7 @@ impl Report {
     pub fn conclusion(&self) -> String {
         let all = |rows: &[HeldOut]| rows.iter().find(|row| row.family == ALL).map(|row| row.gain);
         let gain = all(&self.held_out).map_or(String::new(), |gain| gain.to_string());
-        let control = |control: &Control| Some(format!("; {}: {}", control.what, all(&control.held_out)?));
+        let control = |control: &Other| Some(format!("; {}: {}", control.what, all(&control.held_out)?));
         let controls: String = self.controls.iter().filter_map(control).collect();
         let verdict = if self.learned { "It learned" } else { "It did NOT learn" };
         format!("{verdict}: accuracy {gain}{controls}")
@@ -309,7 +303,7 @@ mod tests {
                 after: interval,
                 gain: interval,
             }],
-            controls: vec![Control::of("shuffled rewards", Vec::new())],
+            controls: vec![Other { what: "shuffled rewards".to_owned(), held_out: Vec::new() }],
             steps: (1..=20).map(line).collect(),
             files: Files::in_dir(Path::new("out")),
         };

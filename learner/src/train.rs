@@ -28,7 +28,7 @@ use crate::error::{EngineError, reason};
 use crate::eval::evaluate;
 use crate::grpo::{self, Item};
 use crate::interrupt::interrupted;
-use crate::metrics::{HeldOutAccuracy, StepMetrics};
+use crate::metrics::{self, HeldOutAccuracy, StepMetrics};
 use crate::policy::{self, Objective, Policy, Sampling};
 use crate::progress::Progress;
 use crate::recipe::{Recipe, RecipeError, Stage};
@@ -193,6 +193,15 @@ pub const CHECKPOINT: &str = "rl";
 pub const METRICS: &str = "metrics.jsonl";
 /// The held-out accuracies in a run's directory, where the recipe's `eval.every` asks for them.
 pub const HELD_OUT: &str = "held-out.jsonl";
+
+/// The steps of the run in a directory.
+///
+/// # Errors
+/// There are none, or their file is no such file.
+pub fn steps(out: &Path) -> Result<Vec<StepMetrics>, TrainError> {
+    let path = out.join(METRICS);
+    metrics::read(&path).map_err(|source| TrainError::File { path, source })
+}
 
 impl<G: Grade> Trainer<'_, G> {
     /// Runs the stages that are left. Returns when the last step is done and saved.

@@ -285,7 +285,11 @@ fn a_directory_holds_one_run_of_one_recipe() {
         control.is_file() && left == read(),
         "the control stands beside the run and changes nothing of it"
     );
-    let rows: [(&str, &str, &[&str], &[&str]); 6] = [
+    let (code, stderr) = run("rl", &recipe, &["--control", "more-sft"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(dir.path().join("out/more-sft/sft/model.safetensors").is_file() && left == read());
+    let rows: [(&str, &str, &[&str], &[&str]); 7] = [
+        ("rl", &recipe, &["--control", "more-sft"], &["holds an earlier run (more-sft/sft)", "--resume"]),
         ("rl", &recipe, &[], &["holds an earlier run (rl)", "--resume", "another --out"]),
         ("rl", &recipe, &["--control"], &["holds an earlier run (control/rl)", "--resume"]),
         ("sft", &recipe, &[], &["holds an earlier run (rl)", "--resume", "another --out"]),

@@ -121,7 +121,8 @@ fn bench(args: &Eval, testset: &Path, recipe: &Recipe, policy: Policy) -> Result
             program.display()
         ))
     };
-    serve_policy(policy, &config(recipe), ready, &ended).map_err(cannot)?;
+    let listening = |source| TrainError::File { path: "127.0.0.1".into(), source };
+    serve_policy(policy, &config(recipe), ready, &ended).map_err(listening)?;
     let status = match child.into_inner() {
         Some(child) => child.and_then(|mut child| child.wait()).map_err(cannot)?,
         None => return Ok(3),
