@@ -19,6 +19,8 @@ mkdir -p "${CARGO_TARGET_DIR:-target}/cuda"
 cuda=$(cd "${CARGO_TARGET_DIR:-target}/cuda" && pwd)
 CARGO_TARGET_DIR=$(dirname "$cuda")
 export CARGO_TARGET_DIR
+# Built once, for use: what would make a second build shorter makes this one longer.
+export CARGO_INCREMENTAL=0
 toolkit=$(learner/cuda-toolkit.sh "$cuda")
 toolkit=$(cd "$toolkit" && pwd)
 
