@@ -79,7 +79,7 @@ fn more_sft(run: &Run<'_>, out: &Path) -> Result<Policy, TrainError> {
     let cut = out.join(sft::CHECKPOINT);
     let (policy, state) = match present(&cut) {
         true => Policy::load_with(&cut, recipe)?,
-        false => (policy, sft::State { done: false, ..start }),
+        false => (policy, sft::State { step: start.step, ..sft::State::default() }),
     };
     std::fs::create_dir_all(out).map_err(|source| TrainError::File { path: out.to_owned(), source })?;
     let mut tuner = Tuner { recipe, sft: &part, policy, out, state, progress };

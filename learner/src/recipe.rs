@@ -273,7 +273,8 @@ pub struct Sft {
     /// Steps until the peak.
     #[serde(default = "default_warmup")]
     pub warmup: u64,
-    /// Stop early once greedy accuracy on the development split of each family named here reaches its number.
+    /// Stop early once greedy accuracy on the development split of each family named here has reached its number. A family
+    /// that has is taught no more while others have not, unless it falls below again.
     #[serde(default)]
     pub until: BTreeMap<String, f64>,
     /// Steps between two looks at that accuracy.

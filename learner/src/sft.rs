@@ -21,6 +21,9 @@ pub struct State {
     pub step: u64,
     /// Whether it ended, by its steps or by its accuracy.
     pub done: bool,
+    /// Families at their goal when last looked at: they are taught no more, unless they fall below it again.
+    #[serde(default)]
+    pub enough: Vec<Family>,
 }
 
 /// The directory of the SFT checkpoint in a run's directory.
@@ -67,12 +70,13 @@ impl Tuner<'_> {
                     out: self.out.to_owned(),
                 });
             }
-            let batch = batch(self.recipe, self.sft, rows.as_deref(), self.state.step);
+            let batch = batch(self.recipe, self.sft, rows.as_deref(), &self.state);
             loss = self.policy.learn(&batch, self.learning_rate(), MAX_GRAD_NORM)?;
             self.state.step += 1;
             if self.looks() {
                 let (enough, what) = self.look()?;
-                self.state.done = enough;
+                self.state.done = enough.len() == self.sft.until.len();
+                self.state.enough = enough;
                 accuracy = what;
             }
             self.state.done |= self.state.step >= self.sft.steps;
@@ -95,14 +99,16 @@ impl Tuner<'_> {
         !self.sft.until.is_empty() && self.state.step.is_multiple_of(self.sft.check_every)
     }
 
-    /// Greedy exact matches on development problems of each family: whether all reached the goal, and the figures.
-    fn look(&self) -> Result<(bool, String), TrainError> {
+    /// Greedy exact matches on development problems of each family: which reached their goals, and the figures.
+    fn look(&self) -> Result<(Vec<Family>, String), TrainError> {
         let families = Family::ALL.into_iter().filter(|family| self.sft.rows.contains_key(family.name()));
         let figures: Vec<(Family, f64)> = families
             .map(|family| Ok((family, self.exact_matches(family)?)))
             .collect::<Result<_, TrainError>>()?;
-        let goal = |family: Family| self.sft.until.get(family.name());
-        let enough = figures.iter().all(|(family, matches)| goal(*family).is_none_or(|goal| matches >= goal));
+        let reached = |(family, matches): &&(Family, f64)| {
+            self.sft.until.get(family.name()).is_some_and(|goal| matches >= goal)
+        };
+        let enough = figures.iter().filter(reached).map(|(family, _)| *family).collect();
         let what: Vec<String> =
             figures.iter().map(|(family, matches)| format!("{family} {matches:.2}")).collect();
         Ok((enough, what.join(" ")))
@@ -135,7 +141,8 @@ impl Tuner<'_> {
     }
 }
 
-/// The step by which at least `tokens` tokens of completions are taught, counted from the start of step `from` on.
+/// The step by which at least `tokens` tokens of completions are taught, counted from the start of step `from` on, all
+/// families in each.
 pub fn step_after(
     recipe: &Recipe,
     sft: &Sft,
@@ -144,19 +151,44 @@ pub fn step_after(
     tokens: u64,
 ) -> Result<u64, TrainError> {
     let rows = sft.file.as_deref().map(data::read_rows).transpose()?;
-    let (mut step, mut taught) = (from, 0);
+    let (mut state, mut taught) = (State { step: from, ..State::default() }, 0);
     while taught < tokens {
-        taught += policy.completion_tokens(&batch(recipe, sft, rows.as_deref(), step))?;
-        step += 1;
+        taught += policy.completion_tokens(&batch(recipe, sft, rows.as_deref(), &state))?;
+        state.step += 1;
     }
-    Ok(step)
+    Ok(state.step)
 }
 
 /// What a step teaches.
-fn batch(recipe: &Recipe, sft: &Sft, rows: Option<&[Row]>, step: u64) -> Vec<Row> {
-    let mut batch = data::family_rows(&sft.rows, &mut stream(recipe.seed, "sft rows", step));
+fn batch(recipe: &Recipe, sft: &Sft, rows: Option<&[Row]>, state: &State) -> Vec<Row> {
+    let mut of_families = sft.rows.clone();
+    of_families.retain(|name, _| state.enough.iter().all(|family| family.name() != name));
+    let mut batch = data::family_rows(&of_families, &mut stream(recipe.seed, "sft rows", state.step));
     if let Some(rows) = rows {
-        batch.extend(data::file_rows(rows, sft.file_rows, step, recipe.seed));
+        batch.extend(data::file_rows(rows, sft.file_rows, state.step, recipe.seed));
     }
     batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::TINY_CPU;
+
+    /// Programs are learned in a third of the time sums take: when the sums were middling all programs were right, and
+    /// reinforcement learning had nothing to add to them.
+    #[test]
+    fn a_family_that_is_far_enough_is_left_out() {
+        let recipe = Recipe::parse("tiny-cpu.toml", TINY_CPU).unwrap();
+        let sft = recipe.sft.clone().unwrap();
+        let taught = |enough: &[Family]| {
+            let state = State { step: 7, done: false, enough: enough.to_vec() };
+            batch(&recipe, &sft, None, &state).len()
+        };
+        let [sums, programs] = ["arithmetic", "programs"].map(|name| sft.rows[name]);
+        assert!(sums > 0 && programs > 0 && sums != programs);
+        assert_eq!(taught(&[]), sums + programs);
+        assert_eq!(taught(&[Family::Programs]), sums);
+        assert_eq!(taught(&[Family::Arithmetic]), programs);
+    }
 }

@@ -11,13 +11,15 @@ use std::ops::Range;
 use assay_testsets::{Checker, CodeTask, MathTask, Problem, Task, TaskLimits, TestCase, TestType};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::tokenizer::{NORMALIZER, PIECES};
 
 /// A family of generated problems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Family {
     /// `417+186=`, answered `\boxed{603}`; the math checker's reward.
     Arithmetic,
