@@ -12,7 +12,6 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use assay_learner::metrics::{self, StepMetrics};
 use assay_learner::model::{Batch, Model};
 use assay_learner::optim::AdamW;
 use assay_learner::progress::Progress;
@@ -20,7 +19,7 @@ use assay_learner::recipe::Recipe;
 use assay_learner::reward_client::{Answer, Ask, Grade, RewardError};
 use assay_learner::run::Run;
 use assay_learner::sampler::{Sampler, SamplingParams};
-use assay_learner::train::METRICS;
+use assay_learner::train;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -54,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut model = Model::load(&request.model)?;
             let ready = started.elapsed().as_secs_f64();
             match job {
-                "train" => train(&mut model, &request, started, ready)?,
+                "train" => tune(&mut model, &request, started, ready)?,
                 _ => sample(&model, &request, started, ready)?,
             }
         }
@@ -95,7 +94,7 @@ impl Moment {
     }
 }
 
-fn train(model: &mut Model, request: &Request, started: Instant, ready: f64) -> Result<Done, Box<dyn Error>> {
+fn tune(model: &mut Model, request: &Request, started: Instant, ready: f64) -> Result<Done, Box<dyn Error>> {
     let mut optimizer = AdamW::new(model)?;
     let mut batch = Batch::new();
     for prompt in &request.prompts {
@@ -162,7 +161,7 @@ fn grpo(request: &Request, started: Instant) -> Result<Done, Box<dyn Error>> {
     let (Some(from), Some(to)) = (asked.first(), asked.last()) else {
         return Err("nothing was sampled".into());
     };
-    let lines: Vec<StepMetrics> = metrics::read(&out.join(METRICS))?;
+    let lines = train::steps(&out)?;
     let per_step = texts.len() * rollouts;
     let tokens: f64 = lines.iter().skip(1).map(|line| line.completion_length_mean * per_step as f64).sum();
     let first = (asked[1].at - started).as_secs_f64();

@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
-use assay_learner::metrics::{self, StepMetrics};
+use assay_learner::metrics::StepMetrics;
 use assay_learner::progress::Progress;
 use assay_learner::recipe::Recipe;
 use assay_learner::reward_client::{Answer, Ask, Grade, RewardError};
 use assay_learner::run::Run;
-use assay_learner::train::METRICS;
+use assay_learner::train;
 use assay_testsets::Task;
 
 /// Right is the gold in a box, as the quickstart's answers stand there.
@@ -42,7 +42,7 @@ fn steps(seed: u64, steps: u64, band: [f64; 2]) -> Vec<StepMetrics> {
         Run::start(Recipe::parse("test.toml", &text).unwrap(), directory.path(), Progress::quiet()).unwrap();
     run.sft(false).unwrap();
     run.rl(&Boxed, directory.path(), false).unwrap();
-    metrics::read(&directory.path().join(METRICS)).unwrap()
+    train::steps(directory.path()).unwrap()
 }
 
 fn mean(steps: &[StepMetrics]) -> f64 {
