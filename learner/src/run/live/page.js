@@ -144,7 +144,9 @@ const CHARTS = [
 ];
 
 function drawCharts(run) {
-  element("charts").replaceChildren(...CHARTS.map((chart) => {
+  // A run without looks at held-out problems has no curve of them.
+  const drawn = CHARTS.filter((chart) => chart.lines.some(({ points }) => points().length));
+  element("charts").replaceChildren(...drawn.map((chart) => {
     const part = document.createElement("div");
     make(part, "h3", {}, chart.title);
     drawChart(part, chart, run);
@@ -165,11 +167,11 @@ function thinned(points) {
 
 function drawChart(part, chart, run) {
   const show = chart.show || number;
-  const rows = chart.lines.map(({ name, points }) => [name, thinned(points())]);
+  const rows = chart.lines.map(({ name, points }) => [name, thinned(points())]).filter(([, points]) => points.length);
   const values = rows.flatMap(([, points]) => points.map(([, value]) => value));
   const band = chart.band ? looks.flatMap((look) => [look.accuracy.low, look.accuracy.high]) : [];
   const target = chart.target ? [run.target] : [];
-  const now = rows.map(([name, points]) => `${name} ${points.length ? show(points[points.length - 1][1]) : "none"}`);
+  const now = rows.map(([name, points]) => `${name} ${show(points[points.length - 1][1])}`);
   const svg = make(part, "svg", { class: "chart", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": `${chart.title}, now: ${now.join(", ")}` });
   const top = above(Math.max(chart.least || 0.001, ...values, ...band, ...target));
   const end = Math.max(1, run.total);
