@@ -26,13 +26,13 @@ impl Grade for Boxed {
     }
 }
 
-/// The steps of a stage that learns sums, its servo's dead band given.
-fn steps(seed: u64, steps: u64, band: [f64; 2]) -> Vec<StepMetrics> {
+/// The steps of a stage that learns sums, of so many prompts each, its servo's dead band given.
+fn steps(seed: u64, steps: u64, prompts: usize, band: [f64; 2]) -> Vec<StepMetrics> {
     let text = format!(
         "seed = {seed}\n[model]\nhidden_size = 64\nintermediate_size = 192\nnum_hidden_layers = 2\n\
          num_attention_heads = 4\nnum_key_value_heads = 2\nmax_position_embeddings = 32\n\
          [sft]\nrows = {{ arithmetic = 64 }}\nsteps = 400\nlearning_rate = 3e-3\nwarmup = 20\n\
-         [[rl]]\nname = 'math'\nprompts = {{ arithmetic = 64 }}\nrollouts = 8\nsteps = {steps}\n\
+         [[rl]]\nname = 'math'\nprompts = {{ arithmetic = {prompts} }}\nrollouts = 8\nsteps = {steps}\n\
          max_completion_length = 8\nlearning_rate = 3e-4\n\
          temperature = {{ mode = 'servo', dead_band = [{}, {}] }}\n",
         band[0], band[1]
@@ -53,8 +53,9 @@ fn mean(steps: &[StepMetrics]) -> f64 {
 fn the_servo_holds_the_entropy_and_a_tight_one_holds_it_tight() {
     let (seeds, count) = if std::env::var_os("ASSAY_LONG").is_some() { (1..=3, 60) } else { (1..=1, 30) };
     for seed in seeds {
-        for (band, tight) in [([0.25, 0.38], false), ([0.29, 0.31], true)] {
-            let steps = steps(seed, count, band);
+        // What a single step measures is as good as its batch: the tight servo has the paper's, 128 prompts.
+        for (band, prompts, tight) in [([0.25, 0.38], 64, false), ([0.29, 0.31], 128, true)] {
+            let steps = steps(seed, count, prompts, band);
             let calibration = steps[0].calibration.unwrap();
             let means: Vec<f64> = steps.windows(10).map(mean).collect();
             let later = steps[20..].iter().map(|step| (step.entropy - 0.3).abs()).fold(0.0, f64::max);
@@ -76,12 +77,7 @@ fn the_servo_holds_the_entropy_and_a_tight_one_holds_it_tight() {
             assert!(steps[1..].iter().all(|step| step.calibration.is_none()));
             assert!(means.iter().all(|mean| (0.25..=0.38).contains(mean)), "{means:?}");
             if tight {
-                let later = steps[20..].windows(10).map(mean);
-                assert!(
-                    later.clone().all(|mean| (mean - 0.3).abs() <= 0.03),
-                    "{:?}",
-                    later.collect::<Vec<_>>()
-                );
+                assert!(later <= 0.03, "{:?}", steps[20..].iter().map(|step| step.entropy).collect::<Vec<_>>());
             }
         }
     }
