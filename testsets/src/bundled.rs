@@ -62,7 +62,9 @@ impl Entry {
 
 fn math_problem(line: &str, index: u64) -> BundledProblem {
     let fields = Fields::parse(line.as_bytes(), "a math row");
-    let problem = fields.and_then(|fields| math::problem(&fields, index)).expect("bundled math row");
+    let problem = fields
+        .and_then(|fields| math::problem(&fields, index, &math::PROMPTS, None))
+        .expect("bundled math row");
     BundledProblem { problem, solutions: Vec::new() }
 }
 

@@ -8,7 +8,7 @@
 //!   forms,
 //!   APPS and TACO, veRL, DeepCoder, open-r1, CodeContests, HumanEval, MBPP, BigCodeBench, MultiPL-E, LeetCodeDataset,
 //!   problem packages of Kattis and the ICPC, math rows under the usual names, and our own form ([`Problem::from_json`], [`Problem::to_json`]).
-//! - [`load_completions`] reads what a model answered.
+//! - [`load_completions`] reads what a model answered, [`load_rows`] the rows of any such file as text.
 //! - [`ProblemStore`] and [`CompletionStore`] hold neither: they know where each record lies and read it again.
 //! - [`bundled`] is a set of our own making, inside the crate.
 //!
@@ -50,6 +50,7 @@ mod literal;
 mod load;
 mod math;
 mod mbpp;
+mod messages;
 mod multipl_e;
 mod native;
 mod open_r1;
@@ -60,6 +61,7 @@ mod parquet;
 mod pickle;
 mod problem;
 mod records;
+mod rows;
 mod store;
 mod test_cases;
 mod verl;
@@ -70,10 +72,12 @@ pub use bundled::{BundledProblem, Solution, bundled};
 pub use completions::{Completions, load_completions};
 pub use error::{LoadError, Misfit, Place};
 pub use inline::{call_of_assertion, read_problem, unpack_text};
-pub use load::{Format, MAX_RECORD, MAX_UNPACKED, Problems, file_sha256, load};
+pub use load::{Format, Keys, MAX_RECORD, MAX_UNPACKED, Problems, file_sha256, load, load_by};
+pub use messages::Message;
 pub use problem::{
     Checker, CodeTask, JudgeProgram, KattisFlags, MathTask, Problem, Protocol, Scoring, Task, TaskLimits,
     TestCase, TestGroup, TestType,
 };
+pub use rows::{Rows, load_rows};
 pub use store::{CompletionStore, ProblemStore};
 pub use test_cases::TestCases;

@@ -2,6 +2,7 @@
 
 use crate::error::{LoadError, Misfit, Place, clip};
 use crate::fields::Fields;
+use crate::messages::{Message, asked};
 use crate::problem::{Problem, Task};
 use crate::records::{Records, unreadable};
 use crate::test_cases::no_room;
@@ -143,9 +144,11 @@ pub struct Problems {
     source: Source,
     format: Format,
     cap: usize,
+    keys: Keys,
     first: Option<Result<Problem, LoadError>>,
     /// Of the problem last returned.
     place: Place,
+    before: Vec<Message>,
     package: Option<PathBuf>,
     seen: HashMap<String, Place>,
 }
@@ -155,6 +158,15 @@ pub struct Problems {
 enum Source {
     Records(Records),
     Packages(std::vec::IntoIter<PathBuf>),
+}
+
+/// What a file calls its columns, where it has names of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// The column with the prompt, a text or messages.
+    pub prompt: Option<String>,
+    /// The column with the right answer; the rows are then math rows.
+    pub label: Option<String>,
 }
 
 /// Opens a file of problems: JSON Lines or one JSON array, plain, gzipped or zstd; with the feature `parquet` a parquet
@@ -169,6 +181,18 @@ pub fn load(path: &Path, format: Option<Format>) -> Result<Problems, LoadError> 
     load_capped(path, format, MAX_RECORD, MAX_UNPACKED)
 }
 
+/// As [`load`], of a file whose columns have these names; each row must have them.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_by(path: &Path, keys: &Keys) -> Result<Problems, LoadError> {
+    if *keys == Keys::default() {
+        return load(path, None);
+    }
+    let format = keys.label.as_ref().map(|_| Format::Math);
+    by_keys(Records::open(path, MAX_RECORD)?, path, format, MAX_UNPACKED, keys)
+}
+
 pub(crate) fn load_capped(
     path: &Path,
     format: Option<Format>,
@@ -178,8 +202,8 @@ pub(crate) fn load_capped(
     if is_packages(path, format) {
         let packages = Source::Packages(package::packages(path)?.into_iter());
         let (format, place, seen) = (Format::Kattis, Place { line: 1, record: 1 }, HashMap::new());
-        let (cap, first, package) = (unpacked_cap, None, None);
-        return Ok(Problems { source: packages, format, cap, first, place, package, seen });
+        let (cap, keys, first, before, package) = (unpacked_cap, Keys::default(), None, Vec::new(), None);
+        return Ok(Problems { source: packages, format, cap, keys, first, place, before, package, seen });
     }
     from_records(Records::open(path, record_cap)?, path, format, unpacked_cap)
 }
@@ -190,10 +214,20 @@ pub(crate) fn is_packages(path: &Path, format: Option<Format>) -> bool {
 }
 
 pub(crate) fn from_records(
+    records: Records,
+    path: &Path,
+    format: Option<Format>,
+    unpacked_cap: usize,
+) -> Result<Problems, LoadError> {
+    by_keys(records, path, format, unpacked_cap, &Keys::default())
+}
+
+fn by_keys(
     mut records: Records,
     path: &Path,
     format: Option<Format>,
     unpacked_cap: usize,
+    keys: &Keys,
 ) -> Result<Problems, LoadError> {
     let Some((place, text)) = records.next()? else {
         let misfit = Misfit::new("at least one problem", "none", "check that this is the file you meant");
@@ -203,12 +237,17 @@ pub(crate) fn from_records(
         Some(format) => Ok(format),
         None => Fields::parse(text, "a problem, a JSON object").and_then(|fields| Format::detect(&fields)),
     };
-    let first = detected.map(|format| (format, convert(format, unpacked_cap, place, text)));
+    let first = detected.map(|format| (format, convert_by(format, unpacked_cap, place, text, keys)));
     let (format, first) = first.map_err(|misfit| records.error(place, misfit))?;
     let first = first.map_err(|misfit| records.error(place, misfit));
     let (source, cap, seen) = (Source::Records(records), unpacked_cap, HashMap::new());
-    let mut problems = Problems { source, format, cap, first: None, place, package: None, seen };
-    problems.first = Some(first.and_then(|problem| problems.once(problem, path, place)));
+    let (keys, before) = (keys.clone(), Vec::new());
+    let mut problems =
+        Problems { source, format, cap, keys, first: None, place, before, package: None, seen };
+    problems.first = Some(first.and_then(|(problem, before)| {
+        problems.before = before;
+        problems.once(problem, path, place)
+    }));
     Ok(problems)
 }
 
@@ -216,6 +255,12 @@ impl Problems {
     /// The format the records are read as.
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// What was said before the prompt of the problem last returned, where its record has a conversation: a system message,
+    /// earlier turns. Whoever judges an answer needs none of it.
+    pub fn before(&self) -> &[Message] {
+        &self.before
     }
 
     /// Where the record of the problem last returned begins, and its [`Records::span`].
@@ -237,8 +282,9 @@ impl Problems {
             Source::Records(records) => {
                 let Some((place, text)) = records.next()? else { return Ok(None) };
                 self.place = place;
-                let problem = convert(self.format, self.cap, place, text);
-                let problem = problem.map_err(|misfit| records.error(place, misfit))?;
+                let problem = convert_by(self.format, self.cap, place, text, &self.keys);
+                let (problem, before) = problem.map_err(|misfit| records.error(place, misfit))?;
+                self.before = before;
                 let file = records.file().to_owned();
                 self.once(problem, &file, place).map(Some)
             }
@@ -274,8 +320,26 @@ impl Iterator for Problems {
 }
 
 pub(crate) fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> Result<Problem, Misfit> {
+    convert_by(format, cap, place, text, &Keys::default()).map(|(problem, _)| problem)
+}
+
+/// A record's problem, and what was said before its prompt.
+fn convert_by(
+    format: Format,
+    cap: usize,
+    place: Place,
+    text: &[u8],
+    keys: &Keys,
+) -> Result<(Problem, Vec<Message>), Misfit> {
     let fields = Fields::parse(text, "a problem, a JSON object")?;
     let index = place.record - 1;
+    let own: &[&str] = match format {
+        Format::Verl => &verl::PROMPTS,
+        Format::Math => &math::PROMPTS,
+        _ => &[],
+    };
+    let named = keys.prompt.as_deref();
+    let prompts = named.as_ref().map_or(own, std::slice::from_ref);
     let mut problem = match format {
         Format::Native => native::problem(&fields),
         Format::LiveCodeBench => lcb::problem(&fields, cap),
@@ -290,17 +354,24 @@ pub(crate) fn convert(format: Format, cap: usize, place: Place, text: &[u8]) -> 
         Format::BigCodeBench => bigcodebench::problem(&fields, index),
         Format::HumanEval => humaneval::problem(&fields, index),
         Format::Mbpp => mbpp::problem(&fields, index),
-        Format::Math => math::problem(&fields, index),
+        Format::Math => math::problem(&fields, index, prompts, keys.label.as_deref()),
         Format::Kattis => Err(Misfit::new("a problem package", "a record", "give a folder or a zip archive")),
     }?;
     if let Task::Code(code) = &mut problem.task {
         let tests = std::mem::take(&mut code.test_cases);
         code.test_cases = tests.settled().map_err(|error| no_room(&error))?;
     }
-    match problem.question_id.is_empty() {
-        true => Err(Misfit::new("a question_id", "an empty one", "give the problem an id")),
-        false => Ok(problem),
+    if problem.question_id.is_empty() {
+        return Err(Misfit::new("a question_id", "an empty one", "give the problem an id"));
     }
+    if let Some(name) = named.filter(|name| !fields.has(name)) {
+        return Err(fields.missing(&format!("a prompt in `{name}`")));
+    }
+    let asked = asked(&fields, prompts)?;
+    if named.is_some() {
+        problem.prompt = asked.question;
+    }
+    Ok((problem, asked.before))
 }
 
 /// SHA-256 of a file's bytes in lower-case hex, for provenance; of a folder of packages, of the names, lengths and bytes

@@ -2,30 +2,42 @@
 
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
+use crate::messages::{MESSAGES, asked};
 use crate::problem::{MathTask, Problem, Task};
 
 const IDS: [&str; 9] =
     ["question_id", "problem_id", "unique_id", "id", "ID", "idx", "problem_idx", "index", "task_id"];
-const PROMPTS: [&str; 4] = ["problem", "question", "prompt", "Problem"];
+pub(crate) const PROMPTS: [&str; 5] = ["problem", "question", "prompt", "Problem", MESSAGES];
 /// Where veRL's rows keep the gold: `{"reward_model": {"ground_truth": ".."}}`.
 const REWARD_MODEL: &str = "reward_model";
 /// MATH's rows have no answer of their own: it stands in the last box of the solution.
 const SOLUTIONS: [&str; 2] = ["solution", "Solution"];
 const GOLDS: [&str; 6] = ["ground_truth", "expected_answer", "final_answer", "gold", "answer", "Answer"];
+/// slime's gold. Elsewhere a label is often a class, so it counts where there is no other gold.
+const LABEL: &str = "label";
 
 /// Whether a record looks like a math row.
 pub(crate) fn fits(fields: &Fields<'_>) -> bool {
     fields.first(&GOLDS).is_some()
         || fields.has(REWARD_MODEL)
+        || fields.has(LABEL)
         || (fields.first(&PROMPTS).is_some() && boxed_solution(fields).is_ok_and(|found| found.is_some()))
 }
 
-/// Reads a math row; without an id it is named by its place in the file, counted from 0.
-pub(crate) fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit> {
-    let prompt = match fields.first(&PROMPTS) {
-        Some((name, raw)) if raw.starts_with('[') => last_message(raw, name)?,
-        Some((name, raw)) => read(raw, name, "a string")?,
-        None => String::new(),
+/// Reads a math row; without an id it is named by its place in the file, counted from 0. The prompt is the first of
+/// `prompts`, the gold what is under `label`, or where common sets keep it.
+pub(crate) fn problem(
+    fields: &Fields<'_>,
+    index: u64,
+    prompts: &[&str],
+    label: Option<&str>,
+) -> Result<Problem, Misfit> {
+    let prompt = asked(fields, prompts)?.question;
+    let ground_truth = match label {
+        Some(name) => {
+            gold(name, fields.raw(name).ok_or_else(|| fields.missing(&format!("an answer in `{name}`")))?)?
+        }
+        None => ground_truth(fields)?,
     };
     let text = |name| match fields.raw(name) {
         Some(raw) if !raw.starts_with('"') => Ok(Some(raw.to_owned())),
@@ -34,7 +46,7 @@ pub(crate) fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit
     Ok(Problem {
         question_id: fields.id(&IDS)?.unwrap_or_else(|| index.to_string()),
         prompt,
-        task: Task::Math(MathTask { ground_truth: ground_truth(fields)?, error: own_error(fields)? }),
+        task: Task::Math(MathTask { ground_truth, error: own_error(fields)? }),
         difficulty: match text("difficulty")? {
             Some(difficulty) => Some(difficulty),
             None => text("level")?,
@@ -76,8 +88,11 @@ fn ground_truth(fields: &Fields<'_>) -> Result<String, Misfit> {
         let (name, raw) = inner.first(&GOLDS).ok_or_else(|| inner.missing("ground_truth"))?;
         return gold(name, raw);
     }
-    boxed_solution(fields)?
-        .ok_or_else(|| fields.missing(&format!("one of {}, or a boxed solution", GOLDS.join(", "))))
+    if let Some(boxed) = boxed_solution(fields)? {
+        return Ok(boxed);
+    }
+    let none = || fields.missing(&format!("one of {}, {LABEL}, or a boxed solution", GOLDS.join(", ")));
+    gold(LABEL, fields.raw(LABEL).ok_or_else(none)?)
 }
 
 /// What stands in the last complete `\boxed{..}` of a solution.
@@ -99,16 +114,6 @@ fn boxed_solution(fields: &Fields<'_>) -> Result<Option<String>, Misfit> {
         }
     }
     Ok(None)
-}
-
-/// The last message of a chat, as veRL's rows keep their prompts.
-fn last_message(raw: &str, name: &str) -> Result<String, Misfit> {
-    let hint = "write a string, or messages with their content";
-    let messages: Vec<&serde_json::value::RawValue> = serde_json::from_str(raw)
-        .map_err(|error| Misfit::new(format!("`{name}` to be a list"), error.to_string(), hint))?;
-    let last = messages.last().ok_or_else(|| Misfit::new(format!("a message in `{name}`"), "none", hint))?;
-    let message = Fields::parse(last.get().as_bytes(), "a message")?;
-    message.string("content")
 }
 
 /// A gold: a string, a number taken as it is written, or a list of exactly one of these.
@@ -143,9 +148,14 @@ fn worked(answer: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{fits, problem};
+    use super::{PROMPTS, fits};
+    use crate::error::Misfit;
     use crate::fields::Fields;
-    use crate::problem::Task;
+    use crate::problem::{Problem, Task};
+
+    fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit> {
+        super::problem(fields, index, &PROMPTS, None)
+    }
 
     #[test]
     fn golds_are_found_where_the_common_sets_keep_them() {
@@ -226,6 +236,17 @@ mod tests {
                 "p",
                 "34",
             ),
+            // open-instruct.
+            (
+                r#"{"messages": [{"role": "user", "content": "p"}], "ground_truth": "34", "dataset": "math"}"#,
+                "p",
+                "34",
+            ),
+            // slime.
+            (r#"{"prompt": [{"role": "user", "content": "p"}], "label": "34"}"#, "p", "34"),
+            (r#"{"prompt": "p", "label": 34, "metadata": {}}"#, "p", "34"),
+            // A class is no gold where there is one.
+            (r#"{"problem": "p", "solution": "so \\boxed{3}", "label": "Algebra"}"#, "p", "3"),
         ] {
             let fields = Fields::parse(row.as_bytes(), "a row").expect("a row");
             assert!(fits(&fields), "{row}");

@@ -3,9 +3,12 @@
 
 use crate::cases::{About, pairs, unquoted};
 use crate::error::Misfit;
-use crate::fields::{Fields, read};
+use crate::fields::Fields;
+use crate::messages::asked;
 use crate::problem::{MathTask, Problem, Task};
-use serde::Deserialize;
+
+/// Where the prompt is.
+pub(crate) const PROMPTS: [&str; 1] = ["prompt"];
 
 /// Whether a record looks like veRL's.
 pub(crate) fn fits(fields: &Fields<'_>) -> bool {
@@ -22,7 +25,7 @@ pub(crate) fn problem(fields: &Fields<'_>, place: u64) -> Result<Problem, Misfit
     let extra = Fields::parse(extra.as_bytes(), "`extra_info`, a JSON object")?;
     let index = extra.id(&["question_id", "id", "index"])?;
     let platform = fields.optional_string("data_source")?;
-    let prompt = fields.raw("prompt").map_or(Ok(String::new()), last_message)?;
+    let prompt = asked(fields, &PROMPTS)?.question;
     if !text.trim_start().starts_with('{') {
         let question_id = index.unwrap_or_else(|| place.to_string());
         let task = Task::Math(MathTask { ground_truth: text, error: None });
@@ -30,18 +33,4 @@ pub(crate) fn problem(fields: &Fields<'_>, place: u64) -> Result<Problem, Misfit
     }
     let about = About { question_id: index, prompt, platform, ..About::default() };
     Ok(about.problem(place, pairs(&text, "ground_truth")?))
-}
-
-#[derive(Deserialize)]
-struct Message {
-    content: String,
-}
-
-/// A prompt is a text or a list of messages, of which the last is the question.
-fn last_message(raw: &str) -> Result<String, Misfit> {
-    if raw.starts_with('"') {
-        return read(raw, "prompt", "a string");
-    }
-    let messages: Vec<Message> = read(raw, "prompt", "a list of messages {role, content}")?;
-    Ok(messages.into_iter().next_back().map(|message| message.content).unwrap_or_default())
 }

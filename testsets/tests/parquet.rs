@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use assay_testsets::{
     CompletionStore, Format, LoadError, Problem, ProblemStore, Task, file_sha256, load, load_completions,
+    load_rows,
 };
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
@@ -35,6 +36,21 @@ fn lines(rows: &[Value]) -> NamedTempFile {
 
 fn problems(path: &Path) -> Result<Vec<Problem>, LoadError> {
     load(path, None)?.collect()
+}
+
+/// As chat data is published: lists of structs.
+#[test]
+fn rows_are_what_their_lines_are() {
+    let rows = [
+        json!({"messages": [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]}),
+        json!({"messages": [{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}]}),
+    ];
+    let read = |file: &NamedTempFile| -> Vec<Value> {
+        let rows = load_rows(file.path()).expect("a good file");
+        rows.map(|row| serde_json::from_str(&row.expect("a good row").1).expect("JSON")).collect()
+    };
+    assert_eq!(read(&packed(&rows, Compression::SNAPPY)), rows);
+    assert_eq!(read(&lines(&rows)), rows);
 }
 
 /// Whether there is a list of several kinds of things, which no column can be.
