@@ -17,6 +17,7 @@ mod prelude;
 pub mod provenance;
 pub mod report;
 pub mod reward;
+pub mod template;
 mod value;
 mod verdict;
 pub mod window;

@@ -22,6 +22,7 @@ use std::{env, fs, thread};
 
 use assay_sandbox::Sandbox;
 use assay_testsets::Problem;
+use assay_verifier::template::Template;
 use assay_verifier::window::Window;
 use assay_verifier::{Mode, Profile, provenance};
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ use super::window::WindowArgs;
 use super::{CliError, Status, guard, output, sandbox};
 use client::{Client, Failure, Patience, Reply};
 use completions::{Completion, Completions, Reader, Span};
-use suite::{Suite, Template};
+use suite::Suite;
 
 /// Sample a model's server, grade what it answers and report on it
 #[derive(Debug, clap::Args)]
