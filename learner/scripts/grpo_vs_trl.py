@@ -49,6 +49,10 @@ FORMS = {
         dict(mismatch=dict(correction="mask", low=0.9, high=1.1)),
         dict(weights=lambda w: w.masked_fill((w < 0.9) | (w > 1.1), 0.0)),
     ),
+    "gspo, truncated is": (
+        dict(policy="gspo", mismatch=dict(correction="truncate", high=1.1)),
+        dict(importance_sampling_level="sequence", weights=lambda w: w.clamp(max=1.1)),
+    ),
 }
 
 

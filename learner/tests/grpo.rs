@@ -7,7 +7,7 @@ mod evaluate;
 
 use std::path::Path;
 
-use assay_learner::grpo::{Estimator, Kl, Loss, PolicyTerm};
+use assay_learner::grpo::{Correction, Estimator, Kl, Loss, Mismatch, PolicyTerm};
 use proptest::prelude::*;
 use serde::Deserialize;
 
@@ -66,13 +66,16 @@ fn losses() -> impl Strategy<Value = Loss> {
     let aggregate =
         prop_oneof![Just("token_mean"), Just("group_token_mean"), Just("sequence_mean"), Just("constant")];
     let estimator = prop_oneof![Just(Estimator::K1), Just(Estimator::K2), Just(Estimator::K3)];
-    (policy, aggregate, estimator, 0.0..0.2, 0.0..0.3).prop_map(
-        |(policy, aggregate, estimator, beta, clip)| Loss {
+    // GSPO's gradient once had each token's own weight, where it is the mean of all: no form here had weights.
+    let correction = prop_oneof![Just(Correction::None), Just(Correction::Truncate), Just(Correction::Mask)];
+    (policy, aggregate, estimator, correction, 0.0..0.2, 0.0..0.3).prop_map(
+        |(policy, aggregate, estimator, correction, beta, clip)| Loss {
             policy,
             aggregate: serde_json::from_value(aggregate.into()).unwrap(),
             kl: Kl { coefficient: beta, estimator },
             clip_low: clip,
             clip_high: clip * 1.4,
+            mismatch: Mismatch { correction, ..Mismatch::default() },
             ..Loss::default()
         },
     )

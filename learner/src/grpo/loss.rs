@@ -203,11 +203,14 @@ impl Loss {
         let gaps: Vec<f64> =
             old.iter().zip(sampled).map(|(old, s)| f64::from(*old) - f64::from(*s)).collect();
         let weights = self.mismatch.weights(&gaps);
+        let mean_weight = weights.iter().sum::<f64>() / weights.len().max(1) as f64;
         let mut figures = Figures { tokens: logprobs.len(), ..Figures::default() };
         for (at, &logprob) in logprobs.iter().enumerate() {
             let logprob = f64::from(logprob);
             let (policy, slope, held) = self.policy_term(ratios[at], advantage, logprob);
-            let (mut value, mut slope) = (weights[at] * policy, weights[at] * slope);
+            // A ratio of the whole completion is in every token's term, so each moves it through all their weights.
+            let through = if self.policy == PolicyTerm::Gspo { mean_weight } else { weights[at] };
+            let (mut value, mut slope) = (weights[at] * policy, through * slope);
             if let Some(reference) = reference {
                 let (kl, kl_slope) = self.kl.estimator.of(logprob - f64::from(reference[at]));
                 value += self.kl.coefficient * kl;
@@ -239,7 +242,7 @@ impl Loss {
     /// The term of one token, its derivative by the token's log-probability, and which bound held the ratio.
     ///
     /// GSPO's ratio hangs on all tokens of the completion alike, 1/n on each, and is in the term of all n, so each
-    /// token's derivative is again the ratio's.
+    /// token's derivative is again the ratio's, times the mean of the tokens' weights.
     fn policy_term(&self, ratio: f64, advantage: f64, logprob: f64) -> (f64, f64, Held) {
         let clipped = ratio.clamp(1.0 - self.clip_low, 1.0 + self.clip_high);
         let held = match () {
