@@ -2,7 +2,9 @@
 //!
 //! Inputs are fresh on every run; the seed is printed, and ASSAY_KERNEL_SEED repeats it. Each case runs with a
 //! block's threads in three orders, and the results must be the same bits: a forgotten barrier shows. Gradients are
-//! compared with finite differences of the plain forward pass, so that no derivation is believed twice.
+//! compared with finite differences of the plain forward pass, so that no derivation is believed twice. Where numbers are
+//! so small or so large that a difference is no derivative, they are compared with a derivation that equals the
+//! differences elsewhere.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
@@ -174,6 +176,14 @@ impl Bench<'_> {
         self.check_within(what, ours, plain, self.allowed());
     }
 
+    /// As `check`, but the error is relative to the greatest number also where that is below 1: all of them are small.
+    fn check_small(&mut self, what: &str, ours: &[f64], plain: &[f64]) {
+        let greatest = plain.iter().fold(0.0f64, |a, b| a.max(b.abs()));
+        assert!(greatest > 0.0, "{what}: nothing but zeros shows nothing");
+        let [ours, plain] = [ours, plain].map(|all| all.iter().map(|v| v / greatest).collect::<Vec<_>>());
+        self.check(what, &ours, &plain);
+    }
+
     /// As `check`, for results that are f32 whatever the storage.
     fn check_f32(&mut self, what: &str, ours: &[f64], plain: &[f64]) {
         self.check_within(what, ours, plain, 3e-5);
@@ -193,6 +203,19 @@ impl Bench<'_> {
             Some((_, known)) => *known = known.max(worst),
             None => self.worst.push((what.to_owned(), worst)),
         }
+    }
+}
+
+/// That a derivation equals the finite differences it stands for. These are good to 1e-4, where a row of one number is
+/// as small as the root of eps; mostly to 1e-9.
+fn agree(what: &str, derived: &[f64], differences: &[f64]) {
+    let size = differences.iter().fold(1.0f64, |a, b| a.max(b.abs()));
+    for (at, (derived, difference)) in derived.iter().zip(differences).enumerate() {
+        let error = (derived - difference).abs() / size;
+        assert!(
+            error <= 1e-4,
+            "{what}: number {at} is derived as {derived}, the differences make it {difference}"
+        );
     }
 }
 
@@ -250,12 +273,35 @@ fn embedding(bench: &mut Bench<'_>) {
     }
 }
 
+/// dLoss/dx of y = w x / rms, row by row, derived: each number moves its own y, and through the rms those of its row.
+fn rms_norm_backward(x: &[f64], weight: &[f64], dy: &[f64], eps: f64) -> Vec<f64> {
+    let width = weight.len();
+    let row = |(x, dy): (&[f64], &[f64])| -> Vec<f64> {
+        let mean = x.iter().map(|x| x * x).sum::<f64>() / width as f64 + eps;
+        let pushed: Vec<f64> = dy.iter().zip(weight).map(|(dy, w)| dy * w).collect();
+        let along = pushed.iter().zip(x).map(|(p, x)| p * x).sum::<f64>() / width as f64 / mean;
+        pushed.iter().zip(x).map(|(p, x)| (p - along * x) / mean.sqrt()).collect()
+    };
+    x.chunks(width).zip(dy.chunks(width)).flat_map(row).collect()
+}
+
 fn rms_norm(bench: &mut Bench<'_>) {
-    for (rows, width, deviation) in [(1, 1, 1.0), (3, 5, 1.0), (2, 31, 1e-4), (130, 7, 1.0), (3, 260, 300.0)]
-    {
+    // Tiny rows, where eps has its share of the root or nearly all of it, and huge ones.
+    let cases = [
+        (1, 1, 1.0),
+        (3, 5, 1.0),
+        (2, 31, 1e-4),
+        (2, 40, 1e-3),
+        (130, 7, 1.0),
+        (3, 260, 300.0),
+        (2, 33, 1e4),
+    ];
+    for (rows, width, deviation) in cases {
         let eps = 1e-6;
         let (x, weight) = (bench.numbers(rows * width, deviation), bench.numbers(width, 1.0));
-        let (dy, past) = (bench.numbers(rows * width, 1.0), bench.numbers(rows * width, 1.0));
+        // What reaches x past the norm is as large as what comes through it, so that neither hides the other.
+        let through = 1.0 / f64::max(deviation, 1e-3);
+        let (dy, past) = (bench.numbers(rows * width, 1.0), bench.numbers(rows * width, through));
         let before = bench.numbers(width, 1.0);
         let forward = |x: &[f64], weight: &[f64]| -> Vec<f64> {
             let row = |x: &[f64]| {
@@ -274,10 +320,14 @@ fn rms_norm(bench: &mut Bench<'_>) {
             vec![bench.down(&out), bench.down(&dx), bench.down_f32(&d_weight)]
         });
         bench.check("rms_norm forward", &got[0], &forward(&x, &weight));
+        let dx = rms_norm_backward(&x, &weight, &dy, f64::from(eps));
         // Where x is tiny or huge, so are the differences that a derivative is made of.
         if deviation == 1.0 {
-            let dx = gradient(&x, &dy, |x| forward(x, &weight));
-            bench.check("rms_norm backward", &got[1], &sum(&past, &dx));
+            let differences = gradient(&x, &dy, |x| forward(x, &weight));
+            agree("rms_norm backward", &dx, &differences);
+            bench.check("rms_norm backward", &got[1], &sum(&past, &differences));
+        } else {
+            bench.check_small("rms_norm backward extremes", &got[1], &sum(&past, &dx));
         }
         let d_weight = gradient(&weight, &dy, |weight| forward(&x, weight));
         bench.check_f32("rms_norm backward weight", &got[2], &sum(&before, &d_weight));
@@ -404,14 +454,58 @@ fn plain_attention(q: &[f64], k: &[f64], v: &[f64], starts: &[u32], heads: Heads
     (out, log_sums)
 }
 
+/// dq, dk and dv of causal attention, derived: with P the weights of a query, dP = d_out v and o its output,
+/// dS = P (dP - d_out o), and dq, dk are dS with the other of the two. `out` is given, as the backward pass is given it.
+fn plain_attention_backward(
+    [q, k, v]: [&[f64]; 3],
+    [out, d_out]: [&[f64]; 2],
+    starts: &[u32],
+    heads: Heads,
+) -> [Vec<f64>; 3] {
+    let (dim, group) = (heads.dim as usize, (heads.query / heads.key_value) as usize);
+    let (q_width, kv_width) = (heads.query as usize * dim, heads.key_value as usize * dim);
+    let scale = 1.0 / (dim as f64).sqrt();
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let add = |to: &mut [f64], from: &[f64], times: f64| {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to += times * from);
+    };
+    let mut all = [vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]];
+    let [dq, dk, dv] = &mut all;
+    for pair in starts.windows(2) {
+        for row in pair[0] as usize..pair[1] as usize {
+            for head in 0..heads.query as usize {
+                let own = row * q_width + head * dim..row * q_width + (head + 1) * dim;
+                let (query, push) = (&q[own.clone()], &d_out[own.clone()]);
+                let first = head / group * dim;
+                let place = |at: usize| at * kv_width + first..at * kv_width + first + dim;
+                let seen = pair[0] as usize..row + 1;
+                let scores: Vec<f64> = seen.clone().map(|at| dot(query, &k[place(at)]) * scale).collect();
+                let top = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let total: f64 = scores.iter().map(|score| (score - top).exp()).sum();
+                let mean = dot(push, &out[own.clone()]);
+                for (at, score) in seen.zip(scores) {
+                    let weight = (score - top).exp() / total;
+                    let d_score = weight * (dot(push, &v[place(at)]) - mean) * scale;
+                    add(&mut dq[own.clone()], &k[place(at)], d_score);
+                    add(&mut dk[place(at)], query, d_score);
+                    add(&mut dv[place(at)], push, weight);
+                }
+            }
+        }
+    }
+    all
+}
+
 fn attention(bench: &mut Bench<'_>) {
-    let cases: [(&[u32], u32, u32, u32, f64); 7] = [
+    let cases: [(&[u32], u32, u32, u32, f64); 8] = [
         (&[0, 1], 1, 1, 2, 1.0),
         (&[0, 16, 17], 2, 1, 8, 1.0),
         (&[0, 17, 17, 18, 51], 4, 2, 6, 1.0),
         (&[0, 15, 33], 3, 1, 20, 1.0),
         (&[0, 5, 22], 2, 2, 64, 1.0),
         (&[0, 18], 2, 1, 128, 1.0),
+        // Scores of some tens, so that a query looks at few keys.
+        (&[0, 40], 2, 1, 16, 6.0),
         // Scores of some hundreds: all weight on one key, and a maximum that rises from tile to tile.
         (&[0, 40], 2, 1, 16, 20.0),
     ];
@@ -439,14 +533,24 @@ fn attention(bench: &mut Bench<'_>) {
         let allowed = if extreme { 2e-3 } else { bench.allowed() };
         bench.check_within("attention forward", &got[0], &out, allowed);
         bench.check_f32("attention log sums", &got[1], &log_sums);
+        let inputs = [&q[..], &k, &v];
         if deviation > 1.0 {
-            // Finite differences are no derivative where a step moves all the weight: only, none is NaN.
-            assert!(got.iter().flatten().all(|value| value.is_finite()));
+            // Finite differences are no derivative where a step moves all the weight. What is read of the forward
+            // pass, its output as it was stored, is read here too.
+            let derived = plain_attention_backward(inputs, [&got[0], &d_out], starts, heads);
+            for (index, what) in ["dq", "dk", "dv"].iter().enumerate() {
+                let what = format!("attention backward {what} extremes");
+                bench.check_within(&what, &got[index + 2], &derived[index], allowed);
+            }
             continue;
         }
         let dq = gradient(&q, &d_out, |q| plain_attention(q, &k, &v, starts, heads).0);
         let dk = gradient(&k, &d_out, |k| plain_attention(&q, k, &v, starts, heads).0);
         let dv = gradient(&v, &d_out, |v| plain_attention(&q, &k, v, starts, heads).0);
+        let derived = plain_attention_backward(inputs, [&out, &d_out], starts, heads);
+        for (derived, differences) in derived.iter().zip([&dq, &dk, &dv]) {
+            agree("attention backward", derived, differences);
+        }
         // What the backward pass reads of the forward pass, its output, was rounded as it was stored; dq and dk are
         // differences of sums over it.
         let rounded = if bench.stored == Stored::F32 { bench.allowed() } else { 1.0 / 16.0 };
@@ -651,4 +755,25 @@ fn optimizer(bench: &mut Bench<'_>) {
         bench.check_within("sum of squares", &got[4], &[squares], 1e-12);
         assert_eq!(got[5], bench.as_stored(&got[0]), "the stored parameter is its master, rounded");
     }
+}
+
+/// Element-wise launches have at most 4096 blocks of 256 threads and sums of squares 64: beyond that a thread takes several
+/// numbers, which no smaller case reaches.
+#[test]
+fn numbers_beyond_one_for_each_thread_are_reached() {
+    let shim = Shim::start();
+    let bench =
+        Bench { shim: &shim, stored: Stored::F32, random: ChaCha8Rng::seed_from_u64(1), worst: Vec::new() };
+    let count = 4096 * 256 + 777;
+    let numbers: Vec<f64> = (0..count).map(|i| f64::from((i % 1009) as u32) - 500.0).collect();
+    let (x, sum) = (bench.up_f32(&numbers), shim.buffer(&1.0f64.to_le_bytes()));
+    bench.kernels().sum_of_squares(&x, &sum, count as u32).unwrap();
+    bench.kernels().scale(&x, -0.5, count as u32).unwrap();
+    let squares = numbers.iter().map(|x| x * x).sum::<f64>() + 1.0;
+    assert_eq!(
+        f64::from_le_bytes(shim.read(&sum).try_into().unwrap()),
+        squares,
+        "sums of whole numbers are exact"
+    );
+    assert!(bench.down_f32(&x).iter().zip(&numbers).all(|(half, x)| *half == -0.5 * x));
 }
