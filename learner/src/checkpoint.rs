@@ -4,8 +4,9 @@
 //! says which holds what, as the field's own tools do; reading needs no option.
 //!
 //! Tensors are read and written a piece at a time, in the file's order: beside the model itself no more than a piece
-//! of it is in memory, however large the file. Every file is written beside its place, flushed to disk and renamed,
-//! so a reader sees the old file or the new one, never half of one.
+//! of it is in memory, however large the file; of a model that goes to a GPU the host holds the tensor that is on its way.
+//! Every file is written beside its place, flushed to disk and renamed, so a reader sees the old file or the new one, never
+//! half of one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -62,35 +63,44 @@ pub(crate) fn precision(directory: &Path) -> Result<Precision> {
     Ok(Precision::Bf16)
 }
 
-/// The parameters of `shapes`, in that order, as f32.
-pub(crate) fn load(directory: &Path, shapes: &[(String, Vec<usize>)]) -> Result<Vec<Tensor>> {
+/// The parameters of `shapes`, in that order, each read as f32 and given to `place` before the next is read.
+pub(crate) fn load(
+    directory: &Path,
+    shapes: &[(String, Vec<usize>)],
+    mut place: impl FnMut(Tensor) -> Result<Tensor>,
+) -> Result<Vec<Tensor>> {
     let wanted: HashMap<&str, &[usize]> =
         shapes.iter().map(|(name, shape)| (name.as_str(), &shape[..])).collect();
     let mut found: HashMap<String, Tensor> = HashMap::new();
-    let mut tied_head = None;
+    let mut ends = Ends::default();
     for path in files(directory)? {
         let mut file = SafetensorsFile::open(&path)?;
         for (name, info) in file.entries() {
             if name.ends_with("rotary_emb.inv_freq") {
                 continue;
             }
-            if name == HEAD && !wanted.contains_key(HEAD) {
-                tied_head = Some((path.clone(), file.read(&name, &info)?));
-                continue;
-            }
+            let tied = name == HEAD && !wanted.contains_key(HEAD);
+            let place_of = if tied { EMBEDDING } else { name.as_str() };
             let refuse = |what: String| Err(EngineError::checkpoint(&path, what));
-            let Some(shape) = wanted.get(name.as_str()) else {
+            let Some(shape) = wanted.get(place_of) else {
                 return refuse(format!("tensor {name} is not part of the model that config.json describes"));
             };
             if info.shape != *shape {
                 return refuse(format!("{name} is {:?}; config.json makes it {shape:?}", info.shape));
             }
-            let tensor = file.read(&name, &info)?;
+            if tied {
+                ends.head = Some(path.clone());
+                continue;
+            }
+            if name == EMBEDDING {
+                ends.embedding = Some(path.clone());
+            }
+            let tensor = place(file.read(&name, &info)?)?;
             found.insert(name, tensor);
         }
     }
-    if let Some((path, head)) = tied_head {
-        tie(&path, head, &mut found)?;
+    if let Some(embedding) = ends.tied()? {
+        found.insert(EMBEDDING.to_owned(), place(embedding)?);
     }
     let take = |(name, _): &(String, Vec<usize>)| {
         let advice =
@@ -104,20 +114,37 @@ pub(crate) fn load(directory: &Path, shapes: &[(String, Vec<usize>)]) -> Result<
 const HEAD: &str = "lm_head.weight";
 const EMBEDDING: &str = "model.embed_tokens.weight";
 
-/// A head stored beside the embedding it is tied to must be the same numbers, or one of the two would be lost without a
-/// word; where a writer kept only the head of the pair, it is the embedding.
-fn tie(path: &Path, head: Tensor, found: &mut HashMap<String, Tensor>) -> Result<()> {
-    let Some(embedding) = found.get(EMBEDDING) else {
-        found.insert(EMBEDDING.to_owned(), head);
-        return Ok(());
-    };
-    if embedding.dims() == head.dims() && *ops::read(embedding)? == *ops::read(&head)? {
-        return Ok(());
+/// The files that hold the two ends of a model that ties them: the embedding, and a head that it does not want.
+#[derive(Debug, Default)]
+struct Ends {
+    embedding: Option<PathBuf>,
+    head: Option<PathBuf>,
+}
+
+impl Ends {
+    /// A head stored beside the embedding it is tied to must be the same numbers, or one of the two would be lost without a
+    /// word; where a writer kept only the head of the pair, it is the embedding.
+    fn tied(&self) -> Result<Option<Tensor>> {
+        let Some(path) = &self.head else { return Ok(None) };
+        let head = read_one(path, HEAD)?;
+        let Some(embedding) = &self.embedding else { return Ok(Some(head)) };
+        // From its file again: on a GPU it may have been rounded.
+        if *ops::read(&read_one(embedding, EMBEDDING)?)? == *ops::read(&head)? {
+            return Ok(None);
+        }
+        let what = format!(
+            "{HEAD} is not {EMBEDDING}, and config.json ties them: set tie_word_embeddings to false there"
+        );
+        Err(EngineError::checkpoint(path, what))
     }
-    let what = format!(
-        "{HEAD} is not {EMBEDDING}, and config.json ties them: set tie_word_embeddings to false there"
-    );
-    Err(EngineError::checkpoint(path, what))
+}
+
+/// One tensor of a file, as f32.
+fn read_one(path: &Path, name: &str) -> Result<Tensor> {
+    let mut file = SafetensorsFile::open(path)?;
+    let info = file.header.info(name).cloned();
+    let info = info.ok_or_else(|| EngineError::checkpoint(path, format!("it no longer holds {name}")))?;
+    file.read(name, &info)
 }
 
 fn files(directory: &Path) -> Result<Vec<PathBuf>> {
@@ -419,11 +446,19 @@ pub(crate) fn write_tensors<'a>(
 
 /// Tensors, of f32 or of bytes, and metadata of a file written by `write_tensors`.
 pub(crate) fn read_tensors(path: &Path) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
+    read_tensors_to(path, &Device::Cpu)
+}
+
+/// As `read_tensors`, each put onto a device before the next is read.
+pub(crate) fn read_tensors_to(
+    path: &Path,
+    device: &Device,
+) -> Result<(HashMap<String, Tensor>, HashMap<String, String>)> {
     let mut file = SafetensorsFile::open(path)?;
     let mut tensors = HashMap::new();
     for (name, info) in file.entries() {
         let tensor = if info.dtype == Dtype::U8 { file.read_bytes(&info)? } else { file.read(&name, &info)? };
-        tensors.insert(name, tensor);
+        tensors.insert(name, tensor.to_device(device)?);
     }
     Ok((tensors, file.header.metadata().clone().unwrap_or_default()))
 }
@@ -464,4 +499,54 @@ fn put_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io:
     };
     // The half-written file is of no use; if it cannot go either, the first error is the one to tell.
     put().inspect_err(|_| drop(std::fs::remove_file(&beside)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Config, Model, shapes};
+
+    /// All of a model was read before its first tensor went to a GPU, so the host held twice the bytes of the file.
+    #[test]
+    fn each_tensor_is_placed_before_the_next_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::tiny(40, 16, 2, 2, 1);
+        Model::random(&config, 1).unwrap().save_in_shards(directory.path(), Precision::Bf16, 4000).unwrap();
+        let shapes = shapes(&config);
+        let files = files(directory.path()).unwrap();
+        let tensors = |path: &PathBuf| SafetensorsFile::open(path).unwrap().entries().len();
+        let (first, second) = (tensors(&files[0]), tensors(&files[1]));
+        assert!(first > 0 && second > 0 && first + second <= shapes.len());
+
+        let mut placed = 0;
+        let full = load(directory.path(), &shapes, |tensor| {
+            placed += 1;
+            if placed == 2 { Err(EngineError::Input("no room".to_owned())) } else { Ok(tensor) }
+        });
+        assert_eq!((full.unwrap_err().to_string().as_str(), placed), ("no room", 2));
+
+        std::fs::write(&files[1], b"cut").unwrap();
+        let mut placed = 0;
+        let cut = load(directory.path(), &shapes, |tensor| {
+            placed += 1;
+            Ok(tensor)
+        });
+        assert!(cut.unwrap_err().to_string().contains("expected a safetensors file"));
+        assert_eq!(placed, first);
+    }
+
+    /// The head of a file without an embedding was taken for it whatever its shape.
+    #[test]
+    fn a_head_in_place_of_the_embedding_has_its_shape() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config::tiny(40, 16, 1, 2, 1);
+        let model = Model::random(&config, 1).unwrap();
+        model.save(directory.path(), Precision::F32).unwrap();
+        let head = Tensor::zeros((41, 16), DType::F32, &Device::Cpu).unwrap();
+        let others = model.parameters().filter(|(name, _)| *name != EMBEDDING);
+        let stored = others.chain([(HEAD, &head)]).map(|(name, tensor)| (name, Stored::f32(tensor)));
+        write_tensors(&directory.path().join(SINGLE), stored, &[]).unwrap();
+        let said = Model::load(directory.path()).unwrap_err().to_string();
+        assert!(said.contains("lm_head.weight is [41, 16]; config.json makes it [40, 16]"), "{said}");
+    }
 }

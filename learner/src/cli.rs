@@ -47,7 +47,7 @@ use crate::train::{State, TrainError, Trainer};
     assay-train rl        --config recipe.toml --out DIR\n  \
     assay-train eval      --config recipe.toml --out DIR\n\n\
     A directory holds one run of one recipe: a second start is refused, and --resume goes on only with the recipe \
-    of before ([rewards], [cores], [checkpoints] and [dump] may change).\n\n\
+    of before ([rewards], [cores], [checkpoints], [dump] and model.max_activation_bytes may change).\n\n\
     Exit codes: 0 fine, 1 it ran but did not learn, 2 wrong usage or bad input, 3 our failure, 130 interrupted \
     (a checkpoint is written; go on with --resume)."
 )]
@@ -74,11 +74,11 @@ enum Command {
     Calibrate(Common),
     /// Say what a recipe will take before it takes it: memory by phase and consumer, the least time of a step
     Plan(plan::PlanFor),
-    /// Print what the newest policy of DIR answers to a prompt, as it is written, or to some held-out problems
+    /// Print what the newest policy of DIR, or a checkpoint, answers to a prompt, as it is written, or to some held-out problems
     Sample(sample::Sample),
     /// Show a run as a page in the browser while it goes on
     Live(live::Live),
-    /// Held-out accuracy of the newest policy of DIR; or how it does on a testset or suite, by `assay bench`
+    /// Held-out accuracy of the newest policy of DIR, or of a checkpoint; or how it does on a testset or suite, by `assay bench`
     Eval(eval::Eval),
     /// Answer completions of a checkpoint over HTTP as OpenAI's API does
     Serve(serve::Serve),
@@ -90,7 +90,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check and measure a GPU, a stage at a time; learner/gpu-check.sh starts it
+    /// Check and measure a GPU, a stage at a time; learner/gpu-check.sh starts it. Exit code 1: something is wrong; 4: time was
+    /// up before all was measured, to be started again
     #[command(hide = true)]
     GpuCheck {
         stage: gpu_check::Stage,
@@ -143,6 +144,20 @@ struct Common {
     /// Print the result as one JSON value
     #[arg(long)]
     json: bool,
+}
+
+/// Which policy of a run is looked at.
+#[derive(Debug, Args)]
+struct Chosen {
+    /// A checkpoint of DIR: rl, rl.best, rl.step-N, sft, or model, the recipe's own [default: the furthest trained]
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    checkpoint: Option<String>,
+}
+
+impl Chosen {
+    fn name(&self) -> Option<&str> {
+        self.checkpoint.as_deref()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -262,8 +277,7 @@ fn execute(command: Command, precision: Stored) -> Result<(String, u8), TrainErr
         Command::GpuCheck { stage, out, minutes, small } => {
             let plan =
                 Plan { out: gpu_check::file(&out, stage), time: Duration::from_secs(60 * minutes), small };
-            let failed = gpu_check::run(stage, &plan)?;
-            Ok((String::new(), u8::from(failed > 0)))
+            Ok((String::new(), gpu_check::run(stage, &plan)?.exit_code()))
         }
         Command::Data(tool) => Ok((data::run(&tool)?, 0)),
     }
@@ -413,7 +427,7 @@ impl crate::reward_client::Grade for NoGrader {
 fn exit_code(error: &TrainError) -> u8 {
     match error {
         TrainError::Interrupted { .. } => interrupt::EXIT_CODE,
-        TrainError::Unreachable { .. } | TrainError::Unconfirmed { .. } => 1,
+        TrainError::Unreachable { .. } | TrainError::Unconfirmed { .. } | TrainError::NotFinite { .. } => 1,
         TrainError::Data(_) | TrainError::Recipe(_) | TrainError::RecipeFile(_) => 2,
         TrainError::File { source, .. } => io_code(source),
         TrainError::Engine(error) => engine_code(error),

@@ -42,11 +42,16 @@ pub fn used() -> Result<Option<Description>> {
     }
 }
 
-/// Parameters where this process computes. One at a time, so that they are never all in both places.
-pub(crate) fn place(values: Vec<Tensor>) -> Result<Vec<Tensor>> {
-    let Some(&stored) = CHOSEN.get() else { return Ok(values) };
-    let gpu = Gpu::start().map_err(EngineError::Input)?;
-    values.into_iter().map(|value| put(&value, gpu, stored)).collect()
+/// Whether the models of this process are on its GPU.
+pub(crate) fn in_use() -> bool {
+    CHOSEN.get().is_some()
+}
+
+/// A parameter where this process computes. Whoever reads a model asks for each as soon as it is read, so that the host never
+/// holds more of it than a few tensors.
+pub(crate) fn place(value: Tensor) -> Result<Tensor> {
+    let Some(&stored) = CHOSEN.get() else { return Ok(value) };
+    put(&value, Gpu::start().map_err(EngineError::Input)?, stored)
 }
 
 /// A tensor of the CPU on the GPU.

@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::data::DataError;
+use crate::data::{DataError, rows};
 use crate::progress::{Bar, Progress};
 
 /// A line of a data file.
@@ -38,19 +38,21 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// What the policy is asked: `prompt` (text or messages), `input`, `question`, `problem`, `question_content`, or the
-    /// messages of `messages` before the last of the assistant.
-    pub fn prompt(&self) -> Option<String> {
-        const NAMES: [&str; 5] = ["prompt", "input", "question", "problem", "question_content"];
-        let of = |name: &&str| spoken(self.value.get(*name)?, |role| role != "assistant");
-        NAMES.iter().find_map(of).or_else(|| spoken(self.value.get("messages")?, |role| role != "assistant"))
+    /// What the policy is asked, as SFT reads it: `prompt`, `input`, `question`, `problem` or `question_content`, a text or
+    /// messages, or `messages` before the assistant's last word. Of messages all that is said, in lines.
+    ///
+    /// # Errors
+    /// There is none of these; what was expected.
+    pub fn prompt(&self) -> Result<String, String> {
+        rows::prompt(&self.value).map(|messages| rows::said(&messages))
     }
 
-    /// What it should write: `output`, `completion`, `response` or `solution`, or what the assistant says in `messages`.
-    pub fn response(&self) -> Option<String> {
-        const NAMES: [&str; 4] = ["output", "completion", "response", "solution"];
-        let of = |name: &&str| self.value.get(*name)?.as_str().map(str::to_owned);
-        NAMES.iter().find_map(of).or_else(|| spoken(self.value.get("messages")?, |role| role == "assistant"))
+    /// What it should write: `output`, `completion`, `response` or `solution`, or the assistant's last word in `messages`.
+    ///
+    /// # Errors
+    /// There is none of these; what was expected.
+    pub fn response(&self) -> Result<String, String> {
+        rows::answer(&self.value)
     }
 
     /// The problem's name: `question_id`, `id`, `problem_id` or `task_id`, else the line's number.
@@ -62,19 +64,6 @@ impl Line<'_> {
             _ => None,
         };
         NAMES.iter().find_map(of).unwrap_or_else(|| format!("line {}", self.number))
-    }
-}
-
-/// A text, or what those of these roles say in a list of messages, in lines.
-fn spoken(value: &Value, role: impl Fn(&str) -> bool) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(messages) => {
-            let said = messages.iter().filter(|message| message["role"].as_str().is_some_and(&role));
-            let texts: Vec<&str> = said.filter_map(|message| message["content"].as_str()).collect();
-            (!texts.is_empty()).then(|| texts.join("\n"))
-        }
-        _ => None,
     }
 }
 
@@ -245,22 +234,12 @@ pub enum Same {
 pub fn dedup(files: &Files, same: Same, progress: &Progress) -> Result<Sieved, DataError> {
     let mut seen: HashSet<PromptHash> = HashSet::new();
     sieve(files, progress, |line| {
-        let mut text = prompt_of(line)?;
+        let mut text = line.prompt()?;
         if same == Same::PromptAndResponse {
-            text = format!("{text}\u{0} {}", line.response().ok_or_else(no_response)?);
+            text = format!("{text}\u{0} {}", line.response()?);
         }
         Ok((!seen.insert(prompt_hash(&text))).then(|| Why::only("seen before")))
     })
-}
-
-fn prompt_of(line: &Line<'_>) -> Result<String, String> {
-    line.prompt().ok_or_else(|| {
-        "no prompt: expected \"prompt\", \"input\", \"question\", \"problem\", \"question_content\" or \"messages\"".to_owned()
-    })
-}
-
-fn no_response() -> String {
-    "no response: expected \"output\", \"completion\", \"response\", \"solution\" or \"messages\" with the assistant's".to_owned()
 }
 
 #[cfg(test)]

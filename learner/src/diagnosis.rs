@@ -27,6 +27,8 @@ pub enum Finding {
     EntropyFalling,
     /// Most rollouts got no reward.
     Ungraded,
+    /// Problems were asked that nobody can grade.
+    Unsupported,
     /// Sampler and trainer are not the same policy.
     Mismatch,
 }
@@ -86,6 +88,11 @@ impl Finding {
                 "{} of the rollouts got no reward because nobody could grade them; see to the verifier",
                 percent(line.infra_error_fraction)
             ),
+            Finding::Unsupported => format!(
+                "{:.1} % of the rollouts answer problems that cannot be graded, so they are sampled for nothing; look for \
+                 verdicts of `unsupported` in rollouts/, which say why, and take these problems out of the source",
+                100.0 * line.unsupported_fraction
+            ),
             Finding::Mismatch => format!(
                 "the sampler's probabilities are not the trainer's (KL {:.1e}, at most {:.2} on a token); the update is \
                  off-policy: set loss.mismatch, and report it, as here both are one model",
@@ -116,9 +123,11 @@ impl Watch {
             (Finding::AllEqual, equal && !wrong && !right),
             (Finding::AllTruncated, line.truncated_fraction == 1.0),
             (Finding::Unreadable, line.unreadable_fraction > MOST),
-            (Finding::AllMasked, !equal && line.grad_norm == 0.0),
+            (Finding::AllMasked, !equal && line.grad_norm == 0.0 && line.skipped_updates == 0),
             (Finding::EntropyFalling, self.is_falling()),
             (Finding::Ungraded, line.infra_error_fraction > MOST),
+            // However few they are: it is the data that says so, and will again.
+            (Finding::Unsupported, line.unsupported_fraction > 0.0),
             (Finding::Mismatch, line.mismatch_kl > MISMATCH_KL),
         ];
         rules.into_iter().filter_map(|(finding, holds)| holds.then_some(finding)).collect()
@@ -154,7 +163,7 @@ mod tests {
 
     #[test]
     fn figures_to_words() {
-        let rows: [(Change, &[(Finding, &str)]); 11] = [
+        let rows: [(Change, &[(Finding, &str)]); 12] = [
             (|_| (), &[]),
             (
                 |line| {
@@ -193,6 +202,10 @@ mod tests {
             (
                 |line| line.infra_error_fraction = 0.6,
                 &[(Finding::Ungraded, "60 % of the rollouts got no reward")],
+            ),
+            (
+                |line| line.unsupported_fraction = 0.015625,
+                &[(Finding::Unsupported, "1.6 % of the rollouts answer problems that cannot be graded")],
             ),
             (
                 |line| (line.mismatch_kl, line.mismatch_max) = (0.02, 1.5),

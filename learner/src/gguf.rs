@@ -3,8 +3,11 @@
 //! Tensors come one at a time, whatever their quantisation, as f32. In llama files (not in qwen2's) the rows of q and k
 //! are in another order: a head's two halves, which rotary positions turn against each other, are interleaved there.
 
+mod alignment;
+
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Seek as _};
 use std::path::Path;
 
 use candle_core::quantized::gguf_file::{Content, Value};
@@ -30,6 +33,11 @@ pub(crate) fn is_one(path: &Path) -> bool {
 impl Gguf<'_> {
     pub(crate) fn open(path: &Path) -> Result<Gguf<'_>> {
         let mut file = BufReader::new(File::open(path).map_err(EngineError::io(path))?);
+        if alignment::is_zero(&mut file) {
+            let what = "general.alignment is 0; expected the bytes that tensors are aligned to, mostly 32";
+            return Err(EngineError::checkpoint(path, what));
+        }
+        file.rewind().map_err(EngineError::io(path))?;
         let content = Content::read(&mut file).map_err(|error| refused(path, &error))?;
         Ok(Gguf { path, file, content })
     }
@@ -55,9 +63,62 @@ impl Gguf<'_> {
         size.ok_or_else(|| self.refuse(format!("{key} is {value:?}; expected one size")))
     }
 
-    fn number(&self, key: &str) -> Option<f32> {
-        let value = self.content.metadata.get(key)?;
-        value.to_f32().ok().or_else(|| value.to_f64().ok().map(|value| value as f32))
+    fn number(&self, key: &str) -> Result<Option<f32>> {
+        let Some(value) = self.content.metadata.get(key) else { return Ok(None) };
+        let number = value.to_f32().ok().or_else(|| value.to_f64().ok().map(|value| value as f32));
+        number.map(Some).ok_or_else(|| self.refuse(format!("{key} is {value:?}; expected a number")))
+    }
+
+    /// What would change the numbers and is not computed here must be refused, not ignored.
+    fn refuse_unknown_mathematics(&self, kind: &str, head_dim: usize) -> Result<()> {
+        let scaling = self.text(&format!("{kind}.rope.scaling.type"));
+        if scaling.is_some_and(|scaling| scaling != "none")
+            || self.content.tensor_infos.contains_key("rope_freqs.weight")
+        {
+            return Err(self.refuse("its rotary positions are scaled; this engine computes the default ones"));
+        }
+        // Without a type a factor scales linearly, and 0 stands for none; the second key is the older one.
+        for rest in ["rope.scaling.factor", "rope.scale_linear"] {
+            let key = format!("{kind}.{rest}");
+            let factor = self.number(&key)?.filter(|factor| ![0.0, 1.0].contains(factor));
+            if let (Some(factor), None) = (factor, scaling) {
+                let what =
+                    format!("{key} is {factor}; this engine computes rotary positions that are not scaled");
+                return Err(self.refuse(what));
+            }
+        }
+        let key = format!("{kind}.rope.dimension_count");
+        let turned = self.optional_size(&key)?.unwrap_or(head_dim);
+        if turned != head_dim {
+            let what = format!("{key} is {turned}; this engine turns all {head_dim} numbers of a head");
+            return Err(self.refuse(what));
+        }
+        // Also one as long as the context: a recipe may raise that.
+        let key = format!("{kind}.attention.sliding_window");
+        match self.optional_size(&key)? {
+            None | Some(0) => Ok(()),
+            Some(window) => {
+                Err(self.refuse(format!("{key} is {window}; this engine computes full attention")))
+            }
+        }
+    }
+
+    fn optional_size(&self, key: &str) -> Result<Option<usize>> {
+        self.content.metadata.contains_key(key).then(|| self.size(key)).transpose()
+    }
+
+    /// That the file holds no tensor beside those of `shapes`: a bias that is left out gives other numbers.
+    fn refuse_unknown_tensors(&self, config: &Config, shapes: &[(String, Vec<usize>)]) -> Result<()> {
+        let known: HashSet<String> = shapes.iter().map(|(name, _)| their_name(name)).collect();
+        let unknown = self.content.tensor_infos.keys().filter(|name| !known.contains(*name)).min();
+        unknown.map_or(Ok(()), |name| {
+            let Config { model_type, num_hidden_layers, .. } = config;
+            let what = format!(
+                "the tensor {name} is no part of a {model_type} model of {num_hidden_layers} layers as this engine \
+                 computes it"
+            );
+            Err(self.refuse(what))
+        })
     }
 
     /// The shape of the model.
@@ -68,17 +129,11 @@ impl Gguf<'_> {
             return Err(self.refuse(what));
         }
         let key = |rest: &str| format!("{kind}.{rest}");
-        if self.text(&key("rope.scaling.type")).is_some_and(|scaling| scaling != "none")
-            || self.content.tensor_infos.contains_key("rope_freqs.weight")
-        {
-            return Err(self.refuse("its rotary positions are scaled; this engine computes the default ones"));
-        }
         let hidden_size = self.size(&key("embedding_length"))?;
         let heads = self.size(&key("attention.head_count"))?;
-        let or = |key: String, other: usize| match self.content.metadata.contains_key(&key) {
-            true => self.size(&key),
-            false => Ok(other),
-        };
+        let or = |key: String, other: usize| Ok::<_, EngineError>(self.optional_size(&key)?.unwrap_or(other));
+        let head_dim = or(key("attention.key_length"), hidden_size / heads.max(1))?;
+        self.refuse_unknown_mathematics(&kind, head_dim)?;
         let vocab_size =
             match self.content.tensor_infos.get("token_embd.weight").map(|info| info.shape.dims()) {
                 Some([rows, _]) => *rows,
@@ -92,11 +147,11 @@ impl Gguf<'_> {
             num_hidden_layers: self.size(&key("block_count"))?,
             num_attention_heads: heads,
             num_key_value_heads: or(key("attention.head_count_kv"), heads)?,
-            head_dim: or(key("attention.key_length"), hidden_size / heads.max(1))?,
+            head_dim,
             vocab_size,
             max_position_embeddings: self.size(&key("context_length"))?,
-            rms_norm_eps: self.number(&key("attention.layer_norm_rms_epsilon")).unwrap_or(1e-6),
-            rope_theta: self.number(&key("rope.freq_base")).unwrap_or(10_000.0),
+            rms_norm_eps: self.number(&key("attention.layer_norm_rms_epsilon"))?.unwrap_or(1e-6),
+            rope_theta: self.number(&key("rope.freq_base"))?.unwrap_or(10_000.0),
             tie_word_embeddings: !self.content.tensor_infos.contains_key("output.weight"),
             bos_token_id: id("tokenizer.ggml.bos_token_id"),
             eos_token_id: id("tokenizer.ggml.eos_token_id").into_iter().collect(),
@@ -107,13 +162,15 @@ impl Gguf<'_> {
         Ok(config)
     }
 
-    /// The parameters of `shapes`, in that order, as f32.
+    /// The parameters of `shapes`, in that order, each read as f32 and given to `place` before the next is read.
     pub(crate) fn tensors(
         &mut self,
         config: &Config,
         shapes: &[(String, Vec<usize>)],
+        mut place: impl FnMut(Tensor) -> Result<Tensor>,
     ) -> Result<Vec<Tensor>> {
-        shapes.iter().map(|(name, shape)| self.tensor(config, name, shape)).collect()
+        self.refuse_unknown_tensors(config, shapes)?;
+        shapes.iter().map(|(name, shape)| place(self.tensor(config, name, shape)?)).collect()
     }
 
     fn tensor(&mut self, config: &Config, name: &str, shape: &[usize]) -> Result<Tensor> {
@@ -209,6 +266,11 @@ mod tests {
     }
 
     fn write(model: &Model, dtype: GgmlDType, path: &Path) {
+        write_with(model, dtype, path, &[], &[]);
+    }
+
+    /// With entries of the header in place of ours or beside them, and tensors of two numbers.
+    fn write_with(model: &Model, dtype: GgmlDType, path: &Path, entries: &[(&str, Value)], tensors: &[&str]) {
         let config = model.config();
         let kind = config.model_type.clone();
         let size = |n: usize| Value::U32(n as u32);
@@ -234,6 +296,7 @@ mod tests {
             ("tokenizer.ggml.merges".to_owned(), texts(&["a b"])),
             ("tokenizer.ggml.eos_token_id".to_owned(), size(3)),
         ])
+        .chain(entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())))
         .collect();
         let stored: Vec<(String, QTensor)> = model
             .parameters()
@@ -247,6 +310,10 @@ mod tests {
                 let dtype = if value.rank() == 1 { GgmlDType::F32 } else { dtype };
                 (their_name(name), QTensor::quantize(&value, dtype).unwrap())
             })
+            .chain(tensors.iter().map(|name| {
+                let two = Tensor::new(&[0.5f32, -0.5], &Device::Cpu).unwrap();
+                ((*name).to_owned(), QTensor::quantize(&two, GgmlDType::F32).unwrap())
+            }))
             .collect();
         let metadata: Vec<(&str, &Value)> =
             metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
@@ -283,6 +350,92 @@ mod tests {
         assert_eq!(tokenizer.encode("abba").unwrap(), [2, 1, 0]);
         assert_eq!(tokenizer.eos_token_id(), Some(3));
         assert_eq!(tokenizer.decode(&[2, 1], true).unwrap(), "abb");
+    }
+
+    /// All of a model was read before its first tensor went to a GPU.
+    #[test]
+    fn each_tensor_is_placed_before_the_next_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.gguf");
+        let config = Config::tiny(40, 32, 1, 4, 2);
+        write(&Model::random(&config, 5).unwrap(), GgmlDType::F32, &path);
+        let mut shapes = crate::model::shapes(&config);
+        shapes[2].1[0] += 1;
+        let mut placed = Vec::new();
+        let refused = Gguf::open(&path).unwrap().tensors(&config, &shapes, |tensor| {
+            placed.push(tensor.dims().to_vec());
+            Ok(tensor)
+        });
+        assert!(refused.is_err());
+        assert_eq!(placed, [shapes[0].1.clone(), shapes[1].1.clone()]);
+    }
+
+    /// Such a file was read without what it says, and gave other numbers than its model.
+    #[test]
+    fn what_is_not_computed_is_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("model.gguf");
+        // Heads of 8 numbers.
+        let config =
+            Config { model_type: "llama".to_owned(), attention_bias: false, ..Config::tiny(40, 32, 1, 4, 2) };
+        let model = Model::random(&config, 5).unwrap();
+        let said = |entries: &[(&str, Value)], tensors: &[&str]| {
+            write_with(&model, GgmlDType::F32, &path, entries, tensors);
+            Model::load(&path).map_or_else(|error| error.to_string(), |_| "read".to_owned())
+        };
+        let (text, size) = (|text: &str| Value::String(text.to_owned()), Value::U32);
+        let rows = [
+            (
+                "llama.rope.scale_linear",
+                Value::F32(4.0),
+                "llama.rope.scale_linear is 4; this engine computes",
+            ),
+            ("llama.rope.scale_linear", Value::F32(1.0), "read"),
+            ("llama.rope.scaling.factor", Value::F32(8.0), "llama.rope.scaling.factor is 8; this engine"),
+            ("llama.rope.scaling.factor", Value::F32(0.0), "read"),
+            ("llama.rope.scaling.type", text("yarn"), "its rotary positions are scaled"),
+            ("llama.rope.scaling.type", text("none"), "read"),
+            (
+                "llama.rope.dimension_count",
+                size(4),
+                "llama.rope.dimension_count is 4; this engine turns all 8",
+            ),
+            ("llama.rope.dimension_count", size(8), "read"),
+            (
+                "llama.rope.freq_base",
+                text("1000000"),
+                "llama.rope.freq_base is String(\"1000000\"); expected a number",
+            ),
+            (
+                "llama.attention.layer_norm_rms_epsilon",
+                Value::F32(0.0),
+                "rms_norm_eps is 0; it must be above 0",
+            ),
+            (
+                "llama.attention.sliding_window",
+                size(4096),
+                "llama.attention.sliding_window is 4096; this engine",
+            ),
+            ("llama.attention.sliding_window", size(0), "read"),
+            ("general.alignment", size(0), "general.alignment is 0; expected"),
+            ("general.alignment", Value::U8(0), "general.alignment is 0; expected"),
+            ("general.alignment", size(32), "read"),
+        ];
+        for (key, value, expected) in rows {
+            let said = said(&[(key, value.clone())], &[]);
+            assert!(said.contains(expected) && !said.contains('\n'), "{key} {value:?}: {said}");
+        }
+        for name in ["blk.0.attn_q.bias", "blk.0.attn_output.bias", "blk.1.ffn_up.weight", "output_norm.bias"]
+        {
+            let said = said(&[], &[name]);
+            let expected =
+                format!("the tensor {name} is no part of a llama model of 1 layers as this engine");
+            assert!(said.contains(&expected) && !said.contains('\n'), "{name}: {said}");
+        }
+        assert!(said(&[], &["rope_freqs.weight"]).contains("its rotary positions are scaled"));
+        let typed =
+            [("llama.rope.scaling.type", text("none")), ("llama.rope.scaling.factor", Value::F32(8.0))];
+        assert_eq!(said(&typed, &[]), "read");
     }
 
     #[test]

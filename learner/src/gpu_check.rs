@@ -3,11 +3,12 @@
 //! `kernels` holds the GPU against the CPU: the same models, batches and gradients through both. `train` and `decode` measure
 //! speed and memory on models of the sizes people use, `shape7b` one of seven billion parameters. Every measurement is a line
 //! of JSON that is on disk before the next begins, and one that is there already is not made again: a stage that was cut goes
-//! on where it was. `learner/gpu-check.sh` packs and starts this.
+//! on where it was. What failed, what was wrong and what there was no time for is made again, and its newest line holds.
+//! `learner/gpu-check.sh` packs and starts this.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -46,11 +47,31 @@ pub struct Plan {
     pub small: bool,
 }
 
-/// Makes the measurements of a stage that the file does not have; how many failed.
+/// What came of the measurements that a stage had still to make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// They ended in an error, or their result is not what it has to be.
+    pub wrong: usize,
+    /// Time was up before them.
+    pub left: usize,
+}
+
+impl Outcome {
+    /// 1 where something is wrong, 4 where the stage is not whole and is to be started again, 0 where all holds.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Outcome { wrong: 1.., .. } => 1,
+            Outcome { left: 1.., .. } => 4,
+            _ => 0,
+        }
+    }
+}
+
+/// Makes the measurements of a stage that the file does not have.
 ///
 /// # Errors
 /// There is no GPU, or the file cannot be written. A measurement that fails is a line in it.
-pub fn run(stage: Stage, plan: &Plan) -> Result<usize> {
+pub fn run(stage: Stage, plan: &Plan) -> Result<Outcome> {
     let gpu = Gpu::start().map_err(EngineError::Input)?;
     let mut log = Log::open(plan)?;
     log.measure("device", || {
@@ -63,7 +84,14 @@ pub fn run(stage: Stage, plan: &Plan) -> Result<usize> {
         Stage::Decode => decode(gpu, &mut log, plan.small)?,
         Stage::Shape7b => shape7b(gpu, &mut log, plan.small)?,
     }
-    Ok(log.failed)
+    let Outcome { wrong, left } = log.outcome;
+    if wrong + left > 0 {
+        let stage = format!("{stage:?}").to_lowercase();
+        eprintln!(
+            "{stage}: {wrong} measurements are wrong, for {left} there was no time; started again, it makes them again"
+        );
+    }
+    Ok(log.outcome)
 }
 
 struct Log {
@@ -71,41 +99,53 @@ struct Log {
     path: PathBuf,
     done: BTreeSet<String>,
     until: Instant,
-    failed: usize,
+    outcome: Outcome,
 }
 
 impl Log {
     fn open(plan: &Plan) -> Result<Log> {
         let path = plan.out.clone();
-        let mut done = BTreeSet::new();
-        if let Ok(file) = File::open(&path) {
-            for line in BufReader::new(file).lines() {
-                let line: Value =
-                    serde_json::from_str(&line.map_err(EngineError::io(&path))?).unwrap_or_default();
-                // What failed may be tried again.
-                if let (Some(name), None) = (line["name"].as_str(), line.get("error")) {
-                    done.insert(name.to_owned());
-                }
-            }
-        }
+        let there = match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(EngineError::io(&path))?,
+        };
         let file =
             OpenOptions::new().create(true).append(true).open(&path).map_err(EngineError::io(&path))?;
-        Ok(Log { file, path, done, until: Instant::now() + plan.time, failed: 0 })
+        // A last line without its newline was cut by a kill, and the next would be glued to it.
+        let whole = there.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        file.set_len(whole as u64).map_err(EngineError::io(&path))?;
+        let mut done = BTreeSet::new();
+        for line in there[..whole].split(|byte| *byte == b'\n') {
+            let line: Value = serde_json::from_slice(line).unwrap_or_default();
+            if let (Some(name), true) = (line["name"].as_str(), holds(&line)) {
+                done.insert(name.to_owned());
+            }
+        }
+        Ok(Log { file, path, done, until: Instant::now() + plan.time, outcome: Outcome::default() })
     }
 
     fn measure(&mut self, name: &str, work: impl FnOnce() -> Result<Value>) -> Result<()> {
-        if self.done.contains(name) || Instant::now() > self.until {
+        if self.done.contains(name) {
             return Ok(());
         }
         let started = Instant::now();
         let mut line = json!({ "name": name });
+        if started >= self.until {
+            line["left"] = json!("the stage's time was up");
+            self.outcome.left += 1;
+            return self.write(&line);
+        }
         match work() {
             Ok(figures) => line["figures"] = figures,
             Err(error) => line["error"] = json!(error.to_string()),
         }
         line["seconds"] = json!(started.elapsed().as_secs_f64());
-        let wrong = line.get("error").is_some() || line["figures"]["within"] == json!(false);
-        self.failed += usize::from(wrong);
+        self.outcome.wrong += usize::from(!holds(&line));
+        self.write(&line)
+    }
+
+    /// Says a line and puts it onto the disk.
+    fn write(&mut self, line: &Value) -> Result<()> {
         println!("{line}");
         writeln!(self.file, "{line}")
             .and_then(|()| self.file.sync_data())
@@ -113,41 +153,73 @@ impl Log {
     }
 }
 
-/// Shapes of few parameters that meet the kernels' corners: heads that share keys and that do not, narrow and wide ones,
-/// widths that no block divides, tied and untied heads; and whether an adapter on it is what is trained.
-fn shapes() -> [(&'static str, Config, bool); 5] {
+/// Whether a line is a measurement that was made, and that came out as it has to.
+fn holds(line: &Value) -> bool {
+    line.get("figures").is_some_and(|figures| figures["within"] != json!(false))
+}
+
+/// A model of few parameters.
+struct Shape {
+    name: &'static str,
+    config: Config,
+    /// Whether an adapter on it is what is trained.
+    adapter: bool,
+    /// Whether its logits come in chunks of a few rows on the GPU, while the CPU holds them all at once.
+    chunks: bool,
+}
+
+/// Numbers of logits in such a chunk: a row or a few of these vocabularies, in training 16 rows.
+const CHUNK: usize = 256;
+
+impl Shape {
+    fn model(&self) -> Result<Model> {
+        let config = Config { initializer_range: 0.15, ..self.config.clone() };
+        let mut model = Model::random(&config, 7)?;
+        if self.adapter {
+            adapt(&mut model)?;
+        }
+        Ok(model)
+    }
+
+    fn in_chunks(&self, mut model: Model) -> Model {
+        if self.chunks {
+            model.set_logits_at_once(CHUNK);
+        }
+        model
+    }
+}
+
+/// Shapes that meet the kernels' corners: heads that share keys and that do not, narrow and wide ones, widths that no block
+/// divides; tied and untied heads, and an adapter, with logits in chunks and all at once.
+fn shapes() -> [Shape; 5] {
     let llama = |config: Config| Config {
         model_type: "llama".to_owned(),
         tie_word_embeddings: false,
         attention_bias: false,
         ..config
     };
+    let shape = |name, config, [adapter, chunks]: [bool; 2]| Shape { name, config, adapter, chunks };
     [
-        ("gqa", Config::tiny(101, 48, 2, 6, 2), false),
-        ("llama", llama(Config::tiny(67, 40, 2, 5, 5)), false),
-        ("wide_heads", Config::tiny(301, 256, 1, 2, 1), false),
-        ("one_key_head", llama(Config::tiny(97, 64, 3, 8, 1)), false),
-        ("adapter", Config::tiny(101, 48, 2, 6, 2), true),
+        shape("gqa", Config::tiny(101, 48, 2, 6, 2), [false, false]),
+        shape("llama", llama(Config::tiny(67, 40, 2, 5, 5)), [false, true]),
+        shape("wide_heads", Config::tiny(301, 256, 1, 2, 1), [false, true]),
+        shape("one_key_head", llama(Config::tiny(97, 64, 3, 8, 1)), [false, false]),
+        shape("adapter", Config::tiny(101, 48, 2, 6, 2), [true, true]),
     ]
 }
 
 fn kernels(gpu: &'static Gpu, log: &mut Log) -> Result<()> {
-    for (name, config, adapter) in shapes() {
+    for shape in shapes() {
         for stored in [Stored::F32, Stored::Bf16] {
-            let label = format!("{name}_{stored:?}").to_lowercase();
+            let (config, label) = (&shape.config, format!("{}_{stored:?}", shape.name).to_lowercase());
             let pair = || -> Result<(Model, Model)> {
-                let config = Config { initializer_range: 0.15, ..config.clone() };
-                let mut model = Model::random(&config, 7)?;
-                if adapter {
-                    adapt(&mut model)?;
-                }
-                let there = model.on_gpu(gpu, stored)?;
+                let there = shape.model()?.on_gpu(gpu, stored)?;
                 // What the CPU computes with is what the GPU stores, so that bf16 is compared with exact arithmetic.
-                Ok((there.on_cpu()?, there))
+                Ok((there.on_cpu()?, shape.in_chunks(there)))
             };
-            log.measure(&format!("kernels/gradients_{label}"), || gradients(&pair()?, &config, stored))?;
+            log.measure(&format!("kernels/gradients_{label}"), || gradients(&pair()?, config, stored))?;
             log.measure(&format!("kernels/update_{label}"), || update(pair()?, stored))?;
-            log.measure(&format!("kernels/sample_{label}"), || sample(&pair()?, &config, stored))?;
+            log.measure(&format!("kernels/sample_{label}"), || sample(&pair()?, config, stored))?;
         }
     }
     Ok(())
@@ -178,16 +250,14 @@ fn gradients((here, there): &(Model, Model), config: &Config, stored: Stored) ->
     let (stats, ours) = there.loss_backward(&batch, 0.7, &loss)?;
     let (again, once_more) = there.loss_backward(&batch, 0.7, &loss)?;
     let scored = there.score(&batch, 0.7)?;
-    let stats_error = [
+    let stats_error = greatest([
         worst(&stats.logprob, &expected.logprob),
         worst(&stats.entropy, &expected.entropy),
         worst(&stats.variance, &expected.variance),
-    ]
-    .into_iter()
-    .fold(0.0, f64::max);
-    let mut gradient_error = 0.0f64;
+    ]);
+    let mut gradient_error = 0.0;
     for (ours, exact) in ours.tensors().iter().zip(exact.tensors()) {
-        gradient_error = gradient_error.max(worst(&ops::read(ours)?, &ops::read(exact)?));
+        gradient_error = greatest([gradient_error, worst(&ops::read(ours)?, &ops::read(exact)?)]);
     }
     let mut same_bits = stats == again && stats == scored;
     for (first, second) in ours.tensors().iter().zip(once_more.tensors()) {
@@ -195,7 +265,7 @@ fn gradients((here, there): &(Model, Model), config: &Config, stored: Stored) ->
     }
     let norms = (ours.global_norm()?, exact.global_norm()?);
     let norm_error = ((norms.0 - norms.1) / norms.1).abs();
-    let most = [stats_error, gradient_error, norm_error].into_iter().fold(0.0, f64::max);
+    let most = greatest([stats_error, gradient_error, norm_error]);
     Ok(json!({
         "statistics_error": stats_error, "gradient_error": gradient_error, "norm_error": norm_error,
         "repeats_to_the_bit": same_bits, "within": most <= allowed(stored) && same_bits,
@@ -215,9 +285,9 @@ fn update((mut here, mut there): (Model, Model), stored: Stored) -> Result<Value
         near.update(&mut here, &given, 1e-2)?;
         far.update(&mut there, &brought, 1e-2)?;
     }
-    let mut error = 0.0f64;
+    let mut error = 0.0;
     for ((_, ours), (_, expected)) in there.trained().zip(here.trained()) {
-        error = error.max(worst(&ops::read(ours)?, &ops::read(expected)?));
+        error = greatest([error, worst(&ops::read(ours)?, &ops::read(expected)?)]);
     }
     // bf16 rounds what it stores by up to 1/256 of a number; the f32 masters do not add to that.
     let most = if stored == Stored::F32 { 1e-5 } else { 5e-3 };
@@ -236,12 +306,13 @@ fn sample((here, there): &(Model, Model), config: &Config, stored: Stored) -> Re
     let same = ours.iter().zip(&expected).filter(|(a, b)| a.completion_ids == b.completion_ids).count();
     let drawn = SamplingParams { greedy: false, temperature: 0.9, seed: 5, ..params };
     let drawn = Sampler::new(there).with_cache(few).generate(&prompts, &drawn)?;
-    let mut gap = 0.0f64;
+    let mut gap = 0.0;
     for (index, rollout) in drawn.iter().enumerate() {
         let mut batch = Batch::new();
         batch.push(&prompts[index / 2], &rollout.completion_ids)?;
         let scored = there.score(&batch, 0.9)?.logprob;
-        gap = scored.iter().zip(&rollout.logprobs).map(|(a, b)| f64::from((a - b).abs())).fold(gap, f64::max);
+        let apart = scored.iter().zip(&rollout.logprobs).map(|(a, b)| f64::from((a - b).abs()));
+        gap = greatest(apart.chain([gap]));
     }
     // Of bf16 logits two can be equal where the exact ones are not, so those choices may differ.
     let all_same = stored == Stored::Bf16 || same == expected.len();
@@ -251,12 +322,20 @@ fn sample((here, there): &(Model, Model), config: &Config, stored: Stored) -> Re
     }))
 }
 
-/// Greatest difference, relative to the greatest number that was expected.
+/// Greatest difference, relative to the greatest number that was expected; NaN where there is one, or another count.
 fn worst(ours: &[f32], expected: &[f32]) -> f64 {
+    if ours.len() != expected.len() {
+        return f64::NAN;
+    }
     let scale = expected.iter().fold(1e-6f64, |scale, &value| scale.max(f64::from(value).abs()));
-    let differences = ours.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
-    // Whatever compares with NaN is false, and this must not pass.
-    differences.fold(0.0, |worst, difference| if difference <= worst { worst } else { difference }) / scale
+    greatest(ours.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs())) / scale
+}
+
+/// The greatest of some numbers that are not below 0; NaN, which is within no bound, as soon as one is. `f64::max` would
+/// take the other.
+fn greatest(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let greater = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
+    numbers.into_iter().fold(0.0, greater)
 }
 
 fn tokens(config: &Config, count: usize, seed: u64) -> Vec<u32> {
@@ -427,4 +506,119 @@ fn shape7b(gpu: &'static Gpu, log: &mut Log, small: bool) -> Result<()> {
 /// The file of a stage in a folder.
 pub fn file(folder: &Path, stage: Stage) -> PathBuf {
     folder.join(format!("{stage:?}.jsonl").to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The outcome of three measurements, and which of them were made.
+    fn measured(out: &Path, time: Duration, within: bool) -> (Outcome, Vec<&'static str>) {
+        let plan = Plan { out: out.to_owned(), time, small: true };
+        let mut log = Log::open(&plan).unwrap();
+        let mut made = Vec::new();
+        for (name, within) in [("fast", None), ("equal", Some(within)), ("exact", Some(true))] {
+            log.measure(name, || {
+                made.push(name);
+                Ok(within.map_or(json!({ "seconds": 1 }), |within| json!({ "within": within })))
+            })
+            .unwrap();
+        }
+        (log.outcome, made)
+    }
+
+    const LONG: Duration = Duration::from_secs(3600);
+    const WHOLE: Outcome = Outcome { wrong: 0, left: 0 };
+
+    /// A wrong result was taken for a measurement that is done: started again, the check ended with 0.
+    #[test]
+    fn what_is_wrong_fails_and_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("kernels.jsonl");
+        let (outcome, made) = measured(&out, LONG, false);
+        assert_eq!((outcome, made.len()), (Outcome { wrong: 1, left: 0 }, 3));
+        assert_eq!(measured(&out, LONG, false), (Outcome { wrong: 1, left: 0 }, vec!["equal"]));
+        assert_eq!(outcome.exit_code(), 1);
+        assert_eq!(measured(&out, LONG, true), (WHOLE, vec!["equal"]));
+        assert_eq!(measured(&out, LONG, true), (WHOLE, vec![]));
+    }
+
+    #[test]
+    fn an_error_is_wrong_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan { out: folder.path().join("train.jsonl"), time: LONG, small: true };
+        let mut log = Log::open(&plan).unwrap();
+        log.measure("broken", || Err(EngineError::Input("no room".to_owned()))).unwrap();
+        assert_eq!(log.outcome.exit_code(), 1);
+        assert!(Log::open(&plan).unwrap().done.is_empty());
+    }
+
+    /// What time was up for left no trace, and the check ended with 0.
+    #[test]
+    fn what_there_was_no_time_for_is_said_and_made_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("kernels.jsonl");
+        let (outcome, made) = measured(&out, Duration::ZERO, true);
+        assert_eq!((outcome, made.len(), outcome.exit_code()), (Outcome { wrong: 0, left: 3 }, 0, 4));
+        assert_eq!(std::fs::read_to_string(&out).unwrap().matches("time was up").count(), 3);
+        assert_eq!(measured(&out, LONG, true).1.len(), 3);
+        assert_eq!(measured(&out, LONG, true), (WHOLE, vec![]));
+        assert_eq!((Outcome { wrong: 1, left: 1 }.exit_code(), WHOLE.exit_code()), (1, 0));
+    }
+
+    /// The next line was glued to what a kill had left of one, and neither could be read.
+    #[test]
+    fn a_line_that_was_cut_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("kernels.jsonl");
+        measured(&out, LONG, true);
+        let whole = std::fs::read_to_string(&out).unwrap();
+        // In the middle of a line, before its newline, and where there is no other.
+        let last = whole.trim_end().rfind('\n').unwrap();
+        for (cut, again) in [(whole.len() - 9, 1), (whole.len() - 1, 1), (last - 9, 2), (9, 3)] {
+            std::fs::write(&out, &whole[..cut]).unwrap();
+            assert_eq!(measured(&out, LONG, true).1.len(), again, "{cut}");
+            let text = std::fs::read_to_string(&out).unwrap();
+            assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{text}");
+            assert_eq!(measured(&out, LONG, true), (WHOLE, vec![]));
+        }
+    }
+
+    /// The comparisons themselves, both models on a CPU: what is the same holds, in chunks too, and what is not is found.
+    #[test]
+    fn the_comparisons_hold_between_equals_and_find_what_differs() {
+        for shape in shapes() {
+            let (config, stored) = (&shape.config, Stored::F32);
+            let pair = || (shape.model().unwrap(), shape.in_chunks(shape.model().unwrap()));
+            let made =
+                [gradients(&pair(), config, stored), update(pair(), stored), sample(&pair(), config, stored)];
+            for figures in made {
+                assert_eq!(figures.as_ref().unwrap()["within"], true, "{}: {figures:?}", shape.name);
+            }
+            let other = || (shape.model().unwrap(), Model::random(config, 8).unwrap());
+            if !shape.adapter {
+                let made = [gradients(&other(), config, stored), update(other(), stored)];
+                for figures in made {
+                    assert_eq!(figures.as_ref().unwrap()["within"], false, "{}: {figures:?}", shape.name);
+                }
+            }
+        }
+    }
+
+    /// A NaN between other numbers was no difference at all.
+    #[test]
+    fn what_is_no_number_is_within_no_bound() {
+        assert_eq!(greatest([0.5, 2.0, 1.0]), 2.0);
+        assert_eq!((worst(&[1.0, 2.5], &[1.0, 2.0]), worst(&[], &[])), (0.25, 0.0));
+        for at in 0..3 {
+            let mut ours = [1.0, 2.0, 3.0f32];
+            ours[at] = f32::NAN;
+            assert!(
+                worst(&ours, &[1.0, 2.0, 3.0]).is_nan() && worst(&[1.0, 2.0, 3.0], &ours).is_nan(),
+                "{at}"
+            );
+            assert!(greatest(ours.map(f64::from)).is_nan());
+        }
+        assert!(worst(&[1.0], &[1.0, 2.0]).is_nan());
+    }
 }

@@ -1,5 +1,5 @@
-//! `metrics.jsonl`, one line per training step, and `held-out.jsonl`, one per look at the held-out problems; the same
-//! keys in each line of a file.
+//! `metrics.jsonl`, one line per step of reinforcement learning, `sft-metrics.jsonl`, one per step of supervised
+//! fine-tuning, and `held-out.jsonl`, one per look at the held-out problems; the same keys in each line of a file.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -82,14 +82,64 @@ pub struct StepMetrics {
     /// In the first step of a stage whose temperature was calibrated: what came of it.
     #[serde(default)]
     pub calibration: Option<Calibrated>,
+    /// Rollouts dropped because their problem cannot be graded by anybody.
+    #[serde(default)]
+    pub unsupported_fraction: f64,
+    /// Tokens of the shortest completion.
+    #[serde(default)]
+    pub completion_length_min: u64,
+    /// Tokens of the longest.
+    #[serde(default)]
+    pub completion_length_max: u64,
+    /// Mean over the completions that were not cut; 0 where all were.
+    #[serde(default)]
+    pub completion_length_terminated_mean: f64,
+    /// Tokens of prompts and completions in this step and all before it.
+    #[serde(default)]
+    pub num_tokens: u64,
+    /// Tokens of prompts and completions by the seconds of the whole step.
+    #[serde(default)]
+    pub tokens_per_second: f64,
+    /// Updates that were not made, because their loss or their gradient's norm was not finite.
+    #[serde(default)]
+    pub skipped_updates: u64,
 }
 
 impl StepMetrics {
     /// The same step without its timings: what a resumed run must repeat exactly.
     pub fn without_timings(mut self) -> StepMetrics {
         (self.seconds_rollout, self.seconds_reward, self.seconds_update) = (0.0, 0.0, 0.0);
+        self.tokens_per_second = 0.0;
         self
     }
+
+    /// Wall seconds of the whole step.
+    pub fn seconds(&self) -> f64 {
+        self.seconds_rollout + self.seconds_reward + self.seconds_update
+    }
+}
+
+/// One step of supervised fine-tuning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SftMetrics {
+    /// Counts from 1.
+    pub step: u64,
+    /// Cross-entropy, nats per completion token.
+    pub loss: f64,
+    /// Of this step's update.
+    pub learning_rate: f64,
+    /// L2 norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Tokens of completions: what was taught.
+    pub tokens: u64,
+    /// Tokens of prompts and completions in this step and all before it.
+    pub num_tokens: u64,
+    /// Wall time of the step, without a look at the accuracies.
+    pub seconds: f64,
+    /// 1 where the update was not made, because its loss or its gradient's norm was not finite.
+    pub skipped_updates: u64,
+    /// Shares of development problems answered as the rows answer them, by family; empty where nobody looked.
+    pub accuracies: BTreeMap<String, f64>,
 }
 
 /// Accuracy on the recipe's held-out problems after a step.
@@ -190,6 +240,13 @@ pub(crate) mod tests {
             diagnosis: Vec::new(),
             sampled_prompts: 64,
             calibration: None,
+            unsupported_fraction: 0.0,
+            completion_length_min: 4,
+            completion_length_max: 8,
+            completion_length_terminated_mean: 6.0,
+            num_tokens: 4096 * step,
+            tokens_per_second: 4096.0 / 0.6,
+            skipped_updates: 0,
         }
     }
 
@@ -198,10 +255,29 @@ pub(crate) mod tests {
         let keys = "step, stage, reward_mean, reward_std, entropy, temperature, completion_length_mean, \
             truncated_fraction, zero_std_fraction, infra_error_fraction, grad_norm, learning_rate, logprob_gap, \
             seconds_rollout, seconds_reward, seconds_update, loss, clip_ratio_low, clip_ratio_high, kl, mismatch_kl, \
-            mismatch_max, corrected_fraction, unreadable_fraction, diagnosis, sampled_prompts, calibration";
+            mismatch_max, corrected_fraction, unreadable_fraction, diagnosis, sampled_prompts, calibration, \
+            unsupported_fraction, completion_length_min, completion_length_max, completion_length_terminated_mean, \
+            num_tokens, tokens_per_second, skipped_updates";
         let value = serde_json::to_value(line(1)).unwrap();
         let written: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(written.join(", "), keys);
+    }
+
+    /// A run of before these keys goes on, and is shown.
+    #[test]
+    fn lines_of_earlier_versions_are_read() {
+        let mut value = serde_json::to_value(line(1)).unwrap();
+        let keys = value.as_object_mut().unwrap();
+        let first = ["step", "stage", "reward_mean", "reward_std", "entropy", "temperature"];
+        let second =
+            ["completion_length_mean", "truncated_fraction", "zero_std_fraction", "infra_error_fraction"];
+        let third = ["grad_norm", "learning_rate", "logprob_gap"];
+        let known =
+            |key: &str| [&first[..], &second, &third].concat().contains(&key) || key.starts_with("seconds_");
+        keys.retain(|key, _| known(key));
+        assert_eq!(keys.len(), 16);
+        let read: StepMetrics = serde_json::from_value(value).unwrap();
+        assert_eq!((read.step, read.num_tokens, read.unsupported_fraction), (1, 0, 0.0));
     }
 
     #[test]

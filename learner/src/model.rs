@@ -50,11 +50,25 @@ pub struct Model {
     own: usize,
     slots: Slots,
     adapter: Option<Lora>,
-    activation_bytes: usize,
+    bounds: Bounds,
 }
 
 /// Bytes that layers keep for the backward pass beside their inputs, unless set.
 pub(crate) const ACTIVATION_BYTES: usize = 2 << 30;
+
+/// What bounds the memory of a pass and decides nothing of its results, but for rounding.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    activation_bytes: usize,
+    /// Numbers of logits held at a time; unset, what is worth it where the model lies.
+    logits: Option<usize>,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { activation_bytes: ACTIVATION_BYTES, logits: None }
+    }
+}
 
 impl Model {
     /// A fresh model: matrices normal with `initializer_range`, norms 1, biases 0; the same for the same seed.
@@ -63,8 +77,9 @@ impl Model {
     /// The configuration's numbers do not fit together.
     pub fn random(config: &Config, seed: u64) -> Result<Model> {
         config.check().map_err(EngineError::Input)?;
-        let values = parameters::random(config, seed)?;
-        Model::from_parts(config.clone(), values)
+        // One at a time, so that they are never all in both places.
+        let values = parameters::random(config, seed)?.into_iter().map(cuda::place).collect::<Result<_>>()?;
+        Ok(Model::from_parts(config.clone(), values))
     }
 
     /// Reads `config.json` and `model.safetensors` (or the files of `model.safetensors.index.json`) of a
@@ -76,8 +91,8 @@ impl Model {
         if gguf::is_one(directory) {
             let mut file = Gguf::open(directory)?;
             let config = file.config()?;
-            let values = file.tensors(&config, &shapes(&config))?;
-            return Model::from_parts(config, values);
+            let values = file.tensors(&config, &shapes(&config), cuda::place)?;
+            return Ok(Model::from_parts(config, values));
         }
         if adapter::is_one(directory) {
             let what = "it holds an adapter and no model; name the model it is on, and the adapter as --adapter or, in a \
@@ -85,8 +100,8 @@ impl Model {
             return Err(EngineError::checkpoint(directory, what));
         }
         let config = Config::load(&directory.join("config.json"))?;
-        let values = checkpoint::load(directory, &shapes(&config))?;
-        Model::from_parts(config, values)
+        let values = checkpoint::load(directory, &shapes(&config), cuda::place)?;
+        Ok(Model::from_parts(config, values))
     }
 
     /// As [`Model::save_in_shards`] with the field's own greatest size of a file, 5 GB.
@@ -121,7 +136,8 @@ impl Model {
         self.drop_adapter();
         self.slots.adapt(lora, self.own);
         self.names.extend(lora.shapes(&self.config).into_iter().map(|(name, _)| name));
-        self.values.extend(cuda::place(values)?);
+        let placed = values.into_iter().map(cuda::place).collect::<Result<Vec<_>>>()?;
+        self.values.extend(placed);
         self.adapter = Some(lora.clone());
         Ok(())
     }
@@ -157,15 +173,14 @@ impl Model {
         self.adapter.as_ref()?;
         let (config, slots) = (self.config.clone(), Slots::new(&self.config));
         let (names, values) = (self.names[..self.own].to_vec(), self.values[..self.own].to_vec());
-        let (own, activation_bytes) = (self.own, self.activation_bytes);
-        Some(Model { config, names, values, own, slots, adapter: None, activation_bytes })
+        let (own, bounds) = (self.own, self.bounds);
+        Some(Model { config, names, values, own, slots, adapter: None, bounds })
     }
 
-    fn from_parts(config: Config, values: Vec<Tensor>) -> Result<Model> {
-        let values = cuda::place(values)?;
+    fn from_parts(config: Config, values: Vec<Tensor>) -> Model {
         let names = shapes(&config).into_iter().map(|(name, _)| name).collect();
         let (own, slots) = (values.len(), Slots::new(&config));
-        Ok(Model { config, names, values, own, slots, adapter: None, activation_bytes: ACTIVATION_BYTES })
+        Model { config, names, values, own, slots, adapter: None, bounds: Bounds::default() }
     }
 
     /// The shape of the model.
@@ -199,7 +214,18 @@ impl Model {
     /// Sets how many bytes layers may keep for the backward pass beside their inputs, 2 GiB unless set. Layers beyond that
     /// are computed again, which takes about a third more time for each. The gradients are the same to the bit.
     pub fn set_activation_bytes(&mut self, most: usize) {
-        self.activation_bytes = most;
+        self.bounds.activation_bytes = most;
+    }
+
+    /// Sets how many numbers of logits are held at a time, in training at least those of 16 tokens and in sampling of one.
+    /// The check of a GPU does: its vocabularies would all fit into one chunk.
+    pub(crate) fn set_logits_at_once(&mut self, numbers: usize) {
+        self.bounds.logits = Some(numbers);
+    }
+
+    /// How many there may be, where that is set.
+    pub(crate) fn logits_at_once(&self) -> Option<usize> {
+        self.bounds.logits
     }
 
     /// The model's own parameters: names as in a Hugging Face checkpoint, and values.
@@ -233,8 +259,26 @@ impl Model {
     /// A token id or length the model does not have, or a temperature that is not above 0.
     pub fn score(&self, batch: &Batch, temperature: f32) -> Result<TokenStats> {
         self.check(batch, temperature)?;
-        let hidden = self.forward(batch, |_, _| {})?.gather(batch)?;
-        head::score(&hidden, self.value(self.slots.head), batch_targets(batch).as_slice(), temperature)
+        self.score_hidden(&self.hidden(batch)?, temperature)
+    }
+
+    /// What a batch's response tokens are predicted from: statistics at any temperature follow by the head alone.
+    ///
+    /// # Errors
+    /// As [`Model::score`].
+    pub fn hidden(&self, batch: &Batch) -> Result<Hidden> {
+        self.check(batch, 1.0)?;
+        let rows = self.forward(batch, |_, _| {})?.gather(batch)?;
+        Ok(Hidden { rows, targets: batch_targets(batch) })
+    }
+
+    /// [`Model::score`] of the batch that these are of.
+    ///
+    /// # Errors
+    /// The tensor layer refused.
+    pub fn score_hidden(&self, hidden: &Hidden, temperature: f32) -> Result<TokenStats> {
+        let weight = self.value(self.slots.head);
+        head::score(&hidden.rows, weight, &hidden.targets, temperature, self.bounds.logits)
     }
 
     /// Statistics of every response token, and the gradients of a loss known by its derivative:
@@ -268,7 +312,7 @@ impl Model {
         self.check(batch, temperature)?;
         gradients.belong_to(self)?;
         let mut kept = Vec::with_capacity(self.config.num_hidden_layers);
-        let mut room = self.activation_bytes;
+        let mut room = self.bounds.activation_bytes;
         let forward = self.forward(batch, |x, activations| {
             let left = room.checked_sub(activations.bytes());
             room = left.unwrap_or(room);
@@ -282,6 +326,7 @@ impl Model {
             temperature,
             grad_of_logprob,
             gradients.value(self.slots.head),
+            self.bounds.logits,
         )?;
         self.backward(batch, &forward, kept, &d_hidden, gradients)?;
         Ok(stats)
@@ -335,8 +380,8 @@ impl Model {
         let here = |value: &Tensor| Ok(Tensor::from_slice(&ops::read(value)?, value.shape(), &Device::Cpu)?);
         let values = self.values.iter().map(here).collect::<Result<_>>()?;
         let (names, slots, adapter) = (self.names.clone(), self.slots.clone(), self.adapter.clone());
-        let (config, own, activation_bytes) = (self.config.clone(), self.own, self.activation_bytes);
-        Ok(Model { config, names, values, own, slots, adapter, activation_bytes })
+        let (config, own, bounds) = (self.config.clone(), self.own, self.bounds);
+        Ok(Model { config, names, values, own, slots, adapter, bounds })
     }
 
     /// A tensor of the CPU as the parameters are stored, where they lie.
@@ -434,6 +479,13 @@ impl Forward {
         let rows: Vec<usize> = batch.targets().iter().map(|at| at - 1).collect();
         ops::gather_rows(&self.normed, &rows)
     }
+}
+
+/// The last hidden states of a batch's response tokens, response tokens x hidden size, with the tokens themselves.
+#[derive(Debug, Clone)]
+pub struct Hidden {
+    rows: Tensor,
+    targets: Vec<u32>,
 }
 
 fn batch_targets(batch: &Batch) -> Vec<u32> {

@@ -18,13 +18,14 @@ use crate::kernels;
 use crate::model::{Gradients, Model};
 use crate::ops;
 
-/// Scales the gradients down to a global norm of at most `max_norm`; returns the norm they had.
+/// Scales the gradients down to a global norm of at most `max_norm`; returns the norm they had. Where that is not finite
+/// they stay as they are, and no update may be made by them: each weight they reach would be lost.
 ///
 /// # Errors
 /// The tensor layer refused.
 pub fn clip_global_norm(gradients: &mut Gradients, max_norm: f64) -> Result<f64> {
     let norm = gradients.global_norm()?;
-    if norm > max_norm {
+    if norm.is_finite() && norm > max_norm {
         gradients.scale((max_norm / norm) as f32)?;
     }
     Ok(norm)
@@ -109,6 +110,11 @@ impl Moments {
     /// Where the state of a parameter is.
     fn device(self, value: &Tensor) -> &Device {
         if self.in_host_memory() { &Device::Cpu } else { value.device() }
+    }
+
+    /// Why moments cannot be kept so where a GPU computes, if they cannot: what to do instead, in words.
+    pub(crate) fn mistake(self, on_gpu: bool) -> Option<&'static str> {
+        (on_gpu && self == Moments::Blocks).then_some(NOT_ON_GPU)
     }
 
     /// Whether the state of a GPU's parameters is in the memory of its host.
@@ -227,7 +233,8 @@ impl AdamW {
     /// # Errors
     /// The file is missing, is no such state, or belongs to a model of another shape or to moments kept another way.
     pub fn load(&mut self, model: &Model, path: &Path) -> Result<()> {
-        let (tensors, metadata) = checkpoint::read_tensors(path)?;
+        let device = model.trained().next().map_or(&Device::Cpu, |(_, value)| self.moments.device(value));
+        let (tensors, metadata) = checkpoint::read_tensors_to(path, device)?;
         let step = metadata.get("step").and_then(|step| step.parse().ok());
         let step = step.ok_or_else(|| {
             EngineError::checkpoint(path, "expected the number of steps in the file's metadata")
@@ -297,10 +304,12 @@ fn brought(value: &Tensor) -> Result<Tensor> {
     Ok(Tensor::from_slice(&ops::read(value)?, value.shape(), &Device::Cpu)?)
 }
 
-/// Refuses what only the CPU computes.
+const NOT_ON_GPU: &str =
+    "moments of 8 bits are not computed on a GPU; set adamw.moments = \"host\" or \"f32\", or --device cpu";
+
+/// Refuses what only the CPU computes. Runs and plans did so before they began.
 fn here(value: &Tensor) -> Result<()> {
-    let what = "moments of 8 bits are not computed on a GPU; set adamw.moments = \"host\" or \"f32\", or --device cpu";
-    Gpu::of(value).map_or(Ok(()), |_| Err(EngineError::Input(what.to_owned())))
+    Gpu::of(value).map_or(Ok(()), |_| Err(EngineError::Input(NOT_ON_GPU.to_owned())))
 }
 
 /// One step's numbers, with the corrections for the moments' start at zero folded in.
@@ -433,6 +442,24 @@ mod tests {
             assert!((f64::from(*ours) - expected).abs() < 2e-6, "{ours} {expected}");
         }
         assert_eq!(optimiser.step(), 5);
+    }
+
+    /// NaN is above no bound, and infinity times the factor that it asks for is NaN.
+    #[test]
+    fn gradients_that_are_not_finite_are_told_and_left_as_they_are() {
+        let model = Model::random(&Config::tiny(40, 16, 1, 2, 1), 3).unwrap();
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut given = gradients(&model, 1);
+            ops::write(&given.tensors()[0], |values| values[7] = bad).unwrap();
+            let before: Vec<u32> = bits(&given);
+            assert!(!clip_global_norm(&mut given, 1.0).unwrap().is_finite(), "{bad}");
+            assert_eq!(bits(&given), before, "{bad}");
+        }
+    }
+
+    fn bits(gradients: &Gradients) -> Vec<u32> {
+        let bits = |value: &Tensor| ops::read(value).unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        gradients.tensors().iter().flat_map(bits).collect()
     }
 
     #[test]

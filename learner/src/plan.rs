@@ -23,8 +23,8 @@ pub use self::nearest::nearest;
 use self::shapes::Shape;
 pub use self::time::Floor;
 use crate::data::{self, Sources};
-use crate::model::memory::Pass;
-use crate::model::{ACTIVATION_BYTES, Config, shapes as parameter_shapes};
+use crate::model::memory::{Backward, Pass};
+use crate::model::{Config, shapes as parameter_shapes};
 use crate::policy::TOKENS_AT_ONCE;
 use crate::recipe::{Recipe, Sft, Stage};
 use crate::sampler::Cache;
@@ -44,6 +44,8 @@ pub struct Plan {
     pub shape_from: String,
     /// Tokens of the longest prompt, and how that is known.
     pub prompt: Prompt,
+    /// The same of the longest row of SFT, prompt and completion, where there is an SFT.
+    pub row: Option<Prompt>,
     /// The parts of the run, in order.
     pub parts: Vec<Part>,
     /// Of the host of a GPU; of a CPU it is what the phases take.
@@ -54,7 +56,7 @@ pub struct Plan {
     pub refused: Option<String>,
 }
 
-/// How long prompts are.
+/// How long prompts are, or rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prompt {
     /// Tokens of the longest.
@@ -134,8 +136,13 @@ const VERIFIER: u64 = 64 << 20;
 const ASSUMED_PROMPT: usize = 1024;
 /// In the vocabularies of language models.
 const BYTES_OF_A_TOKEN: usize = 3;
-/// Bytes of a file of rows that is read for its longest.
+/// Bytes of a file of rows, up to which it is read for its longest.
 const MOST_ROWS_READ: u64 = 64 << 20;
+/// Bytes of a row beside its texts: its strings and messages, and what the allocator adds to each.
+const ROW: usize = 256;
+/// Times a packed file's bytes that its rows have, where it is not read.
+const UNPACKED: usize = 4;
+const ROWS: &str = "rows of the file";
 
 /// Plans a recipe for a machine; `mean_length` tokens a completion are what the floor of time is counted with, the most
 /// there may be unless given.
@@ -156,6 +163,7 @@ fn of_shape(recipe: &Recipe, machine: &Machine, shape: &Shape, mean_length: Opti
         parameters: shape.config.parameter_count(),
         shape_from: shape.from.clone(),
         prompt: planner.prompt.clone(),
+        row: planner.rows.as_ref().map(|rows| rows.longest.clone()),
         parts: sft.chain(stages).collect(),
         host: planner.host(),
         verifier: planner.verifier(),
@@ -171,6 +179,8 @@ struct Planner<'a> {
     machine: &'a Machine,
     config: &'a Config,
     prompt: Prompt,
+    /// Of SFT, where there is one.
+    rows: Option<Rows>,
     /// Whether any problem may ask for a program.
     code: bool,
     size: usize,
@@ -207,6 +217,7 @@ impl<'a> Planner<'a> {
             machine,
             config,
             prompt,
+            rows: recipe.sft.as_ref().map(|sft| Rows::of(recipe, sft, config)),
             code,
             size,
             weights: consumer("weights", config.parameter_count() * size),
@@ -239,42 +250,32 @@ impl<'a> Planner<'a> {
         Pass { tokens, targets, size: self.size, on_gpu: self.machine.gpu }
     }
 
-    fn sft(&self, sft: &Sft) -> Part {
-        let rows = sft.rows.values().sum::<usize>() + sft.file_rows;
-        // Packed up to a bound; one that is longer takes more.
-        let tokens = TOKENS_AT_ONCE.min(rows * self.row(sft));
-        let phases = self.update(tokens, tokens);
-        Part { name: "sft".to_owned(), phases, cache_tokens: 0, at_once: 0, floor: None }
+    fn backward(&self, tokens: usize, targets: usize) -> Backward {
+        self.pass(tokens, targets).backward(self.config, self.recipe.model.max_activation_bytes)
     }
 
-    /// Tokens of the longest row of SFT, as far as that can be known in a moment; else of the longest that there may be.
-    fn row(&self, sft: &Sft) -> usize {
-        let context = self.config.max_position_embeddings;
-        let short =
-            sft.file.as_ref().filter(|path| path.metadata().is_ok_and(|file| file.len() < MOST_ROWS_READ));
-        let rows = short.and_then(|path| data::read_rows(path).ok()).unwrap_or_default();
-        let longest = rows.iter().map(|row| row.input.len() + row.output.len()).max();
-        let tokens = |bytes: usize| match self.recipe.model.load {
-            Some(_) => bytes.div_ceil(BYTES_OF_A_TOKEN) + TEMPLATE,
-            // A fresh model's tokens are bytes, and there is one for the end.
-            None => bytes + 1,
-        };
-        longest.map_or(context, |bytes| context.min(tokens(bytes)))
+    fn sft(&self, sft: &Sft) -> Part {
+        let rows = sft.rows.values().sum::<usize>() + sft.file_rows;
+        let (row, held) = self.rows.as_ref().map_or((1, 0), |rows| (rows.longest.tokens, rows.bytes));
+        let tokens = together(rows, row);
+        let mut phases = self.update(tokens, tokens);
+        if held > 0 && !self.machine.gpu {
+            phases.iter_mut().for_each(|phase| phase.consumers.push(consumer(ROWS, held)));
+        }
+        Part { name: "sft".to_owned(), phases, cache_tokens: 0, at_once: 0, floor: None }
     }
 
     fn stage(&self, stage: &Stage, mean_length: Option<usize>) -> Part {
         let length = self.prompt.tokens + stage.max_completion_length;
         let completions = stage.prompts_per_step() * stage.rollouts;
-        // Whole sequences up to a bound, or one that is longer.
-        let together = (TOKENS_AT_ONCE / length).clamp(1, completions.max(1));
-        let tokens = together * length;
+        let tokens = together(completions, length);
+        let targets = tokens.min(tokens.div_ceil(length) * stage.max_completion_length);
         let (sampling, cache_tokens) = self.sampling(stage);
-        let phases =
-            [sampling].into_iter().chain(self.update(tokens, together * stage.max_completion_length));
+        let phases = [sampling].into_iter().chain(self.update(tokens, targets));
         let at_once = (cache_tokens / length).min(self.recipe.sampler.max_batch).min(completions);
         let mut part =
             Part { name: stage.name.clone(), phases: phases.collect(), cache_tokens, at_once, floor: None };
-        let again = self.pass(tokens, tokens).backward(self.config, ACTIVATION_BYTES).again;
+        let again = self.backward(tokens, tokens).again;
         part.floor = Some(self.floor(stage, mean_length, at_once.max(1), again));
         part
     }
@@ -343,7 +344,7 @@ impl<'a> Planner<'a> {
 
     /// The three moments of an update that takes so many tokens at once.
     fn update(&self, tokens: usize, targets: usize) -> Vec<Phase> {
-        let backward = self.pass(tokens, targets).backward(self.config, ACTIVATION_BYTES);
+        let backward = self.backward(tokens, targets);
         let moment = |name: &'static str, more: Vec<Consumer>| {
             let mut consumers = self.always();
             consumers.push(consumer("gradients", self.trained * size_of::<f32>()));
@@ -369,14 +370,18 @@ impl<'a> Planner<'a> {
         if !self.machine.gpu {
             return Vec::new();
         }
-        // While it loads, the largest of the model's own tensors is on its way.
+        // Of a tensor that is loaded, saved or updated here there are up to three copies: as its file has it, as f32, and as
+        // the GPU has it. A fresh model is made whole before it goes there.
         let own =
             parameter_shapes(self.config).iter().map(|(_, shape)| shape.iter().product::<usize>()).max();
-        let tensor = consumer("tensors on their way", 3 * own.unwrap_or(0) * size_of::<f32>());
-        let mut all = vec![consumer("program", PROGRAM), tensor];
+        let fresh = if self.recipe.model.load.is_none() { self.config.parameter_count() } else { 0 };
+        let numbers = fresh.max(3 * own.unwrap_or(0));
+        let tensors = consumer("tensors on their way", numbers * size_of::<f32>());
+        let mut all = vec![consumer("program", PROGRAM), tensors];
         if self.recipe.adamw.moments.in_host_memory() {
             all.push(consumer("optimizer states", self.states));
         }
+        all.extend(self.rows.iter().filter(|rows| rows.bytes > 0).map(|rows| consumer(ROWS, rows.bytes)));
         all
     }
 
@@ -385,13 +390,16 @@ impl<'a> Planner<'a> {
         if self.recipe.rl.is_empty() || !self.recipe.rewards.urls.is_empty() {
             return 0;
         }
-        let slots = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+        let slots = self.recipe.cores.judges() as u64;
         let programs = if self.code { slots * assay_verifier::Profile::Judge.limits().memory } else { 0 };
         VERIFIER + programs
     }
 
     fn refused(&self, plan: &Plan) -> Option<String> {
         let machine = self.machine;
+        if let Some(what) = self.recipe.adamw.moments.mistake(machine.gpu) {
+            return Some(what.to_owned());
+        }
         if let Some((part, phase)) = plan.peak().filter(|(_, phase)| phase.bytes() > machine.bytes) {
             let (needed, there) = (gib(phase.bytes()), gib(machine.bytes));
             return Some(format!("{} of `{}` takes {needed}, and there are {there}", phase.name, part.name));
@@ -412,6 +420,47 @@ impl<'a> Planner<'a> {
     }
 }
 
+/// Tokens that go through the model together, of sequences up to so long: whole ones up to a bound, or one that is longer.
+/// Shorter ones beside the longest fill what it leaves.
+fn together(sequences: usize, length: usize) -> usize {
+    TOKENS_AT_ONCE.min(sequences * length).max(length)
+}
+
+/// The rows of an SFT, as far as they can be known in a moment.
+struct Rows {
+    longest: Prompt,
+    /// Bytes of those of its file, all of which are held.
+    bytes: usize,
+}
+
+impl Rows {
+    fn of(recipe: &Recipe, sft: &Sft, config: &Config) -> Rows {
+        // Longer ones are left out, or refused.
+        let most = config.max_position_embeddings.min(sft.max_length.unwrap_or(usize::MAX));
+        let row = |tokens: usize, from| Prompt { tokens: most.min(tokens), from };
+        let Some(path) = &sft.file else { return Rows { longest: row(most, "the context"), bytes: 0 } };
+        let size = path.metadata().map_or(0, |file| file.len());
+        let read = if size < MOST_ROWS_READ { data::read_rows(path).unwrap_or_default() } else { Vec::new() };
+        let completion = recipe.rl.iter().map(|stage| stage.max_completion_length).max();
+        let longest = match (read.iter().map(data::Row::bytes).max(), &recipe.model.load, completion) {
+            (Some(bytes), Some(_), _) => {
+                row(bytes.div_ceil(BYTES_OF_A_TOKEN) + TEMPLATE, "the file, three bytes a token")
+            }
+            // A fresh model's tokens are bytes, and there is one for the end.
+            (Some(bytes), None, _) => row(bytes + 1, "the file, a byte a token"),
+            (None, _, _) if sft.max_length.is_some() => row(most, "sft.max_length"),
+            (None, _, Some(tokens)) => row(tokens, "the longest completion, as the file is not read"),
+            (None, _, None) => row(most, "the context, as the file is not read"),
+        };
+        let plain = path.extension().is_some_and(|extension| extension == "jsonl" || extension == "json");
+        let bytes = match read.is_empty() {
+            true => size as usize * if plain { 1 } else { UNPACKED },
+            false => read.iter().map(|row| row.bytes() + ROW).sum(),
+        };
+        Rows { longest, bytes }
+    }
+}
+
 /// The longest prompt of a recipe, and whether a problem asks for a program, as far as its files are there.
 fn prompts(recipe: &Recipe) -> (Prompt, bool) {
     let names = recipe.rl.iter().flat_map(|stage| stage.prompts.keys()).chain(recipe.eval.problems.keys());
@@ -422,13 +471,13 @@ fn prompts(recipe: &Recipe) -> (Prompt, bool) {
     if families.len() == names.len() {
         return (Prompt { tokens: own.max(1), from: "the families" }, code);
     }
-    let used = |(name, _): &(&String, &std::path::PathBuf)| names.contains(*name);
-    let files: std::collections::BTreeMap<_, _> =
-        recipe.problems.iter().filter(used).map(|(name, path)| (name.clone(), path.clone())).collect();
-    let Ok(sources) = Sources::load(&files) else {
+    let mut used = recipe.clone();
+    used.problems.retain(|name, _| names.contains(name));
+    let Ok(sources) = Sources::load(&used) else {
         return (Prompt { tokens: ASSUMED_PROMPT, from: "nothing: problem files are not there" }, true);
     };
-    let (bytes, programs) = sources.longest();
+    let (bytes, programs) =
+        sources.longest(&recipe.templates, recipe.model.load.as_ref().map_or(1, |_| BYTES_OF_A_TOKEN));
     let prompt = match (&recipe.model.load, &recipe.model.system_prompt) {
         (None, _) => Prompt { tokens: own.max(bytes), from: "the files, a byte a token" },
         (Some(_), system) => {

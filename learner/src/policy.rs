@@ -15,16 +15,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::directory::whole;
-pub(crate) use self::directory::{best, keep_best, present, state, step_of};
-pub use self::update::{Objective, Updated};
+pub(crate) use self::directory::{best, keep_best, kept, present, state, step_of};
+pub use self::update::{Learned, Objective, Skipped, Updated};
 use crate::adapter;
 use crate::chat::{Choice, Message, Template};
 use crate::checkpoint::{self, Precision};
 use crate::data::stream;
 use crate::error::{EngineError, Result};
-use crate::model::{Batch, Model, TokenStats};
+use crate::model::{Batch, Hidden, Model, TokenStats};
 use crate::optim::AdamW;
-use crate::recipe::{Recipe, SamplerSettings};
+use crate::recipe::{Recipe, SamplerSettings, Templates};
 use crate::rollout::Rollout;
 use crate::sampler::{Filters, Generated, Sampler, SamplingParams};
 use crate::tasks;
@@ -41,6 +41,7 @@ pub struct Policy {
     /// What prompts go through; none, and they are taken as they are.
     template: Option<Template>,
     system_prompt: Option<String>,
+    templates: Templates,
     optimizer: AdamW,
     sampler: SamplerSettings,
     /// The policy that a divergence is measured from, where one is.
@@ -48,6 +49,50 @@ pub struct Policy {
     /// Any of them ends a completion; the first ends the rows of SFT.
     end_of_text: Vec<u32>,
     max_shard_bytes: u64,
+}
+
+/// Completions whose entropy is measured at one temperature after another.
+#[derive(Debug)]
+pub struct Gauge<'p> {
+    model: &'p Model,
+    parts: Vec<Part>,
+}
+
+/// Some of the completions.
+#[derive(Debug)]
+enum Part {
+    Kept(Hidden),
+    /// Too long to be kept: computed anew at each temperature.
+    Again(Batch),
+}
+
+/// Bytes of hidden states that a [`Gauge`] keeps.
+const MOST_KEPT_BYTES: usize = 256 << 20;
+
+impl Gauge<'_> {
+    /// Entropy and its slope over the completions, as if sampled at `temperature`.
+    pub fn measure(&self, temperature: f64) -> Result<Measured> {
+        let mut stats = TokenStats::default();
+        for part in &self.parts {
+            stats.extend(match part {
+                Part::Kept(hidden) => self.model.score_hidden(hidden, temperature as f32)?,
+                Part::Again(batch) => self.model.score(batch, temperature as f32)?,
+            });
+        }
+        Ok(Measured::mean(&stats.entropy, &stats.variance))
+    }
+}
+
+/// A model that only writes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) model: Model,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: Option<Template>,
+    /// What stands before a conversation that has nothing of the system.
+    pub(crate) system_prompt: Option<String>,
+    /// Any of them ends a completion.
+    pub(crate) end_of_text: Vec<u32>,
 }
 
 /// How completions are sampled; by default greedily, one token.
@@ -85,8 +130,9 @@ impl Policy {
         Policy::of(Path::new("the fresh model"), Model::random(&config, recipe.seed)?, tokenizer, recipe)
     }
 
-    fn of(directory: &Path, model: Model, tokenizer: Tokenizer, recipe: &Recipe) -> Result<Policy> {
+    fn of(directory: &Path, mut model: Model, tokenizer: Tokenizer, recipe: &Recipe) -> Result<Policy> {
         let source = &recipe.model;
+        model.set_activation_bytes(source.max_activation_bytes);
         let (template, end_of_text) = conventions(directory, &model, &tokenizer, &source.chat_template)?;
         let mut optimizer = AdamW::new(&model)?;
         optimizer.betas = recipe.adamw.betas;
@@ -94,6 +140,7 @@ impl Policy {
         optimizer.moments = recipe.adamw.moments;
         let sampler = recipe.sampler;
         let (system_prompt, max_shard_bytes) = (source.system_prompt.clone(), source.max_shard_bytes);
+        let templates = recipe.templates.clone();
         let (base, reference) = (directory.to_owned(), None);
         Ok(Policy {
             model,
@@ -101,6 +148,7 @@ impl Policy {
             tokenizer,
             template,
             system_prompt,
+            templates,
             optimizer,
             sampler,
             reference,
@@ -132,9 +180,50 @@ impl Policy {
 
     /// The tokens that ask for an answer to `text`: through the chat template where there is one.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
-        let Some(template) = &self.template else { return self.tokenizer.encode(text) };
-        let system = self.system_prompt.iter().map(|text| Message::new("system", text));
-        let messages: Vec<Message> = system.chain([Message::new("user", text)]).collect();
+        match &self.template {
+            Some(template) => self.chat(template, self.system_prompt.as_deref(), text),
+            None => self.tokenizer.encode(text),
+        }
+    }
+
+    /// The tokens that ask for an answer to a problem: by the recipe's template for it, as part of a conversation where
+    /// there is a chat template.
+    pub fn question(&self, problem: &Problem) -> Result<Vec<u32>> {
+        let form = self.templates.of(problem);
+        match &self.template {
+            Some(template) => {
+                let system = self.system_prompt.as_deref().or(form.system());
+                self.chat(template, system, &form.user(problem))
+            }
+            None => self.tokenizer.encode(&form.text(problem)),
+        }
+    }
+
+    /// The tokens that ask for the next word in a conversation. One that has a system message keeps it.
+    ///
+    /// # Errors
+    /// There is more than a question in it, and no chat template to say who said what; or the template refuses it.
+    pub fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>> {
+        match (&self.template, messages) {
+            (_, [Message { role, content }]) if role == "user" => self.prompt(content),
+            (Some(template), _) => {
+                let own = messages.first().is_some_and(|first| first.role == "system");
+                let system = self.system_prompt.iter().filter(|_| !own);
+                let system = system.map(|text| Message::new("system", text));
+                let messages: Vec<Message> = system.chain(messages.iter().cloned()).collect();
+                self.tokenizer.encode(&template.render(&messages, true)?)
+            }
+            (None, _) => Err(EngineError::Input(
+                "a system message or earlier turns need a chat template, and the model has none; set \
+                 model.chat_template, or write the conversation as one prompt"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    fn chat(&self, template: &Template, system: Option<&str>, user: &str) -> Result<Vec<u32>> {
+        let system = system.map(|text| Message::new("system", text));
+        let messages: Vec<Message> = system.into_iter().chain([Message::new("user", user)]).collect();
         self.tokenizer.encode(&template.render(&messages, true)?)
     }
 
@@ -152,12 +241,13 @@ impl Policy {
         say: &mut dyn FnMut(usize, &str),
     ) -> Result<Vec<Rollout>> {
         let prompts: Vec<Vec<u32>> =
-            problems.iter().map(|problem| self.prompt(&problem.prompt)).collect::<Result<_>>()?;
+            problems.iter().map(|problem| self.question(problem)).collect::<Result<_>>()?;
         let params = SamplingParams { rollouts: each, ..self.params(sampling) };
         let sampler = self.sampler();
         let mut rollouts: Vec<Option<Rollout>> = vec![None; problems.len() * each];
         sampler.generate_each(&prompts, &params, &mut |index, generated| {
-            let Generated { completion_ids, logprobs, finish_reason, text } = generated;
+            let Generated { completion_ids, filtered_logprobs: logprobs, finish_reason, text, .. } =
+                generated;
             let completion = text.map_or_else(|| self.tokenizer.decode(&completion_ids, true), Ok)?;
             say(index, &completion);
             rollouts[index] = Some(Rollout {
@@ -200,8 +290,21 @@ impl Policy {
 
     /// Entropy and its slope over the completions of `rollouts`, as if sampled at `temperature`.
     pub fn measure(&self, rollouts: &[Rollout], temperature: f64) -> Result<Measured> {
-        let stats = score(&self.model, &batch(rollouts)?, temperature)?;
-        Ok(Measured::mean(&stats.entropy, &stats.variance))
+        self.gauge(rollouts)?.measure(temperature)
+    }
+
+    /// As [`Policy::measure`], for several temperatures: the layers do not depend on it, and are computed once.
+    pub fn gauge(&self, rollouts: &[Rollout]) -> Result<Gauge<'_>> {
+        let mut left = MOST_KEPT_BYTES;
+        let parts = batch(rollouts)?.split(TOKENS_AT_ONCE).into_iter().map(|part| {
+            let bytes = part.response_tokens() * self.model.config().hidden_size * size_of::<f32>();
+            if bytes > left {
+                return Ok(Part::Again(part));
+            }
+            left -= bytes;
+            self.model.hidden(&part).map(Part::Kept)
+        });
+        Ok(Gauge { model: &self.model, parts: parts.collect::<Result<_>>()? })
     }
 
     /// Writes a checkpoint directory: the files of an HF checkpoint, or of an adapter, the optimizer, and `state`. Whenever
@@ -245,9 +348,10 @@ impl Policy {
         self.template.is_some()
     }
 
-    /// What only writes needs: the model, its tokenizer, the template, and the tokens that end a completion.
-    pub(crate) fn into_writer(self) -> (Model, Tokenizer, Option<Template>, Vec<u32>) {
-        (self.model, self.tokenizer, self.template, self.end_of_text)
+    /// What only writes needs.
+    pub(crate) fn into_writer(self) -> Writer {
+        let Policy { model, tokenizer, template, system_prompt, end_of_text, .. } = self;
+        Writer { model, tokenizer, template, system_prompt, end_of_text }
     }
 
     /// Tokens of the longest sequence, prompt and completion together.
@@ -376,6 +480,49 @@ mod tests {
         assert_eq!(text(&again), "1+1=");
     }
 
+    /// A problem's function header reached the verifier and not the policy: it was judged by what it had never seen.
+    #[test]
+    fn problems_are_asked_by_the_recipes_templates() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let texts = ["### Question: Enclose your code within delimiters. def f(x): expert".to_owned()];
+        let tokenizer =
+            Tokenizer::train(&texts, 300, &["<|endoftext|>", "<|im_start|>", "<|im_end|>"]).unwrap();
+        let config = crate::model::Config::tiny(tokenizer.vocab_size(), 16, 1, 2, 1);
+        Model::random(&config, 1).unwrap().save(path, Precision::F32).unwrap();
+        tokenizer.save(path).unwrap();
+        let row = r#"{"question_id": "p", "prompt": "Double it.", "task": {"type": "code", "func_name": "f",
+            "starter_code": "def f(x):", "test_cases": [{"input": "1", "output": "2"}]}}"#;
+        let problem = Problem::from_json(row).unwrap();
+        let asked = |more: &str| {
+            let load = format!("load = '{}'\n{more}", path.display());
+            let policy = Policy::create(&recipe(&load)).unwrap();
+            tokenizer.decode(&policy.question(&problem).unwrap(), false).unwrap()
+        };
+        let turn = "<|im_start|>";
+        let lcb = "\n[templates]\ncode = 'lcb'";
+        let rows = [
+            ("", format!("{turn}user\nDouble it.<|im_end|>\n{turn}assistant\n"), ""),
+            (lcb, format!("{turn}system\nYou are an expert"), "```python\ndef f(x):\n```"),
+            (
+                &format!("system_prompt = 'Be brief.'{lcb}"),
+                format!("{turn}system\nBe brief.<|im_end|>"),
+                "def f(x):",
+            ),
+            // Without a chat template, in the template's own frame.
+            (
+                &format!("chat_template = 'none'{lcb}"),
+                format!("{turn}system\nYou are an expert"),
+                "def f(x):",
+            ),
+            ("chat_template = 'none'", "Double it.".to_owned(), ""),
+        ];
+        for (more, start, inside) in &rows {
+            let text = asked(more);
+            assert!(text.starts_with(start) && text.contains(inside), "{more}: {text}");
+        }
+    }
+
     #[test]
     fn a_small_cache_changes_no_completion() {
         let sizes = "hidden_size = 32\nintermediate_size = 32\nnum_hidden_layers = 2\nnum_attention_heads = 2\n\
@@ -400,6 +547,10 @@ mod tests {
         assert_eq!(texts("[sampler]\nmax_batch = 5\nbatch_invariant = true"), plenty);
         let stopped = Sampling { stop: vec!["=".to_owned()], ..sampling.clone() };
         let policy = Policy::create(&recipe(sizes)).unwrap();
+        // A rollout says with what probability its tokens were drawn: of one that may be drawn, that is 1.
+        let certain = Sampling { filters: Filters { top_k: 1, ..Filters::default() }, ..sampling.clone() };
+        let drawn = policy.sample(&problems, 1, &certain).unwrap();
+        assert!(drawn.iter().flat_map(|one| &one.logprobs).all(|logprob| logprob.abs() < 1e-6), "{drawn:?}");
         let cut = policy.sample(&problems, 4, &stopped).unwrap();
         for (one, whole) in cut.iter().zip(&plenty) {
             assert_eq!(one.completion, whole.split('=').next().unwrap());

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 use crate::metrics::StepMetrics;
 
@@ -20,6 +20,8 @@ pub struct Progress {
 pub struct Bar<'a> {
     progress: &'a Progress,
     bar: ProgressBar,
+    /// When this process began, and how much was done by then.
+    began: (Instant, u64),
     said: Cell<Instant>,
 }
 
@@ -42,13 +44,16 @@ impl Progress {
         let bar = if self.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
         bar.set_length(steps);
         bar.set_position(done);
+        // What an earlier process did says nothing of this one's pace.
+        bar.reset_eta();
         if let Ok(style) =
             ProgressStyle::with_template("{prefix:>10} {bar:30} {pos:>4}/{len} {elapsed:>4} eta {eta} {msg}")
         {
             bar.set_style(style);
         }
         bar.set_prefix(name.to_owned());
-        Bar { progress: self, bar, said: Cell::new(Instant::now()) }
+        let now = Instant::now();
+        Bar { progress: self, bar, began: (now, done), said: Cell::new(now) }
     }
 
     /// A line that tells what was found or done.
@@ -90,9 +95,21 @@ impl Bar<'_> {
         if self.bar.is_hidden() && self.said.get().elapsed() >= EVERY {
             self.said.set(Instant::now());
             let (position, length) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            self.progress.note(&format!("{:>10} {position}/{length} {message}", self.bar.prefix()));
+            let (since, done) = self.began;
+            let eta = eta(since.elapsed(), position.saturating_sub(done), length.saturating_sub(position));
+            self.progress.note(&format!("{:>10} {position}/{length}{eta} {message}", self.bar.prefix()));
         }
     }
+}
+
+/// How long the steps that are left will take by the pace of those done, as words of a line.
+fn eta(elapsed: Duration, done: u64, left: u64) -> String {
+    if done == 0 || left == 0 {
+        return String::new();
+    }
+    let seconds = elapsed.as_secs_f64() / done as f64 * left as f64;
+    let words = |eta| format!(" eta {:#}", HumanDuration(eta));
+    Duration::try_from_secs_f64(seconds).map_or_else(|_| String::new(), words)
 }
 
 impl Drop for Bar<'_> {
@@ -104,6 +121,20 @@ impl Drop for Bar<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_says_how_long_it_will_take() {
+        let rows = [
+            (10, 5, 20, " eta 40s"),
+            (7200, 4, 8, " eta 4h"),
+            // Nothing is known yet, or nothing is left.
+            (10, 0, 50, ""),
+            (10, 50, 0, ""),
+        ];
+        for (seconds, done, left, words) in rows {
+            assert_eq!(eta(Duration::from_secs(seconds), done, left), words);
+        }
+    }
 
     /// One flag stood for all kinds, so the first warning of a run silenced every other.
     #[test]

@@ -8,7 +8,7 @@ use assay_testsets::{Problem, Task};
 use crate::control::Control;
 use crate::eval::Scores;
 use crate::policy::present;
-use crate::report::{ALL, BundledRow, Files, HeldOut, Other, Report};
+use crate::report::{self, ALL, BundledRow, Files, HeldOut, Other, Report};
 use crate::reward_client::{Answer, Ask, Grade, RewardError};
 use crate::run::{Run, TRACES};
 use crate::sft;
@@ -36,32 +36,25 @@ pub fn run(run: &Run<'_>, control: bool, resume: bool) -> Result<Report, TrainEr
     for kind in Control::ALL.into_iter().filter(|_| control) {
         run.progress.note(&format!("control: {kind}, from the same SFT policy"));
         let policy = kind.train(run, &grader, resume)?;
-        controls.push((kind, compare(run, &before, &run.evaluate(&policy, &grader)?.strict)));
+        let held_out = compare(run, &before, &run.evaluate(&policy, &grader)?.strict);
+        controls.push(Other { what: kind.to_string(), teaches: kind != Control::Shuffled, held_out });
     }
 
-    let gain_is_real = gain_low(&held_out) > 0.0;
-    let is_flat =
-        |(kind, rows): &(Control, Vec<HeldOut>)| *kind != Control::Shuffled || gain_low(rows) <= 0.0;
+    let failed = report::failures(&held_out, &controls);
     let report = Report {
-        learned: gain_is_real && controls.iter().all(is_flat),
+        learned: failed.is_empty(),
+        failed,
         seed: run.recipe.seed,
         seconds: started.elapsed().as_secs_f64(),
         sft_steps,
         bundled,
         held_out,
-        controls: controls
-            .into_iter()
-            .map(|(kind, rows)| Other { what: kind.to_string(), held_out: rows })
-            .collect(),
+        controls,
         steps: train::steps(run.out)?,
         files: Files::in_dir(run.out),
     };
     report.write().map_err(|source| TrainError::File { path: report.files.report.clone(), source })?;
     Ok(report)
-}
-
-fn gain_low(rows: &[HeldOut]) -> f64 {
-    rows.iter().find(|row| row.family == ALL).map_or(0.0, |row| row.gain.low)
 }
 
 /// One row per source of held-out problems, and one over all.

@@ -1,18 +1,22 @@
 //! A recipe: one TOML file that says what is trained, on what, and how. Unknown keys are refused.
 
 pub(crate) mod check;
+mod problems;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use assay_testsets::{Problem, Task};
+use assay_verifier::template::Template;
 use serde::{Deserialize, Serialize};
 
+pub use self::problems::ProblemFile;
 use crate::adapter;
 use crate::chat::Choice;
 use crate::cores::Cores;
 use crate::error::{self, reason};
 use crate::grpo::Loss;
-use crate::model::{Config, Lora, MAX_SHARD_BYTES, Model, Target};
+use crate::model::{ACTIVATION_BYTES, Config, Lora, MAX_SHARD_BYTES, Model, Target};
 use crate::optim::Moments;
 use crate::policy::Sampling;
 use crate::reward_client::Rewards;
@@ -31,9 +35,13 @@ pub struct Recipe {
     pub model: ModelSource,
     /// A low-rank adapter, trained in place of the loaded model's weights; left out, all of these are trained.
     pub lora: Option<LoraSettings>,
-    /// Problem files by name: `name = "path"`, usable in `prompts` beside the generated families.
+    /// Problem files by name: `name = "path"` or `name = { path = "path", label_key = "column", .. }`, usable in `prompts`
+    /// beside the generated families.
     #[serde(default)]
-    pub problems: BTreeMap<String, PathBuf>,
+    pub problems: BTreeMap<String, ProblemFile>,
+    /// How a problem becomes a prompt, in training and in evaluation.
+    #[serde(default)]
+    pub templates: Templates,
     /// Supervised fine-tuning; left out, `rl` starts from `model`.
     pub sft: Option<Sft>,
     /// The optimizer of SFT and RL, each with moments of its own.
@@ -60,6 +68,29 @@ pub struct Recipe {
     /// Which rollouts are kept for people to read.
     #[serde(default)]
     pub dump: Dump,
+}
+
+/// How a problem becomes a prompt: the templates that `assay bench` has, by name; left out, a prompt is the problem's text.
+///
+/// What a template says for the system goes into a chat template where `model.system_prompt` says nothing; without a chat
+/// template a prompt is the template's own frame.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Templates {
+    /// Of problems with an answer.
+    pub math: Template,
+    /// Of problems that ask for a program.
+    pub code: Template,
+}
+
+impl Templates {
+    /// The one for a problem.
+    pub fn of(&self, problem: &Problem) -> &Template {
+        match problem.task {
+            Task::Math(_) => &self.math,
+            Task::Code(_) => &self.code,
+        }
+    }
 }
 
 /// Which rollouts of reinforcement learning are kept for people to read, in `rollouts/`.
@@ -128,6 +159,9 @@ pub struct ModelSource {
     pub system_prompt: Option<String>,
     /// Bytes of a checkpoint's model file, beyond which it is cut into shards.
     pub max_shard_bytes: u64,
+    /// Bytes that layers may keep of a forward pass for the backward pass, beside each layer's input; layers beyond that are
+    /// computed again ("activation checkpointing"), which takes a third more time and gives the same numbers. 0 is all of them.
+    pub max_activation_bytes: usize,
 }
 
 impl Default for ModelSource {
@@ -145,6 +179,7 @@ impl Default for ModelSource {
             chat_template: Choice::Auto,
             system_prompt: None,
             max_shard_bytes: MAX_SHARD_BYTES,
+            max_activation_bytes: ACTIVATION_BYTES,
         }
     }
 }
@@ -261,11 +296,15 @@ pub struct Sft {
     /// Rows per step from each generated family.
     #[serde(default)]
     pub rows: BTreeMap<String, usize>,
-    /// A JSONL file of `{"input": ..., "output": ...}` rows, shuffled anew each epoch.
+    /// A file of rows, shuffled anew each epoch: `{"input": ..., "output": ...}`, `{"prompt": ..., "response": ...}`, or
+    /// `{"messages": [...]}` that end in the assistant's answer.
     pub file: Option<PathBuf>,
     /// Rows per step from `file`.
     #[serde(default)]
     pub file_rows: usize,
+    /// Rows of `file` with more tokens, prompt and answer together, are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
     /// Most steps.
     pub steps: u64,
     /// Peak; rises over `warmup` steps, then constant.
@@ -322,13 +361,14 @@ pub struct Stage {
     /// Steps between checkpoints, beside the one at the end.
     #[serde(default = "default_save_every")]
     pub save_every: u64,
-    /// Filters of the sampler, named only to be refused: the policy trained must be the policy sampled.
+    /// Draw only from the fewest tokens whose probabilities add up to this share. Filters of the sampler make the policy
+    /// sampled another than the one trained, so they need a `loss.mismatch.correction`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
-    /// As `top_p`.
+    /// Draw only from the first so many tokens; as `top_p`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub top_k: Option<u64>,
-    /// As `top_p`.
+    pub top_k: Option<usize>,
+    /// Draw only from tokens at least this share as probable as the best; as `top_p`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_p: Option<f64>,
 }
@@ -469,7 +509,7 @@ impl Recipe {
         let base = std::fs::canonicalize(parent.unwrap_or(Path::new(".")))
             .map_err(|source| RecipeError::Read { path: path.to_owned(), source })?;
         let absolute = |path: &mut PathBuf| *path = base.join(&path);
-        recipe.problems.values_mut().for_each(absolute);
+        recipe.problems.values_mut().map(|file| &mut file.path).for_each(absolute);
         recipe.model.load.iter_mut().for_each(absolute);
         recipe.lora.iter_mut().filter_map(|lora| lora.load.as_mut()).for_each(absolute);
         recipe.rewards.token_file.iter_mut().for_each(absolute);
@@ -500,6 +540,10 @@ impl Recipe {
             let mut table = toml::Table::try_from(recipe).unwrap_or_default();
             for free in ["rewards", "checkpoints", "dump", "cores"] {
                 table.remove(free);
+            }
+            // Memory and time: the numbers are the same to the bit.
+            if let Some(toml::Value::Table(model)) = table.get_mut("model") {
+                model.remove("max_activation_bytes");
             }
             toml::Value::Table(table)
         };
@@ -533,6 +577,21 @@ fn shown(value: Option<&toml::Value>) -> String {
 }
 
 impl Stage {
+    /// What may be drawn.
+    pub fn filters(&self) -> Filters {
+        let all = Filters::default();
+        Filters {
+            top_k: self.top_k.unwrap_or(all.top_k),
+            top_p: self.top_p.map_or(all.top_p, |share| share as f32),
+            min_p: self.min_p.map_or(all.min_p, |share| share as f32),
+        }
+    }
+
+    /// The source of each prompt of a step.
+    pub fn mix(&self) -> impl Iterator<Item = &String> {
+        self.prompts.iter().flat_map(|(source, count)| std::iter::repeat_n(source, *count))
+    }
+
     /// Prompts per step over all sources.
     pub fn prompts_per_step(&self) -> usize {
         self.prompts.values().sum()
@@ -555,6 +614,23 @@ mod tests {
         assert!(recipe.sft.is_some() && !recipe.rl.is_empty());
     }
 
+    /// Where memory is short, a run goes on with less kept: the numbers are the same.
+    #[test]
+    fn a_run_may_go_on_with_another_bound_of_activations() {
+        let with = |bytes: &str| {
+            Recipe::parse(
+                "r.toml",
+                &STAGE.replace("[model]", &format!("[model]\nmax_activation_bytes = {bytes}")),
+            )
+            .unwrap()
+        };
+        assert_eq!(with("0").difference(&with("2147483648")), None);
+        assert_eq!(with("2147483648"), Recipe::parse("r.toml", STAGE).unwrap());
+        let other =
+            Recipe::parse("r.toml", &STAGE.replace("[model]", "[model]\nnum_hidden_layers = 2")).unwrap();
+        assert!(with("0").difference(&other).unwrap().contains("model.num_hidden_layers"));
+    }
+
     #[test]
     fn what_is_wrong_is_named_with_its_file_and_line() {
         assert!(Recipe::parse("r.toml", STAGE).is_ok());
@@ -567,7 +643,12 @@ mod tests {
             ("seed = -1\n[model]\n", "line 1", "-1"),
             (&format!("{STAGE}[rl.temperature]\nmode = 'magic'\n"), "line 10", "magic"),
             (&format!("{STAGE}temprature = 1\n"), "line", "temprature"),
-            (&format!("{STAGE}top_p = 0.95\n"), "stage `m`", "top_p is refused"),
+            (&format!("{STAGE}top_p = 0.95\n"), "stage `m`", "top_p is refused in rl without a correction"),
+            (
+                &format!("{STAGE}min_p = 1.5\nloss = {{ mismatch = {{ correction = 'truncate' }} }}\n"),
+                "stage `m`",
+                "min_p must be from 0 to 1",
+            ),
             (&STAGE.replace("arithmetic", "algebra"), "stage `m`", "algebra"),
             (&STAGE.replace("rollouts = 4", "rollouts = 1"), "stage `m`", "not 1"),
             ("[model]\n[eval]\nproblems = { arithmetic = 1000 }\n", "eval.problems", "has 5"),

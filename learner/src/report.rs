@@ -11,8 +11,10 @@ use crate::metrics::StepMetrics;
 /// A finished run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Whether the gain's interval lies above 0 (and that with shuffled rewards does not).
+    /// Whether each family's gain has its interval above 0, and no family's has after a control that teaches nothing.
     pub learned: bool,
+    /// Which families stand against that, and by which figures.
+    pub failed: Vec<String>,
     /// Of the recipe.
     pub seed: u64,
     /// Wall time of the whole run.
@@ -62,6 +64,8 @@ pub struct HeldOut {
 pub struct Other {
     /// What was done in place of the GRPO.
     pub what: String,
+    /// Whether anything can be learned from it; where not, a gain says that the measurement is wrong.
+    pub teaches: bool,
     /// Accuracy on the same problems.
     pub held_out: Vec<HeldOut>,
 }
@@ -138,14 +142,18 @@ impl Report {
         self.held_out.iter().map(|row| row.cells("")).chain(controls)
     }
 
-    /// The sentence that says what was found.
+    /// The sentence that says what was found: each family's gain, or what stands against them.
     pub fn conclusion(&self) -> String {
-        let all = |rows: &[HeldOut]| rows.iter().find(|row| row.family == ALL).map(|row| row.gain);
-        let gain = all(&self.held_out).map_or(String::new(), |gain| gain.to_string());
-        let control = |control: &Other| Some(format!("; {}: {}", control.what, all(&control.held_out)?));
-        let controls: String = self.controls.iter().filter_map(control).collect();
-        let verdict = if self.learned { "It learned" } else { "It did NOT learn" };
-        format!("{verdict}: accuracy {gain}{controls}")
+        if !self.learned {
+            return format!("It did NOT learn: {}", self.failed.join("; "));
+        }
+        let gains = |rows: &[HeldOut]| {
+            let gain = |row: &HeldOut| format!("{} {}", row.family, row.gain);
+            families(rows).map(gain).collect::<Vec<_>>().join(", ")
+        };
+        let control = |control: &Other| format!("; {}: {}", control.what, gains(&control.held_out));
+        let controls: String = self.controls.iter().map(control).collect();
+        format!("It learned: {}{controls}", gains(&self.held_out))
     }
 
     /// A page of its own: no script, nothing fetched.
@@ -185,6 +193,27 @@ type Curve = (&'static str, fn(&StepMetrics) -> f64, Option<f64>);
 
 /// The row over all families.
 pub const ALL: &str = "all";
+
+/// The rows of single families. A gain over all may be one family's alone.
+fn families(rows: &[HeldOut]) -> impl Iterator<Item = &HeldOut> {
+    rows.iter().filter(|row| row.family != ALL)
+}
+
+/// What stands against it that each family was learned, and from nothing but the rewards.
+pub fn failures(held_out: &[HeldOut], controls: &[Other]) -> Vec<String> {
+    let mut failed: Vec<String> = families(held_out)
+        .filter(|row| row.gain.low <= 0.0)
+        .map(|row| format!("{} gained {}, which is not above 0", row.family, row.gain))
+        .collect();
+    if families(held_out).next().is_none() {
+        failed.push("no family of problems was held out".to_owned());
+    }
+    for control in controls.iter().filter(|control| !control.teaches) {
+        let gained = families(&control.held_out).filter(|row| row.gain.low > 0.0);
+        failed.extend(gained.map(|row| format!("{} gained {} from {}", row.family, row.gain, control.what)));
+    }
+    failed
+}
 
 impl HeldOut {
     fn cells(&self, note: &str) -> [String; 6] {
@@ -283,11 +312,48 @@ mod tests {
         assert_eq!(sparkline(&(0..1000).map(f64::from).collect::<Vec<_>>()).chars().count(), SPARKS);
     }
 
+    fn row(family: &str, low: f64) -> HeldOut {
+        let gain = Interval { n: 512, mean: low + 0.1, low, high: low + 0.2 };
+        HeldOut { family: family.to_owned(), before: gain, after: gain, gain }
+    }
+
+    /// The gain over both families was above 0 while one of them had learned nothing, and that passed.
+    #[test]
+    fn every_family_has_to_gain_and_none_by_shuffled_rewards() {
+        let rows = |sums, programs| vec![row("sums", sums), row("programs", programs), row(ALL, 0.1)];
+        let flat = || rows(-0.3, 0.0);
+        let cases: [(Vec<HeldOut>, Vec<HeldOut>, &[&str]); 5] = [
+            (rows(0.2, 0.1), flat(), &[]),
+            (
+                rows(0.2, 0.0),
+                flat(),
+                &["programs gained +0.100 (+0.000 .. +0.200, n = 512), which is not above 0"],
+            ),
+            (rows(-0.1, -0.2), flat(), &["sums gained +0.000", "programs gained -0.100"]),
+            (
+                rows(0.2, 0.1),
+                rows(0.01, -0.1),
+                &["sums gained +0.110 (+0.010 .. +0.210, n = 512) from shuffled"],
+            ),
+            (vec![row(ALL, 0.2)], Vec::new(), &["no family"]),
+        ];
+        for (held_out, shuffled, expected) in cases {
+            let other = |what: &str, teaches, held_out| Other { what: what.to_owned(), teaches, held_out };
+            // More SFT may teach as much as it likes.
+            let controls =
+                [other("shuffled rewards", false, shuffled), other("more SFT", true, rows(0.9, 0.9))];
+            let failed = failures(&held_out, &controls);
+            assert_eq!(failed.len(), expected.len(), "{failed:?}");
+            assert!(failed.iter().zip(expected).all(|(what, words)| what.starts_with(words)), "{failed:?}");
+        }
+    }
+
     #[test]
     fn the_page_stands_alone_and_escapes_what_came_from_outside() {
         let interval = Interval { n: 600, mean: 0.2, low: 0.1, high: 0.3 };
-        let report = Report {
+        let mut report = Report {
             learned: true,
+            failed: Vec::new(),
             seed: 1,
             seconds: 99.0,
             sft_steps: 10,
@@ -298,12 +364,16 @@ mod tests {
                 verdict: "accepted".to_owned(),
             }],
             held_out: vec![HeldOut {
-                family: ALL.to_owned(),
+                family: "sums".to_owned(),
                 before: interval,
                 after: interval,
                 gain: interval,
             }],
-            controls: vec![Other { what: "shuffled rewards".to_owned(), held_out: Vec::new() }],
+            controls: vec![Other {
+                what: "shuffled rewards".to_owned(),
+                teaches: false,
+                held_out: vec![row("sums", -0.1)],
+            }],
             steps: (1..=20).map(line).collect(),
             files: Files::in_dir(Path::new("out")),
         };
@@ -314,6 +384,14 @@ mod tests {
         );
         assert_eq!(page.matches("<svg").count(), 4);
         let table = report.table();
-        assert!(table.contains("It learned: accuracy +0.200 (+0.100 .. +0.300, n = 600)"), "{table}");
+        let last = "It learned: sums +0.200 (+0.100 .. +0.300, n = 600); shuffled rewards: sums +0.000 \
+            (-0.100 .. +0.100, n = 512) in 99 s\n";
+        assert!(table.ends_with(last), "{table}");
+        (report.learned, report.failed) = (false, vec!["sums gained nothing".to_owned()]);
+        assert!(
+            report.table().ends_with("It did NOT learn: sums gained nothing in 99 s\n"),
+            "{}",
+            report.table()
+        );
     }
 }

@@ -20,7 +20,7 @@ pub struct Rollout {
     pub prompt_ids: Vec<u32>,
     /// What it wrote, the end-of-text token included when there is one.
     pub completion_ids: Vec<u32>,
-    /// Log-probability of each of them under softmax(z/T), recorded by the sampler.
+    /// Log-probability with which the sampler drew each of them: under softmax(z/T), or what its filters left of that.
     pub logprobs: Vec<f32>,
     /// Why it ended.
     pub finish_reason: FinishReason,

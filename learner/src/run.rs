@@ -4,6 +4,7 @@
 //! `metrics.jsonl`, and after a quickstart the report.
 
 pub mod live;
+mod named;
 
 use std::path::Path;
 
@@ -11,6 +12,8 @@ use assay_testsets::Problem;
 use assay_verifier::{VerifierConfig, VerifierProcess};
 
 use crate::checkpoint::replace;
+use crate::cores::Apart;
+use crate::cuda;
 use crate::data::Sources;
 use crate::eval::{Evaluation, evaluate};
 use crate::launcher;
@@ -33,6 +36,7 @@ pub struct Run<'a> {
     pub out: &'a Path,
     /// Who is told.
     pub progress: Progress,
+    cores: Apart,
 }
 
 /// A client of the recipe's verifiers, or of one of our own, which ends with it.
@@ -65,14 +69,18 @@ pub const RECIPE: &str = "recipe.toml";
 impl<'a> Run<'a> {
     /// Goes to the trainer's cores and loads the data. Nothing is written before [`Run::open`].
     pub fn start(recipe: Recipe, out: &'a Path, progress: Progress) -> Result<Run<'a>, TrainError> {
-        recipe.cores.settle().map_err(TrainError::Recipe)?;
-        let sources = Sources::load(&recipe.problems)?;
-        Ok(Run { recipe, sources, out, progress })
+        let cores = recipe.cores.settle().map_err(TrainError::Recipe)?;
+        let sources = Sources::load(&recipe)?;
+        Ok(Run { recipe, sources, out, progress, cores })
     }
 
     /// Makes the directory this recipe's, before anything is spent on it: a run that starts must not replace one
     /// of which `traces` are there, a run that goes on must find one of `traces`.
     pub fn open(&self, resume: bool, traces: &[&str]) -> Result<(), TrainError> {
+        // The optimizer would say it at its first update, after a whole step was sampled and graded.
+        if let Some(what) = self.recipe.adamw.moments.mistake(cuda::in_use()) {
+            return Err(TrainError::Recipe(what.to_owned()));
+        }
         let out = self.out.display();
         match (resume, traces.iter().find(|name| present(&self.out.join(name)))) {
             (false, Some(name)) => Err(TrainError::Recipe(format!(
@@ -123,7 +131,7 @@ impl<'a> Run<'a> {
             true => {
                 let config = VerifierConfig { program: launcher::verifier(), ..VerifierConfig::default() };
                 let start = || VerifierProcess::start(&config).map_err(TrainError::Verifier);
-                Some(self.recipe.cores.as_verifier(start).map_err(TrainError::Recipe)??)
+                Some(self.cores.as_verifier(start).map_err(TrainError::Recipe)??)
             }
             false => None,
         };
@@ -224,9 +232,12 @@ impl<'a> Run<'a> {
         Ok((policy, name))
     }
 
-    /// Whether what the recipe asks for fits into the context of a policy that was loaded.
+    /// Whether what the recipe asks for, and each prompt of its files, fits into the context of a policy that was loaded.
     fn fits(&self, policy: &Policy) -> Result<(), TrainError> {
-        self.recipe.too_long(policy.context()).map_or(Ok(()), |what| Err(TrainError::Recipe(what)))
+        if let Some(what) = self.recipe.too_long(policy.context()) {
+            return Err(TrainError::Recipe(what));
+        }
+        Ok(self.sources.fit(&self.recipe, policy, &self.progress)?)
     }
 
     /// Accuracy on the recipe's held-out problems.

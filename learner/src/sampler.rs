@@ -87,8 +87,10 @@ impl Default for Cache {
 pub struct Generated {
     /// Its tokens, the end-of-text token included when there is one, and those of a stop string.
     pub completion_ids: Vec<u32>,
-    /// Log-probability of each of them under softmax(z/T), as sampled.
+    /// Log-probability of each of them under the whole of softmax(z/T).
     pub logprobs: Vec<f32>,
+    /// That under what the filters left of it, with which each was really drawn; without filters the same.
+    pub filtered_logprobs: Vec<f32>,
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// Its text, cut before the first stop string, where there are any.

@@ -44,11 +44,10 @@ use self::answer::{DONE, Form, Kind, Refusal, Usage, json_response};
 use self::engine::{Engine, Reply, Unable};
 use self::request::{Asked, Prompt, Request};
 use crate::adapter;
-use crate::chat::{Choice, Template};
+use crate::chat::{Choice, Message};
 use crate::error::Result;
 use crate::interrupt::interrupted;
-use crate::model::Model;
-use crate::policy::{self, Policy};
+use crate::policy::{self, Policy, Writer};
 use crate::rollout::FinishReason;
 use crate::sampler::scheduler::Drawn;
 use crate::sampler::{self, Cache};
@@ -86,17 +85,8 @@ pub struct Config {
     pub grace: Duration,
 }
 
-/// A model that only writes.
-#[derive(Debug)]
-struct Weights {
-    model: Model,
-    tokenizer: Tokenizer,
-    template: Option<Template>,
-    end_of_text: Vec<u32>,
-}
-
 struct Service {
-    weights: Arc<Weights>,
+    weights: Arc<Writer>,
     engine: Engine,
     name: String,
     tokens: Vec<[u8; 32]>,
@@ -128,11 +118,11 @@ pub fn serve(
     let (model, base) = adapter::open(Some(model), adapter)?;
     let tokenizer = Tokenizer::load(&base)?;
     let (template, end_of_text) = policy::conventions(&base, &model, &tokenizer, &config.chat_template)?;
-    let weights = Weights { model, tokenizer, template, end_of_text };
+    let weights = Writer { model, tokenizer, template, system_prompt: None, end_of_text };
     Ok(run(weights, config, ready, &interrupted))
 }
 
-/// Serves the policy of a run, with the template it is trained with, until `ended`.
+/// Serves the policy of a run, with the template and the system prompt it is trained with, until `ended`.
 ///
 /// # Errors
 /// The address cannot be listened on.
@@ -142,12 +132,11 @@ pub fn serve_policy(
     ready: impl FnOnce(SocketAddr),
     ended: &dyn Fn() -> bool,
 ) -> io::Result<Ended> {
-    let (model, tokenizer, template, end_of_text) = policy.into_writer();
-    run(Weights { model, tokenizer, template, end_of_text }, config, ready, ended)
+    run(policy.into_writer(), config, ready, ended)
 }
 
 fn run(
-    weights: Weights,
+    weights: Writer,
     config: &Config,
     ready: impl FnOnce(SocketAddr),
     ended: &dyn Fn() -> bool,
@@ -361,7 +350,7 @@ async fn body(request: Asking) -> Result<Bytes, Refusal> {
     }
 }
 
-impl Weights {
+impl Writer {
     /// The prompts of a request as the engine takes them.
     fn prompts(&self, request: &Request, seed: u64) -> Result<Vec<sampler::Request>, Refusal> {
         let refused = |error: crate::error::EngineError| Refusal::whole(error.to_string());
@@ -377,7 +366,11 @@ impl Weights {
             Asked::Chat(messages) => {
                 let none = "this model has no chat template; ask /v1/completions, or start with --chat-template chatml";
                 let template = self.template.as_ref().ok_or_else(|| Refusal::whole(none.to_owned()))?;
-                vec![encode(&template.render(messages, true).map_err(refused)?)?]
+                let system =
+                    self.system_prompt.as_ref().filter(|_| messages.iter().all(|one| one.role != "system"));
+                let system = system.map(|text| Message::new("system", text));
+                let messages: Vec<Message> = system.into_iter().chain(messages.iter().cloned()).collect();
+                vec![encode(&template.render(&messages, true).map_err(refused)?)?]
             }
         };
         let context = self.model.config().max_position_embeddings;
@@ -411,7 +404,7 @@ impl Weights {
 }
 
 /// The answer once all choices have ended.
-async fn whole(mut accepted: Accepted, weights: &Weights) -> Result<Response, Refusal> {
+async fn whole(mut accepted: Accepted, weights: &Writer) -> Result<Response, Refusal> {
     let mut tokens: Vec<Vec<Drawn>> = vec![Vec::new(); accepted.choices];
     let mut ended: Vec<Option<(String, FinishReason)>> = vec![None; accepted.choices];
     while ended.iter().any(Option::is_none) {
@@ -446,7 +439,7 @@ fn gone() -> Refusal {
 /// The events of a streamed answer.
 struct Streaming {
     accepted: Accepted,
-    weights: Arc<Weights>,
+    weights: Arc<Writer>,
     /// Written and not yet taken.
     events: VecDeque<String>,
     /// Characters of each choice so far.
@@ -455,7 +448,7 @@ struct Streaming {
 }
 
 impl Streaming {
-    fn new(accepted: Accepted, weights: Arc<Weights>) -> Streaming {
+    fn new(accepted: Accepted, weights: Arc<Writer>) -> Streaming {
         let events = (0..accepted.choices).filter_map(|index| accepted.form.opening(index)).collect();
         let (offsets, left) = (vec![0; accepted.choices], accepted.choices);
         Streaming { accepted, weights, events, offsets, left }

@@ -1,17 +1,24 @@
 //! Supervised fine-tuning: rows of (prompt, completion), cross-entropy on the completion's tokens.
 
+mod log;
+
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use assay_testsets::Problem;
 use serde::{Deserialize, Serialize};
 
+use self::log::Log;
 use crate::data::{self, Row, stream};
 use crate::interrupt::interrupted;
-use crate::policy::{Policy, Sampling};
+use crate::metrics::SftMetrics;
+use crate::policy::{Learned, Policy, Sampling};
 use crate::progress::Progress;
 use crate::recipe::{Recipe, Sft};
 use crate::tasks::{Family, Split};
 use crate::train::TrainError;
+use crate::train::skips::Skips;
 
 /// Where an SFT stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,6 +35,8 @@ pub struct State {
 
 /// The directory of the SFT checkpoint in a run's directory.
 pub const CHECKPOINT: &str = "sft";
+/// The file in a run's directory with one line per step.
+pub const METRICS: &str = "sft-metrics.jsonl";
 /// Problems of each family that decide when to stop.
 const DEV_PROBLEMS: usize = 128;
 /// Steps between checkpoints.
@@ -58,9 +67,11 @@ impl Tuner<'_> {
         if self.state.done {
             return Ok(());
         }
-        let rows = self.sft.file.as_deref().map(data::read_rows).transpose()?;
+        let rows = data::fitting_rows(self.sft, &self.policy, self.progress)?;
+        let mut log = Log::open(self.out, self.state.step)?;
         let bar = self.progress.stage("sft", self.sft.steps, self.state.step);
         let (mut loss, mut accuracy) = (0.0, String::new());
+        let mut skips = Skips::default();
         while !self.state.done {
             if interrupted() {
                 self.save()?;
@@ -70,24 +81,52 @@ impl Tuner<'_> {
                     out: self.out.to_owned(),
                 });
             }
-            let batch = batch(self.recipe, self.sft, rows.as_deref(), &self.state);
-            loss = self.policy.learn(&batch, self.learning_rate(), MAX_GRAD_NORM)?;
-            self.state.step += 1;
-            if self.looks() {
-                let (enough, what) = self.look()?;
-                self.state.done = enough.len() == self.sft.until.len();
-                self.state.enough = enough;
-                accuracy = what;
+            let mut line = self.step(rows.as_deref())?;
+            skips.step(line.skipped_updates);
+            let spoiled = skips.check(self.state.step, &self.out.join(CHECKPOINT));
+            if spoiled.is_ok() && self.looks() {
+                line.accuracies = self.look()?;
+                accuracy = shown(&line.accuracies);
+            }
+            log.step(&line)?;
+            spoiled?;
+            if line.skipped_updates == 0 {
+                loss = line.loss;
             }
             self.state.done |= self.state.step >= self.sft.steps;
-            bar.advance(1, &format!("loss {loss:.3} {accuracy}"));
-            if self.state.step.is_multiple_of(SAVE_EVERY) {
+            bar.advance(1, &format!("loss {loss:.3}{accuracy}"));
+            if self.state.step.is_multiple_of(SAVE_EVERY) && skips.may_save() {
                 self.save()?;
             }
         }
         drop(bar);
-        self.progress.note(&format!("sft: {} steps, loss {loss:.3} {accuracy}", self.state.step));
+        self.progress.note(&format!("sft: {} steps, loss {loss:.3}{accuracy}", self.state.step));
         self.save()
+    }
+
+    /// One update; of all tokens its line has those of this step.
+    fn step(&mut self, rows: Option<&[Row]>) -> Result<SftMetrics, TrainError> {
+        let started = Instant::now();
+        let batch = batch(self.recipe, self.sft, rows, &self.state);
+        let learning_rate = self.learning_rate();
+        let Learned { loss, grad_norm, tokens, all_tokens, skipped } =
+            self.policy.learn(&batch, learning_rate, MAX_GRAD_NORM)?;
+        self.state.step += 1;
+        let step = self.state.step;
+        if let Some(skipped) = skipped {
+            self.progress.warn(&format!("sft step {step}: {skipped}"));
+        }
+        Ok(SftMetrics {
+            step,
+            loss,
+            learning_rate,
+            grad_norm,
+            tokens: tokens as u64,
+            num_tokens: all_tokens as u64,
+            seconds: started.elapsed().as_secs_f64(),
+            skipped_updates: u64::from(skipped.is_some()),
+            accuracies: BTreeMap::new(),
+        })
     }
 
     fn learning_rate(&self) -> f64 {
@@ -99,19 +138,20 @@ impl Tuner<'_> {
         !self.sft.until.is_empty() && self.state.step.is_multiple_of(self.sft.check_every)
     }
 
-    /// Greedy exact matches on development problems of each family: which reached their goals, and the figures.
-    fn look(&self) -> Result<(Vec<Family>, String), TrainError> {
-        let families = Family::ALL.into_iter().filter(|family| self.sft.rows.contains_key(family.name()));
-        let figures: Vec<(Family, f64)> = families
-            .map(|family| Ok((family, self.exact_matches(family)?)))
-            .collect::<Result<_, TrainError>>()?;
-        let reached = |(family, matches): &&(Family, f64)| {
-            self.sft.until.get(family.name()).is_some_and(|goal| matches >= goal)
-        };
-        let enough = figures.iter().filter(reached).map(|(family, _)| *family).collect();
-        let what: Vec<String> =
-            figures.iter().map(|(family, matches)| format!("{family} {matches:.2}")).collect();
-        Ok((enough, what.join(" ")))
+    /// Greedy exact matches on development problems of each family; what has reached its goal is taught no more, and where
+    /// all have, this is over.
+    fn look(&mut self) -> Result<BTreeMap<String, f64>, TrainError> {
+        let (mut accuracies, mut enough) = (BTreeMap::new(), Vec::new());
+        for family in Family::ALL.into_iter().filter(|family| self.sft.rows.contains_key(family.name())) {
+            let matches = self.exact_matches(family)?;
+            if self.sft.until.get(family.name()).is_some_and(|goal| matches >= *goal) {
+                enough.push(family);
+            }
+            accuracies.insert(family.name().to_owned(), matches);
+        }
+        self.state.done = enough.len() == self.sft.until.len();
+        self.state.enough = enough;
+        Ok(accuracies)
     }
 
     /// The share of development questions answered with the very completion a row would show: no verifier
@@ -141,6 +181,10 @@ impl Tuner<'_> {
     }
 }
 
+fn shown(accuracies: &BTreeMap<String, f64>) -> String {
+    accuracies.iter().map(|(family, matches)| format!(" {family} {matches:.2}")).collect()
+}
+
 /// The step by which at least `tokens` tokens of completions are taught, counted from the start of step `from` on, all
 /// families in each.
 pub fn step_after(
@@ -150,7 +194,7 @@ pub fn step_after(
     from: u64,
     tokens: u64,
 ) -> Result<u64, TrainError> {
-    let rows = sft.file.as_deref().map(data::read_rows).transpose()?;
+    let rows = data::fitting_rows(sft, policy, &Progress::quiet())?;
     let (mut state, mut taught) = (State { step: from, ..State::default() }, 0);
     while taught < tokens {
         taught += policy.completion_tokens(&batch(recipe, sft, rows.as_deref(), &state))?;
@@ -174,6 +218,33 @@ fn batch(recipe: &Recipe, sft: &Sft, rows: Option<&[Row]>, state: &State) -> Vec
 mod tests {
     use super::*;
     use crate::recipe::TINY_CPU;
+
+    /// Weights of 1e18 are numbers, and no logit of theirs is.
+    #[test]
+    fn a_policy_whose_loss_is_no_number_stops_and_leaves_the_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let tune = |initializer_range: f32, steps: u64, state: State| {
+            let text = format!(
+                "seed = 1\n[model]\nhidden_size = 32\nintermediate_size = 48\nnum_hidden_layers = 1\n\
+                 num_attention_heads = 2\nnum_key_value_heads = 1\n\
+                 [sft]\nrows = {{ arithmetic = 4 }}\nsteps = {steps}\nlearning_rate = 1e-3\nwarmup = 1\n"
+            );
+            let recipe = Recipe::parse("r.toml", &text).unwrap();
+            let mut start = recipe.clone();
+            start.model.initializer_range = initializer_range;
+            let policy = Policy::create(&start).unwrap();
+            let (sft, progress) = (recipe.sft.clone().unwrap(), Progress::quiet());
+            let (recipe, sft, out, progress) = (&recipe, &sft, dir.path(), &progress);
+            Tuner { recipe, sft, policy, out, state, progress }.run()
+        };
+        let weights = || std::fs::read(dir.path().join(CHECKPOINT).join("model.safetensors")).unwrap();
+        tune(0.02, 2, State::default()).unwrap();
+        let before = weights();
+        let said = tune(1e18, 9, State { step: 2, ..State::default() }).unwrap_err().to_string();
+        assert!(said.contains("in 3 steps on end, the last step 5") && !said.contains('\n'), "{said}");
+        assert!(said.contains("sft holds the policy after step 2;"), "{said}");
+        assert!(weights() == before, "the checkpoint was written");
+    }
 
     /// Programs are learned in a third of the time sums take: when the sums were middling all programs were right, and
     /// reinforcement learning had nothing to add to them.

@@ -12,16 +12,28 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::metrics::{HeldOutAccuracy, StepMetrics};
+use crate::metrics::{HeldOutAccuracy, SftMetrics, StepMetrics};
 
 /// The directory of the event files in a run's directory.
 pub const DIRECTORY: &str = "tensorboard";
+/// Those of the SFT in it. Its steps count from 1 as those of reinforcement learning do, so they are another run there.
+pub const SFT_DIRECTORY: &str = "sft";
+/// How the name of an event file begins.
+const PREFIX: &str = "events.out.tfevents.";
 
 /// A step's figure, by the name that people know it by.
-type Scalar = (&'static str, fn(&StepMetrics) -> f64);
+type Scalar<L = StepMetrics> = (&'static str, fn(&L) -> f64);
+
+/// As TRL's trainers of either kind name them; the accuracies are ours.
+pub const SFT_SCALARS: [Scalar<SftMetrics>; 4] = [
+    ("train/loss", |line| line.loss),
+    ("train/grad_norm", |line| line.grad_norm),
+    ("train/learning_rate", |line| line.learning_rate),
+    ("train/num_tokens", |line| line.num_tokens as f64),
+];
 
 /// TRL's names, behind the `train/` that its trainer puts there; then veRL's for what TRL has no name for; then ours.
-pub const SCALARS: [Scalar; 25] = [
+pub const SCALARS: [Scalar; 31] = [
     ("train/reward", |line| line.reward_mean),
     ("train/reward_std", |line| line.reward_std),
     ("train/frac_reward_zero_std", |line| line.zero_std_fraction),
@@ -31,18 +43,24 @@ pub const SCALARS: [Scalar; 25] = [
     ("train/grad_norm", |line| line.grad_norm),
     ("train/learning_rate", |line| line.learning_rate),
     ("train/completions/mean_length", |line| line.completion_length_mean),
+    ("train/completions/min_length", |line| line.completion_length_min as f64),
+    ("train/completions/max_length", |line| line.completion_length_max as f64),
+    ("train/completions/mean_terminated_length", |line| line.completion_length_terminated_mean),
     ("train/completions/clipped_ratio", |line| line.truncated_fraction),
+    ("train/num_tokens", |line| line.num_tokens as f64),
     ("train/clip_ratio/low_mean", |line| line.clip_ratio_low),
     ("train/clip_ratio/high_mean", |line| line.clip_ratio_high),
     ("train/sampling/sampling_logp_difference/mean", |line| line.logprob_gap),
     ("train/sampling/sampling_logp_difference/max", |line| line.mismatch_max),
-    ("train/step_time", |line| line.seconds_rollout + line.seconds_reward + line.seconds_update),
+    ("train/step_time", StepMetrics::seconds),
     ("timing_s/gen", |line| line.seconds_rollout),
     ("timing_s/reward", |line| line.seconds_reward),
     ("timing_s/update_actor", |line| line.seconds_update),
+    ("perf/throughput", |line| line.tokens_per_second),
     ("rollout_corr/k3_kl", |line| line.mismatch_kl),
     ("assay/temperature", |line| line.temperature),
     ("assay/infra_error_fraction", |line| line.infra_error_fraction),
+    ("assay/unsupported_fraction", |line| line.unsupported_fraction),
     ("assay/unreadable_fraction", |line| line.unreadable_fraction),
     ("assay/corrected_fraction", |line| line.corrected_fraction),
     ("assay/sampled_prompts", |line| line.sampled_prompts as f64),
@@ -60,10 +78,11 @@ impl EventWriter {
     /// Begins a file in `directory`, of the steps behind `after_step`.
     pub fn open(directory: &Path, after_step: u64) -> io::Result<EventWriter> {
         std::fs::create_dir_all(directory)?;
+        let repeats = after_step > 0 || holds_events(directory)?;
         let now = now();
         // TensorBoard reads the files of a directory in the order of their names. Of two in one second, the
         // later must have the later name.
-        let name = |count: u32| format!("events.out.tfevents.{:010}.assay.{count:03}", now as u64);
+        let name = |count: u32| format!("{PREFIX}{:010}.assay.{count:03}", now as u64);
         let mut count = 0;
         let (path, file) = loop {
             let path = directory.join(name(count));
@@ -74,7 +93,7 @@ impl EventWriter {
         };
         let mut writer = EventWriter { path, file };
         writer.frame(&event(now, 0, |event| bytes(event, 3, b"brain.Event:2")))?;
-        if after_step > 0 {
+        if repeats {
             const SESSION_LOG: u64 = 7;
             const START: &[u8] = &[1 << 3, 1];
             writer.frame(&event(now, after_step + 1, |event| bytes(event, SESSION_LOG, START)))?;
@@ -85,6 +104,14 @@ impl EventWriter {
     /// Appends a step's figures; they are in the file when this returns.
     pub fn write(&mut self, line: &StepMetrics) -> io::Result<()> {
         self.scalars(line.step, SCALARS.into_iter().map(|(tag, value)| (tag.to_owned(), value(line))))
+    }
+
+    /// Appends a step of SFT.
+    pub fn write_sft(&mut self, line: &SftMetrics) -> io::Result<()> {
+        let figures = SFT_SCALARS.into_iter().map(|(tag, value)| (tag.to_owned(), value(line)));
+        let accuracies =
+            line.accuracies.iter().map(|(family, share)| (format!("eval/accuracy/{family}"), *share));
+        self.scalars(line.step, figures.chain(accuracies))
     }
 
     /// Appends held-out accuracies, of all problems and of each source's.
@@ -119,6 +146,16 @@ impl EventWriter {
             [&length[..], &masked(crc32c(&length)).to_le_bytes(), data, &masked(crc32c(data)).to_le_bytes()];
         self.file.write_all(&parts.concat())
     }
+}
+
+/// Whether a run wrote there before: one that was cut before its first checkpoint begins anew.
+fn holds_events(directory: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(directory)? {
+        if entry?.file_name().to_string_lossy().starts_with(PREFIX) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Seconds since 1970.
@@ -283,6 +320,40 @@ mod tests {
         let events = read(second.path());
         assert_eq!(events[1][1..], [(2, 4u64.to_le_bytes().to_vec()), (7, vec![8, 1])]);
         assert_eq!(read(first.path()).len(), 1);
+        // Cut before its first checkpoint, it repeats all.
+        let third = EventWriter::open(directory.path(), 0).unwrap();
+        assert_eq!(read(third.path())[1][1..], [(2, 1u64.to_le_bytes().to_vec()), (7, vec![8, 1])]);
+    }
+
+    #[test]
+    fn sft_has_the_names_of_other_trainers_and_an_accuracy_where_one_was_measured() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = EventWriter::open(&directory.path().join("tensorboard/sft"), 0).unwrap();
+        let line = SftMetrics {
+            step: 7,
+            loss: 1.5,
+            learning_rate: 1e-3,
+            grad_norm: 2.0,
+            tokens: 10,
+            num_tokens: 640,
+            seconds: 0.1,
+            skipped_updates: 0,
+            accuracies: [("arithmetic".to_owned(), 0.25)].into(),
+        };
+        writer.write_sft(&line).unwrap();
+        let events = read(writer.path());
+        let names: Vec<String> = fields(&events[1][2].1)
+            .iter()
+            .map(|(_, value)| String::from_utf8(fields(value)[0].1.clone()).unwrap())
+            .collect();
+        let expected = [
+            "train/loss",
+            "train/grad_norm",
+            "train/learning_rate",
+            "train/num_tokens",
+            "eval/accuracy/arithmetic",
+        ];
+        assert_eq!((names.as_slice(), events.len()), (&expected.map(str::to_owned)[..], 2));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod collect;
 pub mod dump;
 mod ending;
 mod log;
+pub(crate) mod skips;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -22,7 +23,8 @@ use self::dump::Dumped;
 use self::ending::Seen;
 pub use self::ending::Until;
 use self::log::Log;
-use crate::data::{DataError, Sources, stream};
+use self::skips::Skips;
+use crate::data::{DataError, Drawn, Sources, stream};
 use crate::diagnosis::Watch;
 use crate::error::{EngineError, reason};
 use crate::eval::evaluate;
@@ -58,6 +60,9 @@ pub struct State {
     /// The step with the best.
     #[serde(default)]
     pub best: Option<Best>,
+    /// Prompts drawn of each file: the next step's follow on them.
+    #[serde(default, skip_serializing_if = "Drawn::is_empty")]
+    pub drawn: Drawn,
 }
 
 /// The best policy of a run by its held-out accuracy.
@@ -121,6 +126,20 @@ pub enum TrainError {
         steps: u32,
         /// What the last answer said.
         reason: String,
+    },
+    /// Updates were skipped for some steps on end.
+    #[error(
+        "the loss or its gradient was not finite in {steps} steps on end, the last step {step}, so nothing was learned \
+         from them; {kept}; begin another run, from that or from the start, with a lower learning_rate, and look for \
+         rewards or rows out of all bounds"
+    )]
+    NotFinite {
+        /// How many steps.
+        steps: u32,
+        /// The last of them.
+        step: u64,
+        /// Which checkpoint there is.
+        kept: String,
     },
     /// Training data.
     #[error(transparent)]
@@ -208,9 +227,13 @@ impl<G: Grade> Trainer<'_, G> {
     pub fn run(&mut self) -> Result<(), TrainError> {
         let mut log = Log::open(self.out, &self.state)?;
         let (mut watch, mut seen) = (Watch::default(), Seen::default());
+        let mut tokens = 0;
+        let mut skips = Skips::default();
         for line in log.steps()? {
             watch.see(&line);
             seen.step(&line);
+            skips.step(line.skipped_updates);
+            tokens = line.num_tokens;
         }
         log.looks()?.iter().for_each(|line| seen.look(line));
         self.mend_best()?;
@@ -222,12 +245,16 @@ impl<G: Grade> Trainer<'_, G> {
                 match self.guarded_step(stage)? {
                     Done::Step(mut line, dumped) => {
                         unrewarded = 0;
+                        tokens += line.num_tokens;
+                        line.num_tokens = tokens;
                         line.diagnosis = watch.see(&line);
                         seen.step(&line);
                         log.step(&line)?;
                         log.rollouts(line.step, &dumped, self.recipe.dump.steps)?;
                         bar.step(&line);
                         self.warn_of(stage, &line);
+                        skips.step(line.skipped_updates);
+                        skips.check(line.step, &self.out.join(CHECKPOINT))?;
                     }
                     Done::NoRewards(reason) => {
                         unrewarded += 1;
@@ -239,13 +266,14 @@ impl<G: Grade> Trainer<'_, G> {
                     }
                 }
                 let is_best = self.look(false, &mut log, &mut seen)?;
-                if is_best || self.state.stage_step.is_multiple_of(stage.save_every) {
+                let due = self.state.stage_step.is_multiple_of(stage.save_every) && skips.may_save();
+                if is_best || due {
                     self.save()?;
                 }
             }
             drop(bar);
-            let State { step, stage, evaluated, best, .. } = self.state;
-            self.state = State { step, stage: stage + 1, evaluated, best, ..State::default() };
+            let State { step, stage, evaluated, best, drawn, .. } = std::mem::take(&mut self.state);
+            self.state = State { step, stage: stage + 1, evaluated, best, drawn, ..State::default() };
         }
         self.look(true, &mut log, &mut seen)?;
         self.save()
@@ -335,13 +363,21 @@ impl<G: Grade> Trainer<'_, G> {
         let learning_rate = stage.learning_rate;
         let updated =
             self.policy.update(&self.items(&useful, stage, step), &objective(stage, temperature))?;
-        let measured = Measured { entropy: updated.entropy, variance: updated.variance };
         self.state.step = step;
         self.state.stage_step += 1;
-        self.state.temperature = Some(stage.temperature.after_step(temperature, measured));
+        self.sources.count(&mut self.state.drawn, &stage.prompts);
+        match updated.skipped {
+            Some(skipped) => self.progress.warn(&format!("stage {} step {step}: {skipped}", stage.name)),
+            // What was measured where a loss is no number is nothing to steer by.
+            None => {
+                let measured = Measured { entropy: updated.entropy, variance: updated.variance };
+                self.state.temperature = Some(stage.temperature.after_step(temperature, measured));
+            }
+        }
 
         let rewards: Vec<f64> = all.groups.iter().flat_map(|group| group.rewards().to_vec()).collect();
         let (reward_mean, reward_std) = grpo::mean_std(&rewards);
+        let seconds_update = started.elapsed().as_secs_f64();
         let line = Box::new(StepMetrics {
             step,
             stage: stage.name.clone(),
@@ -359,7 +395,7 @@ impl<G: Grade> Trainer<'_, G> {
             logprob_gap: updated.gap.mean(),
             seconds_rollout: all.seconds_rollout,
             seconds_reward: all.seconds_reward,
-            seconds_update: started.elapsed().as_secs_f64(),
+            seconds_update,
             loss: updated.figures.loss,
             clip_ratio_low: updated.figures.share(updated.figures.clipped_low),
             clip_ratio_high: updated.figures.share(updated.figures.clipped_high),
@@ -371,6 +407,15 @@ impl<G: Grade> Trainer<'_, G> {
             diagnosis: Vec::new(),
             sampled_prompts: all.groups.len() as u64,
             calibration: self.state.calibration.take(),
+            unsupported_fraction: all.unsupported_fraction(),
+            completion_length_min: all.completion_length_min(),
+            completion_length_max: all.completion_length_max(),
+            completion_length_terminated_mean: all.completion_length_terminated_mean(),
+            // Of this step; those before are added where the run is known.
+            num_tokens: all.tokens(),
+            tokens_per_second: all.tokens() as f64
+                / (all.seconds_rollout + all.seconds_reward + seconds_update),
+            skipped_updates: updated.skipped.map_or(0, |skipped| skipped.updates),
         });
         Ok(Done::Step(line, all.dumped))
     }
@@ -410,12 +455,13 @@ impl<G: Grade> Trainer<'_, G> {
         let mut newton_steps = 0;
         for probe in 1..=MOST_PROBES {
             let rollouts = self.probe(stage, temperature, probe)?;
-            entropy = self.policy.measure(&rollouts, temperature)?.entropy;
+            let gauge = self.policy.gauge(&rollouts)?;
+            entropy = gauge.measure(temperature)?.entropy;
             if rule.confirms(entropy) {
-                let entropy_at_1 = self.policy.measure(&rollouts, 1.0)?.entropy;
+                let entropy_at_1 = gauge.measure(1.0)?.entropy;
                 return Ok(Calibrated { temperature, entropy, entropy_at_1, newton_steps, probes: probe });
             }
-            let measure = |t| self.policy.measure(&rollouts, t).map_err(Solving::Engine);
+            let measure = |t| gauge.measure(t).map_err(Solving::Engine);
             let solved =
                 temperature::solve(temperature, rule.target, measure).map_err(|error| match error {
                     Solving::Engine(error) => TrainError::Engine(error),
@@ -429,13 +475,13 @@ impl<G: Grade> Trainer<'_, G> {
         Err(TrainError::Unconfirmed { stage: stage.name.clone(), probes: MOST_PROBES, temperature, entropy })
     }
 
-    /// Fresh rollouts of the stage's own mix of prompts, one each; probes of different numbers are independent.
+    /// Fresh rollouts of the stage's own mix of prompts, one each and no prompt of a file twice; probes of different numbers are independent.
     pub fn probe(&self, stage: &Stage, temperature: f64, probe: u32) -> Result<Vec<Rollout>, EngineError> {
         let at = self.state.step * u64::from(MOST_PROBES) + u64::from(probe);
         let mut rng = stream(self.recipe.seed, "probe prompts", at);
-        let mut problems = Vec::new();
+        let (mut hand, mut problems) = (self.sources.hand(self.recipe.seed), Vec::new());
         while problems.len() < stage.temperature.probe {
-            problems.extend(self.sources.draw(&stage.prompts, &mut rng));
+            problems.extend(hand.others(stage.mix(), &mut rng));
         }
         self.policy.sample(&problems, 1, &self.sampling(stage, temperature, "probe", at))
     }
@@ -444,6 +490,7 @@ impl<G: Grade> Trainer<'_, G> {
         let max_completion_length = stage.max_completion_length;
         Sampling {
             temperature,
+            filters: stage.filters(),
             max_completion_length,
             seed: self.recipe.seed,
             purpose,

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use assay_learner::metrics::{self, SftMetrics};
 use serde_json::Value;
 
 const RECIPE: &str = "seed = 3\n[model]\nhidden_size = 32\nintermediate_size = 64\nnum_hidden_layers = 2\n\
@@ -79,7 +80,9 @@ fn a_prompt_is_answered_as_it_is_written() {
 #[test]
 fn what_cannot_be_sampled_is_refused_in_one_line() {
     let tuned = Tuned::new();
-    let rows: [(&[&str], &str); 4] = [
+    let rows: [(&[&str], &str); 6] = [
+        (&["--checkpoint", "rl.best"], "run holds no checkpoint `rl.best`; it has sft"),
+        (&["--checkpoint", "../run/sft"], "it has sft"),
         (&["--prompt", ""], "--prompt"),
         (&["--prompt", "1+1=", "--problems", "3"], "cannot be used with"),
         (&["--prompt", "1+1=", "--max-tokens", "64"], "context is 64 tokens"),
@@ -91,6 +94,37 @@ fn what_cannot_be_sampled_is_refused_in_one_line() {
         assert_eq!(out.status.code(), Some(2), "{more:?}: {said}");
         assert!(said.contains(words) && said.lines().count() == 1, "{more:?}: {said}");
     }
+}
+
+/// What SFT did was gone with the terminal, and of several checkpoints only the newest could be asked.
+#[test]
+fn an_sft_leaves_its_curve_and_a_checkpoint_is_asked_by_its_name() {
+    let tuned = Tuned::new();
+    let lines = metrics::read::<SftMetrics>(&tuned.path("run/sft-metrics.jsonl")).unwrap();
+    assert_eq!((lines.len(), lines[149].step), (150, 150));
+    assert!(lines[149].loss < 0.7 * lines[0].loss, "{} {}", lines[0].loss, lines[149].loss);
+    assert!(
+        lines.iter().all(|line| line.grad_norm > 0.0 && line.tokens > 0 && line.num_tokens > line.tokens)
+    );
+    assert!(lines.windows(2).all(|pair| pair[1].num_tokens > pair[0].num_tokens));
+    assert_eq!(std::fs::read_dir(tuned.path("run/tensorboard/sft")).unwrap().count(), 1);
+
+    let asked = |more: &[&str]| {
+        let out = tuned.run("sample", &[&["--prompt", "417+186=", "--json"], more].concat());
+        assert!(out.status.success(), "{out:?}");
+        text(&out.stdout).to_owned()
+    };
+    let newest = asked(&[]);
+    assert_eq!(asked(&["--checkpoint", "sft"]), newest);
+    // Another checkpoint, as a longer run leaves it: the same policy before it learned.
+    let start = RECIPE.replace("steps = 150", "steps = 1");
+    std::fs::write(tuned.path("start.toml"), start).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_assay-train"));
+    command.args(["sft", "--device", "cpu", "--config"]).arg(tuned.path("start.toml"));
+    assert!(command.arg("--out").arg(tuned.path("start")).output().unwrap().status.success());
+    std::fs::rename(tuned.path("start/sft"), tuned.path("run/rl.best")).unwrap();
+    assert_eq!(asked(&["--checkpoint", "sft"]), newest);
+    assert_ne!(asked(&["--checkpoint", "rl.best"]), newest);
 }
 
 /// Problems of the policy's own kind, as a testset.
@@ -136,6 +170,9 @@ fn a_testset_is_asked_by_bench_and_gone_on_with() {
     // A table, where no JSON is asked for; and nothing is left to ask.
     let table = asked(&["--resume", "--", "--samples", "3"]);
     assert!(text(&table.stdout).contains("pass@3"), "{}", text(&table.stdout));
+    // Of a checkpoint that is named it has a directory of its own.
+    asked(&["--checkpoint", "sft", "--json"]);
+    assert!(tuned.path("run/bench-sums-sft/report.json").exists());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use assay_learner::diagnosis::Finding;
@@ -11,7 +12,7 @@ use assay_learner::metrics::{self, StepMetrics};
 use assay_learner::optim::Moments;
 use assay_learner::policy::Sampling;
 use assay_learner::progress::Progress;
-use assay_learner::recipe::{LoraSettings, Recipe};
+use assay_learner::recipe::{LoraSettings, ProblemFile, Recipe};
 use assay_learner::reward_client::{Answer, Ask, Grade, RewardError};
 use assay_learner::run::Run;
 use assay_learner::tensorboard;
@@ -96,9 +97,49 @@ fn general_recipe() -> Recipe {
     recipe
 }
 
+/// The recipe with prompts of a file, which both stages walk through, past its end; steps are filled up from it too.
+fn file_recipe(dir: &Path) -> Recipe {
+    let path = dir.join("p.jsonl");
+    let row = |n: usize| format!("{{\"id\": {n}, \"problem\": \"{n}+0=\", \"answer\": {n}}}\n");
+    std::fs::write(&path, (0..27).map(row).collect::<String>()).unwrap();
+    let mut recipe = recipe(5);
+    recipe.problems = [("mine".to_owned(), ProblemFile { path, ..ProblemFile::default() })].into();
+    recipe.dump.rollouts = 1024;
+    for stage in &mut recipe.rl {
+        stage.prompts = [("mine".to_owned(), stage.prompts_per_step())].into();
+    }
+    recipe.rl[1].loss = toml::from_str("zero_variance = 'refill'\nmax_batches = 3\n").unwrap();
+    recipe
+}
+
+/// The problems whose rollouts a step's file shows.
+fn asked(out: &Path, step: u64) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(out.join(format!("rollouts/step-{step:06}.jsonl"))).unwrap();
+    let id = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        value["question_id"].as_str().unwrap().to_owned()
+    };
+    text.lines().map(id).collect()
+}
+
+/// 27 problems: 8 a step in five steps, then 4 in two.
+#[test]
+fn a_file_is_walked_through_epoch_by_epoch_and_stage_by_stage() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = Run::start(file_recipe(dir.path()), dir.path(), Progress::quiet()).unwrap();
+    run.rl(&Local::new(digits), dir.path(), false).unwrap();
+    let steps: Vec<BTreeSet<String>> = (1..=7).map(|step| asked(dir.path(), step)).collect();
+    assert_eq!(steps.iter().map(BTreeSet::len).collect::<Vec<_>>(), [8, 8, 8, 8, 8, 4, 4]);
+    let distinct = |steps: &[BTreeSet<String>]| steps.iter().flatten().collect::<BTreeSet<_>>().len();
+    assert_eq!((distinct(&steps[..3]), distinct(&steps[..4])), (24, 27));
+    // The first five of the second epoch end step 4; what follows are its other 22, of which 16 come.
+    assert_eq!(distinct(&steps[4..]), 16);
+}
+
 #[test]
 fn a_run_that_was_cut_goes_on_bit_for_bit() {
-    for recipe in [recipe(5), general_recipe()] {
+    let files = tempfile::tempdir().unwrap();
+    for recipe in [recipe(5), general_recipe(), file_recipe(files.path())] {
         let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let run = |out: &Path, grader: &Local, resume| {
             Run::start(recipe.clone(), out, Progress::quiet()).unwrap().rl(grader, out, resume)

@@ -1,4 +1,4 @@
-//! `assay-train eval`: how good the newest policy of a run is.
+//! `assay-train eval`: how good the newest policy of a run is, or one that is named.
 //!
 //! On the recipe's held-out problems it is asked as in training, by the trainer's sampler. On a testset it is served on
 //! loopback and `assay bench`, the program beside this one, asks it: so suites, avg@n, pass@k, windows, reports and going on
@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use assay_verifier::template::Template;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, has_problems, said, start};
+use super::{Chosen, Common, has_problems, said, start};
 use crate::chat::Choice;
 use crate::eval::{Evaluation, Interval};
 use crate::interrupt::{self, interrupted};
@@ -30,7 +31,10 @@ use crate::train::TrainError;
 pub(super) struct Eval {
     #[command(flatten)]
     common: Common,
-    /// Problems in any form that `assay grade` reads, in place of the recipe's held-out ones; results go to DIR/bench-NAME
+    #[command(flatten)]
+    chosen: Chosen,
+    /// Problems in any form that `assay grade` reads, in place of the recipe's held-out ones; results go to DIR/bench-NAME,
+    /// of a named checkpoint to DIR/bench-NAME-CHECKPOINT
     #[arg(long, value_name = "FILE")]
     testset: Option<PathBuf>,
     /// Flags of `assay bench`, behind --; without --suite the recipe's [eval] and seed stand for those that are not given,
@@ -42,6 +46,7 @@ pub(super) struct Eval {
 const EPILOGUE: &str = "\
 Examples:
   assay-train eval --config recipe.toml --out DIR
+  assay-train eval --config recipe.toml --out DIR --checkpoint rl.best
   assay-train eval --config recipe.toml --out DIR --testset aime25.jsonl -- --suite aime25
   assay-train eval --config recipe.toml --out DIR --testset problems.jsonl -- --samples 8 --max-tokens 4096
   assay-train eval --config recipe.toml --out DIR --testset problems.jsonl --resume -- --samples 8 --max-tokens 4096
@@ -51,9 +56,9 @@ A testset needs the program `assay` beside this one, or in the PATH; `assay benc
 
 pub(super) fn run(args: &Eval) -> Result<(String, u8), TrainError> {
     let run = start(&args.common)?;
-    let (policy, checkpoint) = run.latest_policy()?;
+    let (policy, checkpoint) = run.policy_named(args.chosen.name())?;
     match &args.testset {
-        None => held_out(&args.common, &run, &policy, checkpoint),
+        None => held_out(&args.common, &run, &policy, &checkpoint),
         Some(testset) => Ok((String::new(), bench(args, testset, &run.recipe, policy)?)),
     }
 }
@@ -155,6 +160,12 @@ fn config(recipe: &Recipe) -> Config {
     }
 }
 
+/// The recipe's template for a testset of such problems as its first; one that cannot be read `assay bench` refuses.
+fn template(testset: &Path, recipe: &Recipe) -> String {
+    let first = assay_testsets::load(testset, None).ok().and_then(|mut problems| problems.next()?.ok());
+    first.map_or_else(Template::default, |problem| recipe.templates.of(&problem).clone()).into()
+}
+
 /// What is given, and the recipe's for what is not. A suite says itself how it is sampled.
 fn flags(args: &Eval, testset: &Path, recipe: &Recipe, text: bool) -> Vec<OsString> {
     let is = |flag: &OsString, name: &str| {
@@ -167,7 +178,7 @@ fn flags(args: &Eval, testset: &Path, recipe: &Recipe, text: bool) -> Vec<OsStri
     let mut defaults = vec![("--concurrency", concurrency.to_string()), ("--seed", recipe.seed.to_string())];
     if !given("--suite") {
         defaults.extend([
-            ("--template", "plain".to_owned()),
+            ("--template", template(testset, recipe)),
             ("--samples", eval.samples.to_string()),
             ("--temperature", eval.temperature.to_string()),
             ("--top-p", eval.top_p.to_string()),
@@ -176,7 +187,9 @@ fn flags(args: &Eval, testset: &Path, recipe: &Recipe, text: bool) -> Vec<OsStri
     }
     if !given("--out") {
         let name = testset.file_stem().unwrap_or_default().to_string_lossy();
-        let out = args.common.out.join(format!("bench-{name}"));
+        // What one policy answered is not gone on with by another.
+        let of = args.chosen.name().map_or_else(String::new, |checkpoint| format!("-{checkpoint}"));
+        let out = args.common.out.join(format!("bench-{name}{of}"));
         flags.extend(["--out".into(), out.into_os_string()]);
     }
     for (name, value) in defaults.into_iter().filter(|(name, _)| !given(name)) {

@@ -66,6 +66,9 @@ fn shown(plan: &Plan) -> String {
         prompt.tokens,
         prompt.from
     );
+    if let Some(row) = &plan.row {
+        let _ = writeln!(text, "rows      up to {} tokens, by {}", row.tokens, row.from);
+    }
     if let Some((part, _)) = plan.peak() {
         let _ = write!(text, "\nMemory of `{}`, which takes the most\n\n{}", part.name, table(part));
     }

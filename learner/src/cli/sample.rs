@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Common, has_problems, line, said, seed, start};
+use super::{Chosen, Common, has_problems, line, said, seed, start};
 use crate::interrupt::interrupted;
 use crate::policy::{Policy, Sampling};
 use crate::recipe::Eval;
@@ -18,6 +18,8 @@ use crate::train::TrainError;
 pub(super) struct Sample {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Answer this, and print the answer as it is written; - reads it from standard input
     #[arg(long, value_name = "TEXT", conflicts_with = "problems", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     prompt: Option<String>,
@@ -59,7 +61,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(args: &Sample) -> Result<(String, u8), TrainError> {
     let run = start(&args.common)?;
-    let (policy, _) = run.latest_policy()?;
+    let (policy, _) = run.policy_named(args.chosen.name())?;
     let seed = args.seed.unwrap_or(run.recipe.seed);
     let sampling = args.eval(&run.recipe.eval).sampling(seed, "sample");
     let (most, context) = (sampling.max_completion_length, policy.context());

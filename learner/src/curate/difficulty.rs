@@ -8,9 +8,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{
-    Files, Line, PromptHash, Sieved, Why, each_line, lot, no_response, prompt_hash, prompt_of, sieve,
-};
+use super::{Files, Line, PromptHash, Sieved, Why, each_line, lot, prompt_hash, sieve};
 use crate::data::DataError;
 use crate::progress::Progress;
 use crate::tokenizer::Tokenizer;
@@ -47,7 +45,7 @@ pub enum Ruler {
 
 impl Ruler {
     fn length(&self, line: &Line<'_>) -> Result<f64, String> {
-        let response = || line.response().ok_or_else(no_response);
+        let response = || line.response();
         match self {
             Ruler::Field(name) => line
                 .value
@@ -90,7 +88,7 @@ pub fn thin(
         told.after[class] += usize::from(stays(prompt, class));
     }
     let sieved = sieve(files, progress, |line| {
-        let prompt = prompt_hash(&prompt_of(line)?);
+        let prompt = prompt_hash(&line.prompt()?);
         let mean = *means.get(&prompt).ok_or("the file changed while it was read")?;
         let class = class(mean);
         let reason = ["short", "middling", "long"][class].to_owned();
@@ -107,7 +105,7 @@ fn mean_lengths(
 ) -> Result<HashMap<PromptHash, f64>, DataError> {
     let mut sums: HashMap<PromptHash, (f64, u32)> = HashMap::new();
     let mut add = |line: &Line<'_>| {
-        let (sum, count) = sums.entry(prompt_hash(&prompt_of(line)?)).or_default();
+        let (sum, count) = sums.entry(prompt_hash(&line.prompt()?)).or_default();
         (*sum, *count) = (*sum + ruler.length(line)?, *count + 1);
         Ok(())
     };

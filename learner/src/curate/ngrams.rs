@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{Files, Line, Sieved, Why, each_line, prompt_of, sieve};
+use super::{Files, Line, Sieved, Why, each_line, sieve};
 use crate::data::DataError;
 use crate::progress::Progress;
 
@@ -81,7 +81,7 @@ pub fn decontaminate(
     let mut index = Index::default();
     for path in tests {
         each_line(path, progress, |line| {
-            let prompt = prompt_of(line).map_err(|what| DataError::Line {
+            let prompt = line.prompt().map_err(|what| DataError::Line {
                 path: path.clone(),
                 line: line.number,
                 what,
@@ -92,7 +92,7 @@ pub fn decontaminate(
         })?;
     }
     sieve(files, progress, |line| {
-        let prompt = prompt_of(line)?;
+        let prompt = line.prompt()?;
         if let (Some(date), Some(cut)) = (date(line), &rules.released_before)
             && date.as_str() >= cut.as_str()
         {

@@ -43,7 +43,7 @@ fn every_shape_of_row_has_a_prompt_and_a_response() {
     ];
     for text in rows {
         let line = Line { number: 1, text, value: serde_json::from_str(text).unwrap() };
-        assert_eq!((line.prompt().as_deref(), line.response().as_deref()), (Some("P"), Some("R")), "{text}");
+        assert_eq!((line.prompt().as_deref(), line.response().as_deref()), (Ok("P"), Ok("R")), "{text}");
     }
 }
 

@@ -121,13 +121,13 @@ impl Config {
             head_dim: optional(map, "head_dim")?.unwrap_or(hidden_size / num_attention_heads.max(1)),
             vocab_size: size(map, "vocab_size")?,
             max_position_embeddings: size(map, "max_position_embeddings")?,
-            rms_norm_eps: number(map, "rms_norm_eps").unwrap_or(1e-6) as f32,
-            rope_theta: rope_theta(map) as f32,
+            rms_norm_eps: number(map, "rms_norm_eps")?.unwrap_or(1e-6) as f32,
+            rope_theta: rope_theta(map)? as f32,
             tie_word_embeddings: flag(map, "tie_word_embeddings").unwrap_or(false),
             attention_bias: qwen2,
             bos_token_id: token_ids(map.get("bos_token_id"))?.first().copied(),
             eos_token_id: token_ids(map.get("eos_token_id"))?,
-            initializer_range: number(map, "initializer_range").unwrap_or(0.02) as f32,
+            initializer_range: number(map, "initializer_range")?.unwrap_or(0.02) as f32,
             model_type,
         };
         config.check()?;
@@ -159,6 +159,12 @@ impl Config {
         }
         if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
             return Err(format!("rope_theta is {}; it must be at least 1", self.rope_theta));
+        }
+        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps.is_finite()) {
+            return Err(format!(
+                "rms_norm_eps is {}; it must be above 0, mostly 1e-6 or 1e-5",
+                self.rms_norm_eps
+            ));
         }
         if self.attention_bias != (self.model_type == "qwen2") {
             return Err(format!("attention_bias is {} in a {} model", self.attention_bias, self.model_type));
@@ -246,9 +252,12 @@ fn shortest(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
 }
 
-fn rope_theta(map: &Map<String, Value>) -> f64 {
-    let nested = map.get("rope_parameters").and_then(|rope| rope.get("rope_theta")).and_then(Value::as_f64);
-    nested.or_else(|| number(map, "rope_theta")).unwrap_or(10_000.0)
+fn rope_theta(map: &Map<String, Value>) -> Result<f64, String> {
+    let nested = match map.get("rope_parameters").and_then(Value::as_object) {
+        Some(rope) => number(rope, "rope_theta").map_err(|what| format!("rope_parameters.{what}"))?,
+        None => None,
+    };
+    Ok(nested.or(number(map, "rope_theta")?).unwrap_or(10_000.0))
 }
 
 fn size(map: &Map<String, Value>, key: &str) -> Result<usize, String> {
@@ -265,8 +274,11 @@ fn optional(map: &Map<String, Value>, key: &str) -> Result<Option<usize>, String
     }
 }
 
-fn number(map: &Map<String, Value>, key: &str) -> Option<f64> {
-    map.get(key).and_then(Value::as_f64)
+fn number(map: &Map<String, Value>, key: &str) -> Result<Option<f64>, String> {
+    match map.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => value.as_f64().map(Some).ok_or_else(|| format!("{key} is {value}; expected a number")),
+    }
 }
 
 fn flag(map: &Map<String, Value>, key: &str) -> Option<bool> {
@@ -304,6 +316,8 @@ mod tests {
         flat.as_object_mut().unwrap().remove("rope_parameters");
         flat["rope_theta"] = json!(5e5);
         assert_eq!(Config::from_json(&flat).unwrap().rope_theta, 5e5);
+        flat["rope_theta"] = Value::Null;
+        assert_eq!(Config::from_json(&flat).unwrap().rope_theta, 10_000.0);
         assert_eq!(with("eos_token_id", json!([3, 4])).unwrap().eos_token_id, [3, 4]);
 
         for (key, value, says) in [
@@ -313,6 +327,20 @@ mod tests {
             ("mlp_bias", json!(true), "mlp_bias"),
             ("rope_parameters", json!({"rope_type": "yarn"}), "of type yarn"),
             ("rope_parameters", json!({"rope_theta": 0.0}), "rope_theta is 0; it must be at least 1"),
+            // Each of these became the default, another model than the file's, without a word.
+            (
+                "rope_parameters",
+                json!({"rope_theta": "1000000"}),
+                "rope_parameters.rope_theta is \"1000000\"; expected a number",
+            ),
+            ("rope_theta", json!("1000000"), "rope_theta is \"1000000\"; expected a number"),
+            ("rope_theta", json!([1e6]), "rope_theta is [1000000.0]; expected a number"),
+            ("rms_norm_eps", json!("1e-5"), "rms_norm_eps is \"1e-5\"; expected a number"),
+            ("rms_norm_eps", json!(true), "rms_norm_eps is true; expected a number"),
+            ("rms_norm_eps", json!(0.0), "rms_norm_eps is 0; it must be above 0"),
+            ("rms_norm_eps", json!(-1e-6), "it must be above 0"),
+            ("rms_norm_eps", json!(1e300), "rms_norm_eps is inf; it must be above 0"),
+            ("initializer_range", json!("0.02"), "initializer_range is \"0.02\"; expected a number"),
             ("hidden_size", json!("wide"), "hidden_size is \"wide\""),
             ("hidden_size", Value::Null, "hidden_size is missing"),
             ("num_key_value_heads", json!(3), "multiple of num_key_value_heads"),

@@ -166,9 +166,24 @@ fn assert_close(ours: &Gradients, theirs: &Gradients, model: &Model, tolerance: 
     for ((name, _), (a, b)) in model.trained().zip(ours.tensors().iter().zip(theirs.tensors())) {
         let (a, b) = (ops::read(a).unwrap(), ops::read(b).unwrap());
         let scale = b.iter().fold(0.0f32, |m, v| m.max(v.abs())).max(1e-3);
-        let worst = a.iter().zip(&*b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
+        let worst = a.iter().zip(&*b).fold(0.0f32, |worst, (a, b)| worse(worst, (a - b).abs()));
         assert!(worst <= tolerance * scale, "{story}: {name} differs by {worst} of {scale}");
     }
+}
+
+/// The greater of two, or NaN where one is: `f32::max` would drop it, and whatever is no number would pass.
+fn worse(a: f32, b: f32) -> f32 {
+    if a.is_nan() || a >= b { a } else { b }
+}
+
+#[test]
+#[should_panic(expected = "differs by NaN")]
+fn gradients_that_are_no_numbers_are_close_to_none() {
+    let model = model(&configs()[0], 16);
+    let right = backward(&model, &batch());
+    let mut wrong = backward(&model, &batch());
+    wrong.scale(f32::NAN).unwrap();
+    assert_close(&wrong, &right, &model, 1e-5, "NaN throughout");
 }
 
 #[test]

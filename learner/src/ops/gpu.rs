@@ -257,16 +257,17 @@ impl Gpu {
         Ok(out)
     }
 
-    /// Statistics of each row of `hidden` for its target.
+    /// As `head::score`.
     pub(super) fn head_score(
         &self,
         hidden: &Tensor,
         weight: &Tensor,
         targets: &[u32],
         temperature: f32,
+        at_once: Option<usize>,
     ) -> Result<TokenStats> {
-        let chunks = self.head_chunks(hidden, weight, targets, temperature, chunk_rows(weight)?)?;
-        head_stats(&chunks)
+        let chunk = chunk_rows(weight, at_once)?;
+        head_stats(&self.head_chunks(hidden, weight, targets, temperature, chunk)?)
     }
 
     /// As `head::loss_backward`.
@@ -277,8 +278,10 @@ impl Gpu {
         temperature: f32,
         grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
         d_weight: Option<&Tensor>,
+        at_once: Option<usize>,
     ) -> Result<(TokenStats, Tensor)> {
-        let chunks = self.head_chunks(hidden, weight, targets, temperature, chunk_rows(weight)?)?;
+        let chunk = chunk_rows(weight, at_once)?;
+        let chunks = self.head_chunks(hidden, weight, targets, temperature, chunk)?;
         let stats = head_stats(&chunks)?;
         let gradient = super::head::gradient(grad_of_logprob, &stats, targets.len())?;
         let d_hidden = self.empty(hidden.dims(), hidden.dtype())?;
@@ -391,8 +394,8 @@ fn head_stats(chunks: &[Chunk]) -> Result<TokenStats> {
     Ok(stats)
 }
 
-fn chunk_rows(weight: &Tensor) -> Result<usize> {
-    Ok(super::head::rows_of_chunk(CHUNK_NUMBERS, weight.dim(0)?))
+fn chunk_rows(weight: &Tensor, at_once: Option<usize>) -> Result<usize> {
+    Ok(super::head::rows_of_chunk(at_once.unwrap_or(CHUNK_NUMBERS), weight.dim(0)?))
 }
 
 impl Indices {

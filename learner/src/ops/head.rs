@@ -37,23 +37,23 @@ impl TokenStats {
     }
 }
 
-/// Statistics of each row of `hidden` for its target.
+/// Statistics of each row of `hidden` for its target; `at_once` numbers of logits are held at a time, if it is said.
 pub(crate) fn score(
     hidden: &Tensor,
     weight: &Tensor,
     targets: &[u32],
     temperature: f32,
+    at_once: Option<usize>,
 ) -> Result<TokenStats> {
     if let Some(gpu) = Gpu::of(hidden) {
-        return gpu.head_score(hidden, weight, targets, temperature);
+        return gpu.head_score(hidden, weight, targets, temperature, at_once);
     }
+    let chunk = chunk_rows(weight, at_once)?;
     let (hidden, width) = (read(hidden)?, weight.dim(1)?);
-    Ok(Head { hidden: &hidden, weight: &read(weight)?, width, targets, temperature }
-        .stats(chunk_rows(weight)?)
-        .0)
+    Ok(Head { hidden: &hidden, weight: &read(weight)?, width, targets, temperature }.stats(chunk).0)
 }
 
-/// Statistics, dLoss/dhidden; adds to the weight's gradient where there is one.
+/// Statistics, dLoss/dhidden; adds to the weight's gradient where there is one. `at_once` as in `score`.
 pub(crate) fn loss_backward(
     hidden: &Tensor,
     weight: &Tensor,
@@ -61,11 +61,13 @@ pub(crate) fn loss_backward(
     temperature: f32,
     grad_of_logprob: &dyn Fn(&TokenStats) -> Vec<f32>,
     d_weight: Option<&Tensor>,
+    at_once: Option<usize>,
 ) -> Result<(TokenStats, Tensor)> {
     if let Some(gpu) = Gpu::of(hidden) {
-        return gpu.head_loss_backward([hidden, weight], targets, temperature, grad_of_logprob, d_weight);
+        let operands = [hidden, weight];
+        return gpu.head_loss_backward(operands, targets, temperature, grad_of_logprob, d_weight, at_once);
     }
-    let chunk = chunk_rows(weight)?;
+    let chunk = chunk_rows(weight, at_once)?;
     loss_backward_in_chunks(hidden, weight, targets, temperature, grad_of_logprob, d_weight, chunk)
 }
 
@@ -82,8 +84,8 @@ pub(super) fn gradient(
     Err(EngineError::Input(format!("{} gradients for {count} response tokens", gradient.len())))
 }
 
-fn chunk_rows(weight: &Tensor) -> Result<usize> {
-    Ok(rows_of_chunk(CHUNK_NUMBERS, weight.dim(0)?))
+fn chunk_rows(weight: &Tensor, at_once: Option<usize>) -> Result<usize> {
+    Ok(rows_of_chunk(at_once.unwrap_or(CHUNK_NUMBERS), weight.dim(0)?))
 }
 
 /// Rows of logits held at a time, where so many numbers may be.
@@ -260,16 +262,27 @@ impl Filters {
     }
 }
 
+/// A token as it was drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Drawn {
+    pub(crate) id: u32,
+    /// Its log-probability under the whole of softmax(z/T), whatever the filters left.
+    pub(crate) logprob: f32,
+    /// That under what they left: with which it was really drawn.
+    pub(crate) filtered_logprob: f32,
+    /// The most probable tokens with theirs under the whole, as many as were asked for.
+    pub(crate) best: Vec<(u32, f32)>,
+}
+
 /// Draws from softmax(z/T) with `uniform` in 0..1, or takes the most probable id (the lowest of equals)
-/// where there is none; returns the id and its log-probability under the whole of softmax(z/T), whatever the filters
-/// left, and the `best` most probable ids with theirs. Overwrites `z`.
+/// where there is none; `best` of the most probable ids come with it. Overwrites `z`.
 pub(crate) fn draw(
     z: &mut [f32],
     temperature: f32,
     uniform: Option<f64>,
     filters: &Filters,
     best: usize,
-) -> (u32, f32, Vec<(u32, f32)>) {
+) -> Drawn {
     let inverse = 1.0 / temperature;
     let total = vectorised(|| {
         let top = greatest(z);
@@ -291,7 +304,8 @@ pub(crate) fn draw(
         Some(uniform) => pick(z, uniform * left),
         None => z.iter().position(|&e| e >= 1.0).unwrap_or(0),
     };
-    (chosen as u32, logprob(z[chosen]), best)
+    let (id, logprob) = (chosen as u32, logprob(z[chosen]));
+    Drawn { id, logprob, filtered_logprob: logprob + (total.ln() - left.ln()) as f32, best }
 }
 
 /// The ids of the `count` greatest weights, falling; of equal weights the lower id comes first.
@@ -361,12 +375,14 @@ mod tests {
     fn a_draw_follows_the_running_sum_and_never_takes_the_impossible() {
         let logits = [0.0f32, f32::ln(3.0), -1e30, 0.0];
         for (uniform, expected) in [(0.0, 0), (0.19, 0), (0.21, 1), (0.79, 1), (0.81, 3), (0.999_999_9, 3)] {
-            let (id, logprob, _) = draw(&mut logits.clone(), 1.0, Some(uniform), &Filters::default(), 0);
+            let Drawn { id, logprob, filtered_logprob, .. } =
+                draw(&mut logits.clone(), 1.0, Some(uniform), &Filters::default(), 0);
+            assert_eq!(filtered_logprob, logprob);
             assert_eq!(id, expected, "{uniform}");
             let p = [0.2f32, 0.6, 0.0, 0.2][expected as usize];
             assert!((logprob - p.ln()).abs() < 1e-6);
         }
-        let (id, logprob, best) = draw(&mut logits.clone(), 0.5, None, &Filters::default(), 2);
+        let Drawn { id, logprob, best, .. } = draw(&mut logits.clone(), 0.5, None, &Filters::default(), 2);
         assert_eq!(id, 1);
         assert!((logprob - (9.0f32 / 11.0).ln()).abs() < 1e-6);
         assert_eq!((best[0], best[1].0, best.len()), ((1, logprob), 0, 2));
@@ -395,14 +411,18 @@ mod tests {
         ] {
             let drawn = (0..1000).map(|step| {
                 let uniform = Some(f64::from(step) / 1000.0);
-                let (id, logprob, best) = draw(&mut logits.clone(), 1.0, uniform, &filters, 3);
+                let Drawn { id, logprob, filtered_logprob, best } =
+                    draw(&mut logits.clone(), 1.0, uniform, &filters, 3);
                 assert_eq!(
                     best.iter().map(|&(id, _)| id).collect::<Vec<_>>(),
                     [1, 3, 0],
                     "whatever the filters"
                 );
-                let p = [0.125f32, 0.5, 0.125, 0.25][id as usize];
+                let all = [0.125f32, 0.5, 0.125, 0.25];
+                let p = all[id as usize];
                 assert!((logprob - p.ln()).abs() < 1e-6, "{filters:?}: {id} {logprob}");
+                let left: f32 = kept.iter().map(|&id: &u32| all[id as usize]).sum();
+                assert!((filtered_logprob - (p / left).ln()).abs() < 1e-6, "{filters:?}: {filtered_logprob}");
                 id
             });
             let mut drawn: Vec<u32> = drawn.collect();

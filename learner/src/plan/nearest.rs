@@ -3,6 +3,7 @@
 use super::shapes::{Shape, family};
 use super::{Machine, of_shape};
 use crate::cuda::{self, Stored};
+use crate::model::ACTIVATION_BYTES;
 use crate::optim::Moments;
 use crate::recipe::{LoraSettings, Recipe};
 
@@ -20,9 +21,13 @@ impl Candidate {
         of_shape(&self.recipe, &self.machine, &self.shape, None).refused.is_none()
     }
 
+    /// With a change; one of the same key before it is no longer said.
     fn with(&self, words: impl Into<String>, change: impl FnOnce(&mut Candidate)) -> Candidate {
+        let words = words.into();
+        let key = |words: &str| words.split(" = ").next().map(str::to_owned);
         let mut changed = self.clone();
-        changed.words.push(words.into());
+        changed.words.retain(|before| key(before) != key(&words));
+        changed.words.push(words);
         change(&mut changed);
         changed
     }
@@ -31,10 +36,14 @@ impl Candidate {
 /// What to change so that the recipe fits, in words; `None` where none of the changes is enough.
 pub fn nearest(recipe: &Recipe, machine: &Machine) -> Option<String> {
     let shape = Shape::of(&recipe.model).ok()?;
-    let start = Candidate { recipe: recipe.clone(), machine: machine.clone(), shape, words: Vec::new() };
+    let mut start = Candidate { recipe: recipe.clone(), machine: machine.clone(), shape, words: Vec::new() };
+    // What cannot be on such a machine, however large it is, is changed whatever else is.
+    if recipe.adamw.moments.mistake(machine.gpu).is_some() {
+        start = start.with("adamw.moments = \"f32\"", |start| start.recipe.adamw.moments = Moments::F32);
+    }
     let frugal = frugal(&start);
     // One change alone, then all that cost no quality, then an adapter, then shorter completions, then a smaller model.
-    let mut candidates: Vec<Candidate> = frugal.clone();
+    let mut candidates: Vec<Candidate> = [start.clone()].into_iter().chain(frugal.clone()).collect();
     let all = frugal.last().cloned().unwrap_or(start.clone());
     candidates.extend(adapted(&start));
     candidates.extend(adapted(&all));
@@ -58,6 +67,11 @@ fn frugal(start: &Candidate) -> Vec<Candidate> {
     if start.machine.gpu && !start.recipe.adamw.moments.in_host_memory() {
         changes
             .push(("adamw.moments = \"host\"", |candidate| candidate.recipe.adamw.moments = Moments::Host));
+    }
+    if start.recipe.model.max_activation_bytes > ACTIVATION_BYTES {
+        changes.push(("model.max_activation_bytes = 2147483648", |candidate| {
+            candidate.recipe.model.max_activation_bytes = ACTIVATION_BYTES;
+        }));
     }
     if !start.machine.gpu && start.recipe.adamw.moments != Moments::Blocks {
         changes

@@ -128,3 +128,82 @@ fn the_sizes_of_a_billion_parameters_are_those_on_paper() {
     // 2,048 rollouts of 32K at about 2 petaflops and more each, and decoding of a few at once.
     assert!(floor.seconds_update > 3600.0 && floor.seconds_rollout > floor.seconds_update, "{floor:?}");
 }
+
+/// The first update refused them, after a whole step was sampled and graded.
+#[test]
+fn moments_of_8_bits_are_refused_on_a_gpu_however_large_it_is() {
+    let mut recipe = recipe_of("acereason-7b.toml");
+    recipe.adamw.moments = crate::optim::Moments::Blocks;
+    for (size, words) in [("9000GB", "adamw.moments = \"f32\""), ("80GB", "adamw.moments = \"host\"")] {
+        let why = refused(&recipe, &gpu(size)).unwrap();
+        assert!(why.contains("8 bits") && why.contains("adamw.moments = \"host\" or \"f32\""), "{why}");
+        assert_eq!(nearest(&recipe, &gpu(size)).as_deref(), Some(words), "{size}");
+    }
+    assert_eq!(refused(&recipe, &Machine::cpu(Some(1 << 42))), None);
+}
+
+/// Bytes of a consumer in a phase of the SFT, 0 where it has none.
+fn of_sft(plan: &Plan, phase: &str, name: &str) -> usize {
+    let phase = plan.parts[0].phases.iter().find(|found| found.name == phase).unwrap();
+    phase.consumers.iter().find(|found| found.name == name).map_or(0, |found| found.bytes as usize)
+}
+
+/// A row was taken to have 16,384 tokens at most, and its file to be in nobody's memory.
+#[test]
+fn a_row_longer_than_a_pass_counts_whole_and_the_rows_are_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recipe = recipe_of("acereason-7b.toml");
+    let path = folder.path().join("rows.jsonl");
+    recipe.sft.as_mut().unwrap().file = Some(path.clone());
+    let planned = |recipe: &Recipe, machine: &Machine| plan(recipe, machine, None).unwrap();
+    let cpu = Machine::cpu(Some(1 << 42));
+    // Thirty states of 3,584 numbers a token, and of no layer more.
+    let mut measured = Vec::new();
+    for bytes in [300, 90_000, 150_000] {
+        let row = format!("{{\"input\": \"1+1=\", \"output\": \"{}\"}}\n", "2".repeat(bytes));
+        std::fs::write(&path, &row).unwrap();
+        let there = planned(&recipe, &gpu("80GB"));
+        let tokens = (bytes + 4_usize).div_ceil(3) + 16;
+        assert_eq!(there.row, Some(Prompt { tokens, from: "the file, three bytes a token" }));
+        measured.push(of_sft(&there, "update: layers", "activations kept"));
+        let here = planned(&recipe, &cpu);
+        assert_eq!(of_sft(&here, "update: layers", ROWS), bytes + 4 + ROW);
+        assert_eq!(of_sft(&there, "update: layers", ROWS), 0);
+        let host = there.host.iter().find(|found| found.name == ROWS).unwrap();
+        assert_eq!(host.bytes as usize, bytes + 4 + ROW);
+    }
+    // Longer ones are left out where the recipe says so.
+    recipe.sft.as_mut().unwrap().max_length = Some(1000);
+    assert_eq!(planned(&recipe, &cpu).row.unwrap().tokens, 1000);
+    recipe.sft.as_mut().unwrap().max_length = None;
+    let (a_pass, longer) = (16 * 1024, 150_004_usize.div_ceil(3) + 16);
+    assert_eq!(measured[2], longer * 30 * 3584 * 2);
+    assert!(measured[1] == (90_004_usize.div_ceil(3) + 16) * 30 * 3584 * 2 && measured[0] < measured[1]);
+    // Short rows fill a pass, of which some layers keep all.
+    assert!(measured[0] >= a_pass * 30 * 3584 * 2);
+    // Of a file that is not there nothing is known, and nothing is held.
+    std::fs::remove_file(&path).unwrap();
+    let there = planned(&recipe, &gpu("80GB"));
+    assert!(there.row.unwrap().tokens == 32_768 && there.host.iter().all(|found| found.name != ROWS));
+}
+
+/// The recipe's bound is what is counted: nothing of a layer beside its input, or all of every layer.
+#[test]
+fn activations_are_counted_by_the_recipes_bound() {
+    let kept = |bytes: usize| {
+        let mut recipe = recipe_of("acereason-7b.toml");
+        recipe.model.max_activation_bytes = bytes;
+        let plan = plan(&recipe, &gpu("9000GB"), None).unwrap();
+        let stage = plan.parts.last().unwrap();
+        let phase = stage.phases.iter().find(|phase| phase.name == "update: layers").unwrap();
+        let kept = phase.consumers.iter().find(|found| found.name == "activations kept").unwrap().bytes;
+        (kept as usize, stage.floor.unwrap().seconds_update)
+    };
+    let ((inputs, slow), (all, fast)) = (kept(0), kept(1 << 50));
+    let tokens = 32_768 + 1024;
+    assert_eq!(inputs, tokens * 30 * 3584 * 2);
+    // Keys and values have 512 numbers; three statistics of f32, one of them for each of 28 heads.
+    let layer = tokens * ((2 * 3584 + 2 * 512 + 3584 + 2 * 18_944) * 2 + (2 + 28) * 4);
+    assert_eq!(all, inputs + 28 * layer);
+    assert!(slow > fast);
+}

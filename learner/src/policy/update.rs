@@ -1,6 +1,7 @@
 //! How the policy learns: one or more optimizer steps down a loss that is known by each token's derivative.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::ops::Range;
 
 use super::{Policy, TOKENS_AT_ONCE, batch, score};
@@ -35,10 +36,50 @@ pub struct Updated {
     pub variance: f64,
     /// Between the sampler and the trainer, over the same.
     pub gap: Gap,
-    /// Before clipping; the mean over updates.
+    /// Before clipping; the mean over the updates that were made, 0 where none was.
     pub grad_norm: f64,
     /// Of the loss, over the tokens trained on.
     pub figures: Figures,
+    /// The updates that were not made, if there were any.
+    pub skipped: Option<Skipped>,
+}
+
+/// What a step of supervised learning came to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Learned {
+    /// Mean cross-entropy per completion token, in nats, before the update; 0 where it is not finite.
+    pub loss: f64,
+    /// L2 norm of the gradient before clipping; 0 where no update was made.
+    pub grad_norm: f64,
+    /// Tokens of completions: what was taught.
+    pub tokens: usize,
+    /// Tokens of prompts and completions.
+    pub all_tokens: usize,
+    /// The update, if it was not made; in it the figures as they were.
+    pub skipped: Option<Skipped>,
+}
+
+/// Updates that were not made, because their loss or their gradient's norm was not finite: one such number in the
+/// gradient is one in every weight after it. Weights, moments and the optimizer's count of steps stay as they were.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Skipped {
+    /// How many.
+    pub updates: u64,
+    /// Of the last of them.
+    pub loss: f64,
+    /// Of its gradient, before clipping.
+    pub grad_norm: f64,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Skipped { updates, loss, grad_norm } = self;
+        let what = if *updates == 1 { "update was" } else { "updates were" };
+        write!(
+            out,
+            "{updates} {what} skipped: loss {loss}, gradient norm {grad_norm}; the weights stay as they were"
+        )
+    }
 }
 
 /// Appends the derivatives by the log-probabilities of a sequence, given the sequence, where its tokens lie in the
@@ -68,19 +109,20 @@ impl Policy {
         for range in shares(items, updates) {
             let share = &items[range.clone()];
             let old = old.as_ref().map(|(_, logprobs)| (logprobs, range.start));
-            whole.add(self.update_once(share, old, objective)?);
-            done += 1;
+            let update = self.update_once(share, old, objective)?;
+            done += u32::from(update.skipped.is_none());
+            whole.add(update);
         }
         let (stats, gap) = match old {
             Some((stats, _)) => {
-                let gap = Gap::between(items.iter().flat_map(|item| &item.rollout.logprobs), &stats.logprob);
+                let gap = gap(items.iter().flat_map(|item| &item.rollout.logprobs), &stats.logprob);
                 (stats, gap)
             }
             None => (whole.stats, whole.gap),
         };
-        let Measured { entropy, variance } = Measured::mean(&stats.entropy, &stats.variance);
+        let Measured { entropy, variance } = Measured::mean(&finite(stats.entropy), &finite(stats.variance));
         let grad_norm = whole.grad_norm / f64::from(done.max(1));
-        Ok(Updated { entropy, variance, gap, grad_norm, figures: whole.figures })
+        Ok(Updated { entropy, variance, gap, grad_norm, figures: whole.figures, skipped: whole.skipped })
     }
 
     /// One update. `old` holds the log-probabilities before the first of several, and where this share begins in them.
@@ -91,8 +133,14 @@ impl Policy {
         objective: &Objective<'_>,
     ) -> Result<Whole> {
         let (whole, gradients) = self.backward(items, old, objective, TOKENS_AT_ONCE)?;
-        let grad_norm = self.step(gradients, objective.learning_rate, objective.max_grad_norm)?;
-        Ok(Whole { grad_norm, ..whole })
+        let loss = whole.figures.loss;
+        Ok(match self.step(gradients, loss, objective.learning_rate, objective.max_grad_norm)? {
+            Stepped::Made { grad_norm } => Whole { grad_norm, ..whole },
+            // What was not descended is not part of the step's loss.
+            Stepped::Skipped(skipped) => {
+                Whole { figures: Figures::default(), skipped: Some(skipped), ..whole }
+            }
+        })
     }
 
     /// The figures and gradients of one update, `tokens_at_once` in a pass: this bounds memory and decides nothing.
@@ -135,8 +183,8 @@ impl Policy {
             self.accumulate(&trained_batch, &gradient, temperature, tokens_at_once)?;
         stats.extend(of_trained);
         let sampled = measured.iter().chain(&trained).flat_map(|index| &items[*index].rollout.logprobs);
-        let gap = if old.is_some() { Gap::default() } else { Gap::between(sampled, &stats.logprob) };
-        Ok((Whole { stats, gap, grad_norm: 0.0, figures: figures.into_inner() }, gradients))
+        let gap = if old.is_some() { Gap::default() } else { gap(sampled, &stats.logprob) };
+        Ok((Whole { stats, gap, figures: figures.into_inner(), ..Whole::default() }, gradients))
     }
 
     fn score_items(&self, items: &[Item<'_>], temperature: f64) -> Result<(TokenStats, PerToken)> {
@@ -147,11 +195,11 @@ impl Policy {
         Ok((stats, PerToken { values, ranges }))
     }
 
-    /// One step of supervised learning; returns the mean cross-entropy per completion token, in nats.
-    pub fn learn(&mut self, rows: &[Row], learning_rate: f64, max_grad_norm: f64) -> Result<f64> {
+    /// One step of supervised learning.
+    pub fn learn(&mut self, rows: &[Row], learning_rate: f64, max_grad_norm: f64) -> Result<Learned> {
         let mut batch = Batch::new();
         for row in rows {
-            batch.push(&self.prompt(&row.input)?, &self.completion(row)?)?;
+            batch.push(&self.conversation(&row.prompt)?, &self.completion(row)?)?;
         }
         let tokens = batch.response_tokens();
         let weight = -1.0 / tokens as f32;
@@ -159,14 +207,25 @@ impl Policy {
             out.extend(std::iter::repeat_n(weight, part.len()));
         };
         let (stats, gradients) = self.accumulate(&batch, &gradient, 1.0, TOKENS_AT_ONCE)?;
-        self.step(gradients, learning_rate, max_grad_norm)?;
-        Ok(-stats.logprob.iter().map(|&logprob| f64::from(logprob)).sum::<f64>() / tokens.max(1) as f64)
+        let loss =
+            -stats.logprob.iter().map(|&logprob| f64::from(logprob)).sum::<f64>() / tokens.max(1) as f64;
+        let (grad_norm, skipped) = match self.step(gradients, loss, learning_rate, max_grad_norm)? {
+            Stepped::Made { grad_norm } => (grad_norm, None),
+            Stepped::Skipped(skipped) => (0.0, Some(skipped)),
+        };
+        let loss = if loss.is_finite() { loss } else { 0.0 };
+        Ok(Learned { loss, grad_norm, tokens, all_tokens: batch.tokens().len(), skipped })
     }
 
     fn completion(&self, row: &Row) -> Result<Vec<u32>> {
         let mut completion = self.tokenizer.encode(&row.output)?;
         completion.push(self.end_of_text[0]);
         Ok(completion)
+    }
+
+    /// Tokens of a row, prompt and completion.
+    pub fn row_tokens(&self, row: &Row) -> Result<usize> {
+        Ok(self.conversation(&row.prompt)?.len() + self.completion(row)?.len())
     }
 
     /// Tokens that [`Policy::learn`] would teach.
@@ -203,14 +262,32 @@ impl Policy {
         Ok((stats, sum))
     }
 
-    /// One step of the optimizer; the gradient's norm before clipping. Without a gradient nothing moves.
-    fn step(&mut self, gradients: Option<Gradients>, learning_rate: f64, max_grad_norm: f64) -> Result<f64> {
-        let Some(mut gradients) = gradients else { return Ok(0.0) };
+    /// One step of the optimizer down `loss`, unless that or its gradient is not finite. Without a gradient nothing
+    /// moves.
+    fn step(
+        &mut self,
+        gradients: Option<Gradients>,
+        loss: f64,
+        learning_rate: f64,
+        max_grad_norm: f64,
+    ) -> Result<Stepped> {
+        let Some(mut gradients) = gradients else { return Ok(Stepped::Made { grad_norm: 0.0 }) };
         let most = if max_grad_norm > 0.0 { max_grad_norm } else { f64::INFINITY };
         let grad_norm = clip_global_norm(&mut gradients, most)?;
+        if !(loss.is_finite() && grad_norm.is_finite()) {
+            return Ok(Stepped::Skipped(Skipped { updates: 1, loss, grad_norm }));
+        }
         self.optimizer.update(&mut self.model, &gradients, learning_rate)?;
-        Ok(grad_norm)
+        Ok(Stepped::Made { grad_norm })
     }
+}
+
+/// What a step of the optimizer came to.
+enum Stepped {
+    /// It was made; the gradient's norm before clipping.
+    Made { grad_norm: f64 },
+    /// Nothing moved.
+    Skipped(Skipped),
 }
 
 /// One update's figures; several add up.
@@ -220,6 +297,7 @@ struct Whole {
     gap: Gap,
     grad_norm: f64,
     figures: Figures,
+    skipped: Option<Skipped>,
 }
 
 impl Whole {
@@ -229,7 +307,23 @@ impl Whole {
         self.gap = other.gap;
         self.grad_norm += other.grad_norm;
         self.figures.add(&other.figures);
+        let before = self.skipped.map_or(0, |skipped| skipped.updates);
+        let both = other.skipped.map(|last| Skipped { updates: before + last.updates, ..last });
+        self.skipped = both.or(self.skipped);
     }
+}
+
+/// The numbers that are some: metrics are written as JSON, which has no others.
+fn finite(mut values: Vec<f32>) -> Vec<f32> {
+    values.retain(|value| value.is_finite());
+    values
+}
+
+/// Between sampler and trainer, over the tokens whose log-probability by the trainer is finite.
+fn gap<'a>(sampled: impl Iterator<Item = &'a f32>, trainer: &[f32]) -> Gap {
+    let (sampled, trainer): (Vec<&f32>, Vec<f32>) =
+        sampled.zip(trainer).filter(|(_, trainer)| trainer.is_finite()).unzip();
+    Gap::between(sampled.into_iter(), &trainer)
 }
 
 /// The items of each update: whole groups, as evenly as they can be dealt.
@@ -368,6 +462,75 @@ mod tests {
         let objective = Objective { learning_rate: 1e-2, ..objective(&loss) };
         let updated = policy.update(&items(&rollouts), &objective).unwrap();
         assert!(updated.figures.clipped_low + updated.figures.clipped_high > 0, "{updated:?}");
+    }
+
+    /// Every byte of a checkpoint: weights, moments, the optimizer's count of steps.
+    fn bytes(policy: &Policy) -> Vec<(std::ffi::OsString, Vec<u8>)> {
+        let dir = tempfile::tempdir().unwrap();
+        policy.save(&dir.path().join("c"), &0, 1).unwrap();
+        let entries = std::fs::read_dir(dir.path().join("c")).unwrap().map(Result::unwrap);
+        let mut files: Vec<_> =
+            entries.map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap())).collect();
+        files.sort();
+        files
+    }
+
+    /// NaN is not above the greatest norm, so it was not clipped, and one update by it was the end of every weight.
+    #[test]
+    fn an_update_that_is_not_finite_moves_nothing() {
+        let mut policy = policy(6);
+        let rollouts = rollouts(&policy);
+        let loss = Loss::default();
+        let objective = Objective { learning_rate: 1e-3, max_grad_norm: 1.0, ..objective(&loss) };
+        let mut items = items(&rollouts);
+        assert_eq!(policy.update(&items, &objective).unwrap().skipped, None);
+        // As an f64 the loss is a number, as f32 its derivatives are not.
+        items[0].advantage = 1e60;
+        let before = bytes(&policy);
+        let updated = policy.update(&items, &objective).unwrap();
+        let skipped = updated.skipped.unwrap();
+        assert!(
+            skipped.updates == 1 && skipped.loss.is_finite() && !skipped.grad_norm.is_finite(),
+            "{skipped}"
+        );
+        assert_eq!((updated.grad_norm, updated.figures), (0.0, Figures::default()));
+        assert!(updated.entropy > 0.0 && updated.gap.kl().is_finite(), "{updated:?}");
+        assert!(bytes(&policy) == before, "a skipped update moved something");
+
+        // Of three updates the first alone is out of all bounds.
+        let loss = Loss { updates: 3, ..loss };
+        let objective = Objective { loss: &loss, ..objective };
+        let updated = policy.update(&items, &objective).unwrap();
+        assert_eq!(updated.skipped.map(|skipped| skipped.updates), Some(1), "{updated:?}");
+        assert!(updated.grad_norm > 0.0 && updated.grad_norm.is_finite(), "{updated:?}");
+        assert!(updated.figures.loss.is_finite() && updated.figures.tokens > 0, "{updated:?}");
+        assert!(bytes(&policy) != before, "the other two moved nothing");
+        assert!(policy.score_items(&items, TEMPERATURE).unwrap().0.entropy.iter().all(|v| v.is_finite()));
+    }
+
+    /// What is measured of a policy that is past saving is still written down as numbers.
+    #[test]
+    fn a_policy_without_finite_logits_learns_nothing_and_says_so_in_numbers() {
+        let mut policy = policy(7);
+        let rollouts = rollouts(&policy);
+        let row = Row::new("1+1=", "2".to_owned());
+        let learned = policy.learn(std::slice::from_ref(&row), 1e-3, 1.0).unwrap();
+        assert!(learned.skipped.is_none() && learned.loss > 0.0 && learned.grad_norm > 0.0, "{learned:?}");
+        assert!(learned.tokens > 0 && learned.all_tokens > learned.tokens, "{learned:?}");
+        let (_, norm) = policy.model.parameters().find(|(name, _)| *name == "model.norm.weight").unwrap();
+        crate::ops::write(norm, |values| values.fill(3e38)).unwrap();
+        let before = bytes(&policy);
+        let learned = policy.learn(&[row], 1e-3, 1.0).unwrap();
+        let skipped = learned.skipped.unwrap();
+        assert!(!skipped.loss.is_finite(), "{skipped}");
+        assert_eq!((learned.loss, learned.grad_norm), (0.0, 0.0));
+        let loss = Loss::default();
+        let updated = policy.update(&items(&rollouts), &objective(&loss)).unwrap();
+        assert_eq!(updated.skipped.map(|skipped| skipped.updates), Some(1), "{updated:?}");
+        let figures =
+            [updated.entropy, updated.variance, updated.gap.mean(), updated.gap.kl(), updated.figures.loss];
+        assert!(figures.iter().all(|figure| figure.is_finite()), "{updated:?}");
+        assert!(bytes(&policy) == before, "a skipped update moved something");
     }
 
     #[test]

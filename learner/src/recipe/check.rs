@@ -92,7 +92,7 @@ const MOST_BYTES: f64 = 1e15;
 /// Ids of a vocabulary.
 const MOST_TOKENS_OF_VOCABULARY: f64 = 16_777_216.0;
 /// Of a sequence.
-const MOST_TOKENS: f64 = 131_072.0;
+pub(super) const MOST_TOKENS: f64 = 131_072.0;
 
 impl Recipe {
     /// The first thing that makes no sense.
@@ -115,6 +115,7 @@ impl Recipe {
                 ])
             })
             .or_else(sft)
+            .or_else(|| self.problems.iter().find_map(|(name, file)| file.mistake(name)))
             .or_else(|| self.unknown_source())
             .or_else(|| self.eval.mistake())
             .or_else(|| self.unfit_name())
@@ -186,6 +187,7 @@ impl ModelSource {
             ("model.max_position_embeddings", self.context().unwrap_or(2) as f64, From(2.0, MOST_TOKENS)),
             ("model.rope_theta", f64::from(self.rope_theta.unwrap_or(1.0)), From(1.0, 1e9)),
             ("model.max_shard_bytes", self.max_shard_bytes as f64, From(1.0, MOST_BYTES)),
+            ("model.max_activation_bytes", self.max_activation_bytes as f64, From(0.0, MOST_BYTES)),
             ("model.initializer_range", f64::from(self.initializer_range), Above(0.0, 1.0)),
         ];
         let unused = self.system_prompt.is_some() && self.chat_template == Choice::None;
@@ -290,6 +292,7 @@ impl Sft {
     fn number_out_of_range(&self) -> Option<String> {
         let numbers = [
             ("sft.file_rows", self.file_rows as f64, From(0.0, MOST_ROWS)),
+            ("sft.max_length", self.max_length.unwrap_or(2) as f64, From(2.0, MOST_TOKENS)),
             ("sft.steps", self.steps as f64, From(1.0, MOST_STEPS)),
             ("sft.learning_rate", self.learning_rate, Above(0.0, 1.0)),
             ("sft.warmup", self.warmup as f64, From(0.0, MOST_STEPS)),
@@ -338,16 +341,22 @@ impl Eval {
 impl Stage {
     fn mistake(&self) -> Option<String> {
         let filters = [
-            ("top_p", self.top_p.is_some()),
-            ("top_k", self.top_k.is_some()),
-            ("min_p", self.min_p.is_some()),
+            ("top_p", self.top_p, From(0.0, 1.0)),
+            ("top_k", self.top_k.map(|count| count as f64), From(0.0, MOST_TOKENS_OF_VOCABULARY)),
+            ("min_p", self.min_p, From(0.0, 1.0)),
         ];
-        if let Some((name, _)) = filters.iter().find(|(_, set)| *set) {
+        let uncorrected = self.loss.mismatch.correction == Correction::None;
+        if let Some((name, ..)) = filters.iter().find(|(_, value, _)| value.is_some()).filter(|_| uncorrected)
+        {
             return Some(format!(
-                "{name} is refused in rl: it would make the sampled distribution another than the trained one"
+                "{name} is refused in rl without a correction: it makes the sampled distribution another than the trained \
+                 one; leave it out, or set loss.mismatch.correction"
             ));
         }
+        let set: Vec<_> =
+            filters.iter().filter_map(|&(name, value, range)| Some((name, value?, range))).collect();
         counts("prompts", &self.prompts, From(0.0, MOST_ROWS))
+            .or_else(|| out_of_range(&set))
             .or_else(|| {
                 let none = total(&self.prompts) == 0.0;
                 none.then(|| "prompts is empty: give at least one source, as { arithmetic = 64 }".to_owned())

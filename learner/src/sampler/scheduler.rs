@@ -28,6 +28,7 @@ use crate::error::{EngineError, Result};
 use crate::gemm::MOST_FEW_ROWS;
 use crate::model::{Batch, Model};
 use crate::ops::attention;
+pub(crate) use crate::ops::head::Drawn;
 use crate::ops::rope::Angles;
 use crate::ops::{self, Indices, embedding, gpu, head, linear, rope};
 use crate::rollout::FinishReason;
@@ -58,15 +59,6 @@ pub(crate) enum Event {
     },
     /// It ended.
     End { key: Key, rollout: usize, generated: Generated },
-}
-
-/// A token as it was drawn.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Drawn {
-    pub(crate) id: u32,
-    pub(crate) logprob: f32,
-    /// The most probable tokens with theirs, as many as were asked for.
-    pub(crate) best: Vec<(u32, f32)>,
 }
 
 /// What was done so far.
@@ -127,6 +119,7 @@ struct Row<'a> {
     table: Table,
     tokens: Vec<u32>,
     logprobs: Vec<f32>,
+    filtered_logprobs: Vec<f32>,
     stream: ChaCha8Rng,
     /// What it drew last, until that is reported.
     drawn: Option<Drawn>,
@@ -202,6 +195,7 @@ impl<'a> Scheduler<'a> {
             table: Table::default(),
             tokens: Vec::new(),
             logprobs: Vec::new(),
+            filtered_logprobs: Vec::new(),
             stream: request.random(rollout),
             drawn: None,
             text: tokenizer.map(|tokenizer| Text::new(tokenizer, settings.stop.clone())),
@@ -490,7 +484,8 @@ impl<'a> Scheduler<'a> {
     fn draw<R: std::borrow::BorrowMut<Row<'a>> + Send>(&self, rows: &mut [R], states: &Tensor) -> Result<()> {
         let weight = self.model.value(self.model.slots().head);
         let vocabulary = weight.dim(0)?;
-        let held = if Gpu::of(states).is_some() { LOGITS_OF_GPU } else { LOGITS };
+        let of_device = if Gpu::of(states).is_some() { LOGITS_OF_GPU } else { LOGITS };
+        let held = self.model.logits_at_once().unwrap_or(of_device);
         let chunk = (held / vocabulary).max(1);
         let chunk = if self.batch_invariant { chunk.min(self.invariant()) } else { chunk };
         for (index, rows) in rows.chunks_mut(chunk).enumerate() {
@@ -538,8 +533,13 @@ impl<'a> Scheduler<'a> {
                 Some(finish_reason) => {
                     self.pages.release(row.table);
                     let text = row.text.is_some().then_some(row.given);
-                    let (completion_ids, logprobs) = (row.tokens, row.logprobs);
-                    let generated = Generated { completion_ids, logprobs, finish_reason, text };
+                    let generated = Generated {
+                        completion_ids: row.tokens,
+                        logprobs: row.logprobs,
+                        filtered_logprobs: row.filtered_logprobs,
+                        finish_reason,
+                        text,
+                    };
                     events.push(Event::End { key, rollout, generated });
                     self.one_less(key);
                 }
@@ -576,7 +576,8 @@ fn draw_there<'a, R: std::borrow::BorrowMut<Row<'a>>>(
     let drawn = gpu.draw(logits, uniforms.into_iter(), temperature)?;
     let mut finite = true;
     for (row, (id, logprob)) in rows.iter_mut().zip(drawn) {
-        finite &= row.borrow_mut().take(id, logprob, Vec::new());
+        // Nothing was filtered there.
+        finite &= row.borrow_mut().take(Drawn { id, logprob, filtered_logprob: logprob, best: Vec::new() });
     }
     if finite { Ok(true) } else { Err(not_finite()) }
 }
@@ -594,8 +595,8 @@ impl Row<'_> {
     fn draw(&mut self, logits: &mut [f32]) -> bool {
         let uniform = self.uniform();
         let Settings { temperature, filters, best, .. } = &*self.settings;
-        let (id, logprob, best) = head::draw(logits, *temperature, uniform, filters, *best);
-        self.take(id, logprob, best)
+        let drawn = head::draw(logits, *temperature, uniform, filters, *best);
+        self.take(drawn)
     }
 
     /// What the next draw is decided by: a number in 0..1, or none, for the best.
@@ -605,11 +606,13 @@ impl Row<'_> {
     }
 
     /// False when the logits are not finite.
-    fn take(&mut self, id: u32, logprob: f32, best: Vec<(u32, f32)>) -> bool {
-        self.tokens.push(id);
-        self.logprobs.push(logprob);
-        self.drawn = Some(Drawn { id, logprob, best });
-        logprob.is_finite()
+    fn take(&mut self, drawn: Drawn) -> bool {
+        self.tokens.push(drawn.id);
+        self.logprobs.push(drawn.logprob);
+        self.filtered_logprobs.push(drawn.filtered_logprob);
+        let finite = drawn.logprob.is_finite();
+        self.drawn = Some(drawn);
+        finite
     }
 
     fn finish(&self) -> Option<FinishReason> {

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::Weights;
+use crate::policy::Writer;
 use crate::rollout::FinishReason;
 use crate::sampler::scheduler::Drawn;
 
@@ -181,7 +181,7 @@ impl Form {
 
     /// The log-probabilities of tokens in the API's form; null where they are not asked for. `offset` is where their text
     /// begins, in characters.
-    pub(super) fn logprobs(&self, weights: &Weights, tokens: &[Drawn], offset: usize) -> Value {
+    pub(super) fn logprobs(&self, weights: &Writer, tokens: &[Drawn], offset: usize) -> Value {
         if !self.logprobs {
             return Value::Null;
         }

@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::Weights;
 use crate::error::EngineError;
+use crate::policy::Writer;
 use crate::sampler::scheduler::{Drawn, Event, Key, Scheduler};
 use crate::sampler::{Cache, Generated, Request};
 
@@ -77,7 +77,7 @@ pub(super) struct Load {
 impl Engine {
     /// Starts the thread. It ends once the engine is dropped and nothing is left to do.
     pub(super) fn start(
-        weights: Arc<Weights>,
+        weights: Arc<Writer>,
         settings: Settings,
     ) -> std::io::Result<(Engine, JoinHandle<()>)> {
         let (asks, asked) = channel();
@@ -116,7 +116,7 @@ struct Client {
 }
 
 struct Thread<'a> {
-    weights: &'a Weights,
+    weights: &'a Writer,
     settings: Settings,
     load: &'a Load,
     scheduler: Scheduler<'a>,
@@ -125,7 +125,7 @@ struct Thread<'a> {
 }
 
 impl<'a> Thread<'a> {
-    fn new(weights: &'a Weights, settings: Settings, load: &'a Load) -> Thread<'a> {
+    fn new(weights: &'a Writer, settings: Settings, load: &'a Load) -> Thread<'a> {
         let scheduler = scheduler(weights, settings);
         Thread { weights, settings, load, scheduler, clients: BTreeMap::new(), next: 0 }
     }
@@ -231,7 +231,7 @@ impl<'a> Thread<'a> {
     }
 }
 
-fn scheduler(weights: &Weights, settings: Settings) -> Scheduler<'_> {
+fn scheduler(weights: &Writer, settings: Settings) -> Scheduler<'_> {
     let Settings { cache, max_batch, batch_invariant, .. } = settings;
     Scheduler::new(&weights.model, Some(&weights.tokenizer), cache, max_batch, batch_invariant)
 }

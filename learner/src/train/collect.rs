@@ -12,7 +12,7 @@ use rand::seq::SliceRandom as _;
 
 use super::dump::{self, Dumped};
 use super::{TrainError, Trainer};
-use crate::data::stream;
+use crate::data::{Hand, stream};
 use crate::grpo::{self, ZeroVariance};
 use crate::interrupt::interrupted;
 use crate::recipe::Stage;
@@ -35,10 +35,11 @@ pub(super) struct Collected {
     pub(super) dumped: Vec<Dumped>,
     pub(super) seconds_rollout: f64,
     pub(super) seconds_reward: f64,
-    rollouts: usize,
-    tokens: usize,
-    truncated: usize,
+    /// Tokens of each completion, and why it ended.
+    completions: Vec<(usize, FinishReason)>,
+    prompt_tokens: usize,
     infra_errors: usize,
+    unsupported: usize,
     graded: usize,
     unreadable: usize,
 }
@@ -46,11 +47,9 @@ pub(super) struct Collected {
 impl Collected {
     /// Rollouts come prompt by prompt, `size` of each.
     pub(super) fn add(&mut self, rollouts: Vec<Rollout>, answers: &[Answer], size: usize) {
-        self.rollouts += rollouts.len();
-        for rollout in &rollouts {
-            self.tokens += rollout.completion_ids.len();
-            self.truncated += usize::from(rollout.finish_reason == FinishReason::Length);
-        }
+        let completion = |rollout: &Rollout| (rollout.completion_ids.len(), rollout.finish_reason);
+        self.completions.extend(rollouts.iter().map(completion));
+        self.prompt_tokens += rollouts.iter().map(|rollout| rollout.prompt_ids.len()).sum::<usize>();
         for answer in answers {
             match answer {
                 Answer::Graded { verdict, .. } => {
@@ -61,7 +60,10 @@ impl Collected {
                     self.infra_errors += 1;
                     self.reason.clone_from(reason);
                 }
-                Answer::Unsupported(reason) => self.reason.clone_from(reason),
+                Answer::Unsupported(reason) => {
+                    self.unsupported += 1;
+                    self.reason.clone_from(reason);
+                }
             }
         }
         let rewards: Vec<Option<f64>> = answers.iter().map(Answer::reward).collect();
@@ -70,16 +72,47 @@ impl Collected {
         self.groups.extend(rewards.chunks(size).map(group));
     }
 
+    fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.completions.iter().map(|(tokens, _)| *tokens)
+    }
+
+    /// Tokens of the completions that were not cut.
+    fn terminated(&self) -> impl Iterator<Item = usize> {
+        let ended = self.completions.iter().filter(|(_, why)| *why == FinishReason::Stop);
+        ended.map(|(tokens, _)| *tokens)
+    }
+
     pub(super) fn completion_length_mean(&self) -> f64 {
-        share(self.tokens, self.rollouts)
+        share(self.lengths().sum(), self.completions.len())
+    }
+
+    pub(super) fn completion_length_min(&self) -> u64 {
+        self.lengths().min().unwrap_or(0) as u64
+    }
+
+    pub(super) fn completion_length_max(&self) -> u64 {
+        self.lengths().max().unwrap_or(0) as u64
+    }
+
+    pub(super) fn completion_length_terminated_mean(&self) -> f64 {
+        share(self.terminated().sum(), self.terminated().count())
+    }
+
+    /// Tokens of all completions, and of the prompt of each.
+    pub(super) fn tokens(&self) -> u64 {
+        (self.prompt_tokens + self.lengths().sum::<usize>()) as u64
     }
 
     pub(super) fn truncated_fraction(&self) -> f64 {
-        share(self.truncated, self.rollouts)
+        share(self.completions.len() - self.terminated().count(), self.completions.len())
     }
 
     pub(super) fn infra_error_fraction(&self) -> f64 {
-        share(self.infra_errors, self.rollouts)
+        share(self.infra_errors, self.completions.len())
+    }
+
+    pub(super) fn unsupported_fraction(&self) -> f64 {
+        share(self.unsupported, self.completions.len())
     }
 
     pub(super) fn unreadable_fraction(&self) -> f64 {
@@ -129,7 +162,7 @@ impl<G: Grade> Trainer<'_, G> {
         temperature: f64,
         step: u64,
     ) -> Result<Collected, TrainError> {
-        let mut collected = Collected::default();
+        let (mut collected, mut hand) = (Collected::default(), self.sources.hand(self.recipe.seed));
         for round in 0..MOST_ROUNDS {
             let missing = collected.missing(stage);
             if missing == 0 {
@@ -138,7 +171,7 @@ impl<G: Grade> Trainer<'_, G> {
             let mut started = Instant::now();
             let (purpose, at) =
                 if round == 0 { ("rollouts", step) } else { ("refill", step * MOST_ROUNDS + round) };
-            let problems = self.problems(stage, step, round, missing);
+            let problems = self.problems(&mut hand, stage, step, round, missing);
             let sampling = self.sampling(stage, temperature, purpose, at);
             let each = stage.rollouts;
             let by_prompt: Vec<&Problem> =
@@ -170,18 +203,25 @@ impl<G: Grade> Trainer<'_, G> {
         Ok(collected)
     }
 
-    /// The stage's prompts of a step; in later rounds some of a fresh mix, in an order of its own, so that no source
-    /// is preferred.
-    fn problems(&self, stage: &Stage, step: u64, round: u64, count: usize) -> Vec<Problem> {
+    /// The stage's prompts of a step; in later rounds others of some of its mix, chosen at random, so that no source is
+    /// preferred.
+    fn problems(
+        &self,
+        hand: &mut Hand<'_>,
+        stage: &Stage,
+        step: u64,
+        round: u64,
+        count: usize,
+    ) -> Vec<Problem> {
         let seed = self.recipe.seed;
         if round == 0 {
-            return self.sources.draw(&stage.prompts, &mut stream(seed, "prompts", step));
+            return hand.next(&stage.prompts, &self.state.drawn, &mut stream(seed, "prompts", step));
         }
         let mut rng = stream(seed, "refill prompts", step * MOST_ROUNDS + round);
-        let mut problems = self.sources.draw(&stage.prompts, &mut rng);
-        problems.shuffle(&mut rng);
-        problems.truncate(count);
-        problems
+        let mut mix: Vec<&String> = stage.mix().collect();
+        mix.shuffle(&mut rng);
+        mix.truncate(count);
+        hand.others(mix, &mut rng)
     }
 }
 
@@ -246,5 +286,34 @@ mod tests {
             assert_eq!(collected(useful, other).useful(&stage(2)).len(), learned, "{useful} {other}");
         }
         assert_eq!(collected(2, 2).unreadable_fraction(), 1.0);
+    }
+
+    #[test]
+    fn what_was_sampled_is_counted_whatever_came_of_it() {
+        let rollout = |tokens: usize, finish_reason| Rollout {
+            question_id: String::new(),
+            prompt_ids: vec![1; 3],
+            completion_ids: vec![2; tokens],
+            logprobs: vec![-0.5; tokens],
+            finish_reason,
+            completion: String::new(),
+        };
+        let rollouts = [(2, FinishReason::Stop), (6, FinishReason::Stop), (8, FinishReason::Length)];
+        let mut rollouts: Vec<Rollout> = rollouts.map(|(tokens, why)| rollout(tokens, why)).into();
+        rollouts.push(rollouts[2].clone());
+        let answers = [
+            Answer::Graded { reward: 1.0, verdict: "accepted".to_owned() },
+            Answer::InfraError("gone".to_owned()),
+            Answer::Unsupported("no tests".to_owned()),
+            Answer::Unsupported("no tests".to_owned()),
+        ];
+        let mut all = Collected::default();
+        all.add(rollouts, &answers, 4);
+        assert_eq!((all.infra_error_fraction(), all.unsupported_fraction()), (0.25, 0.5));
+        assert_eq!((all.completion_length_min(), all.completion_length_max()), (2, 8));
+        assert_eq!((all.completion_length_mean(), all.completion_length_terminated_mean()), (6.0, 4.0));
+        assert_eq!((all.truncated_fraction(), all.tokens()), (0.5, 4 * 3 + 24));
+        let none = Collected::default();
+        assert_eq!((none.completion_length_min(), none.completion_length_terminated_mean()), (0, 0.0));
     }
 }

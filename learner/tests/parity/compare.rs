@@ -75,8 +75,8 @@ pub(crate) fn compare(directory: &Path) -> Result<Figures, Box<dyn Error>> {
     let (mut logits, mut greatest_logit) = (0.0_f64, 0.0_f64);
     for (index, tokens) in case.sequences.iter().enumerate() {
         let (ours, reference) = (model.logits(tokens)?.concat(), theirs(&format!("logits.{index}"))?);
-        logits = logits.max(difference(&ours, &reference)?);
-        greatest_logit = greatest_logit.max(greatest(&reference));
+        logits = worse(logits, difference(&ours, &reference)?);
+        greatest_logit = worse(greatest_logit, greatest(&reference));
     }
 
     let mut batch = Batch::new();
@@ -91,7 +91,7 @@ pub(crate) fn compare(directory: &Path) -> Result<Figures, Box<dyn Error>> {
     for ((name, value), ours) in model.parameters().zip(gradients.tensors()) {
         let reference = theirs(&format!("gradient.{name}"))?;
         let off = difference(&flat(ours)?, &reference)? / greatest(&reference);
-        if off >= worst {
+        if off.is_nan() || off >= worst {
             (worst, worst_gradient) = (off, name.to_owned());
         }
         given.push(Tensor::from_vec(reference, value.shape(), &Device::Cpu)?);
@@ -115,7 +115,7 @@ pub(crate) fn compare(directory: &Path) -> Result<Figures, Box<dyn Error>> {
     }
     let mut adamw = 0.0_f64;
     for (name, value) in model.parameters() {
-        adamw = adamw.max(difference(&flat(value)?, &theirs(&format!("adamw.{name}"))?)?);
+        adamw = worse(adamw, difference(&flat(value)?, &theirs(&format!("adamw.{name}"))?)?);
     }
     Ok(Figures {
         logits,
@@ -134,13 +134,39 @@ fn flat(tensor: &Tensor) -> Result<Vec<f32>, Box<dyn Error>> {
     Ok(tensor.flatten_all()?.to_vec1()?)
 }
 
+/// The greater of two, or NaN where one is: `f64::max` would drop it, and whatever is no number would pass.
+fn worse(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a >= b { a } else { b }
+}
+
 fn greatest(values: &[f32]) -> f64 {
-    values.iter().fold(0.0, |most, &value| f64::from(value.abs()).max(most))
+    values.iter().fold(0.0, |most, &value| worse(most, f64::from(value.abs())))
 }
 
 fn difference(ours: &[f32], theirs: &[f32]) -> Result<f64, Box<dyn Error>> {
     if ours.len() != theirs.len() || theirs.is_empty() {
         return Err(format!("{} numbers here, {} there", ours.len(), theirs.len()).into());
     }
-    Ok(ours.iter().zip(theirs).fold(0.0, |most, (a, b)| f64::from((a - b).abs()).max(most)))
+    Ok(ours.iter().zip(theirs).fold(0.0, |most, (a, b)| worse(most, f64::from((a - b).abs()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gradients that were NaN throughout were 0 apart from any.
+    #[test]
+    fn what_is_no_number_is_no_small_difference() {
+        let right = [1.0, 2.0, 3.0];
+        for at in 0..3 {
+            let mut ours = right;
+            ours[at] = f32::NAN;
+            assert!(difference(&ours, &right).unwrap().is_nan() && greatest(&ours).is_nan(), "{at}");
+            assert!(difference(&right, &ours).unwrap().is_nan(), "{at}");
+        }
+        assert!(difference(&[f32::NAN; 3], &right).unwrap().is_nan());
+        assert_eq!((difference(&[1.0, 2.5, 3.0], &right).unwrap(), greatest(&right)), (0.5, 3.0));
+        let kept = [0.1, f64::NAN, 0.2].into_iter().fold(0.0, worse);
+        assert!(kept.is_nan() && worse(0.1, 0.2) == 0.2 && worse(0.2, 0.1) == 0.2);
+    }
 }

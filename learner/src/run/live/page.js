@@ -66,27 +66,36 @@ function mean(values) { return values.reduce((sum, value) => sum + value, 0) / M
 function draw(run) {
   const last = steps[steps.length - 1];
   drawState(run, last);
+  drawCharts(run);
   if (!last) { return; }
   drawFigures(run, last);
-  drawCharts(run);
   drawRollouts(run);
 }
 
+function stateOf(run, last) {
+  if (run.over) { return last ? `Done: ${last.step} steps` : `Done: SFT of ${run.sft.last} steps`; }
+  if (last) { return `Step ${last.step} of ${run.total}, ${last.stage}`; }
+  return run.sft && !run.sft.over ? `SFT, step ${run.sft.last} of at most ${run.sft.total}` : "Before the first step";
+}
+
+function secondsLeft(run, last, recent) {
+  return last ? mean(recent.map(took)) * (run.total - last.step) : run.sft ? run.sft.seconds_left : 0;
+}
+
+function dropped(line) { return line.infra_error_fraction + line.unsupported_fraction; }
+
 function drawState(run, last) {
-  const done = last ? last.step : 0;
-  const over = run.total > 0 && done >= run.total;
-  element("state").textContent = over ? `Done: ${done} steps` : last ? `Step ${done} of ${run.total}, ${last.stage}` :
-    "Before the first step";
+  element("state").textContent = stateOf(run, last);
   const recent = steps.slice(-20);
-  const left = mean(recent.map(took)) * (run.total - done);
-  const rest = over || !last ? "" : `, about ${seconds(left)} to go`;
-  const quiet = run.seconds_since_step > 60 && !over ? `; the last step was ${seconds(run.seconds_since_step)} ago` : "";
+  const left = secondsLeft(run, last, recent);
+  const rest = run.over || left === 0 ? "" : `, about ${seconds(left)} to go`;
+  const quiet = run.seconds_since_step > 60 && !run.over ? `; the last step was ${seconds(run.seconds_since_step)} ago` : "";
   element("more").textContent = `${run.out}${rest}${quiet}`;
-  const dropped = recent.filter((line) => line.infra_error_fraction > 0);
+  const lacking = recent.filter((line) => dropped(line) > 0);
   const failures = element("failures");
-  failures.hidden = dropped.length === 0;
-  failures.textContent = `in ${dropped.length} of the last ${recent.length} steps some rollouts got no reward ` +
-    `(at most ${percent(Math.max(0, ...dropped.map((line) => line.infra_error_fraction)))}). They were dropped; none became a zero.`;
+  failures.hidden = lacking.length === 0;
+  failures.textContent = `in ${lacking.length} of the last ${recent.length} steps some rollouts got no reward ` +
+    `(at most ${percent(Math.max(0, ...lacking.map(dropped)))}). They were dropped; none became a zero.`;
   element("findings").replaceChildren(...run.findings.map((text) => {
     const line = document.createElement("p");
     line.className = "warning";
@@ -108,14 +117,17 @@ function drawFigures(run, last) {
       ["Best so far", "none", "no look yet"],
     ["Entropy", number(last.entropy), `nats a token; aim ${number(run.target)}`],
     ["Temperature", number(last.temperature), "of this step"],
-    ["Length", number(last.completion_length_mean), `tokens, mean; ${percent(last.truncated_fraction)} cut`],
+    ["Length", number(last.completion_length_mean), `tokens, mean; ${number(last.completion_length_min)} to ` +
+      `${number(last.completion_length_max)}; ${percent(last.truncated_fraction)} cut`],
     ["Groups without signal", percent(last.zero_std_fraction), "all rewards equal"],
     ["Unreadable answers", percent(last.unreadable_fraction), "no box, no code"],
     ["Infra errors", percent(last.infra_error_fraction), "rollouts dropped"],
+    ["Unsupported problems", percent(last.unsupported_fraction), "rollouts dropped"],
     ["Gradient norm", number(last.grad_norm), "before clipping"],
     ["Sampler to trainer", number(last.mismatch_kl), "KL, nats a token"],
     ["A step takes", seconds(took(last)), `sample ${seconds(last.seconds_rollout)}, wait ${seconds(last.seconds_reward)}, ` +
       `update ${seconds(last.seconds_update)}`],
+    ["Tokens a second", number(last.tokens_per_second), `prompts too; ${number(last.num_tokens)} in all`],
   ];
   const parent = element("figures");
   while (parent.children.length < figures.length) {
@@ -135,17 +147,30 @@ const CHARTS = [
       { name: "last number counts too", points: () => looks.filter((look) => look.lenient).map((look) => [look.step, look.lenient.mean]) }] },
   { title: "Entropy, nats a token", target: true, lines: [line("entropy", (s) => s.entropy)] },
   { title: "Temperature", lines: [line("temperature", (s) => s.temperature)] },
-  { title: "Tokens of a completion", lines: [line("mean", (s) => s.completion_length_mean)] },
+  { title: "Tokens of a completion", lines: [line("mean", (s) => s.completion_length_mean),
+    line("mean of those not cut", (s) => s.completion_length_terminated_mean)] },
   { title: "Shares", show: percent, least: 0.01, lines: [line("cut", (s) => s.truncated_fraction), line("groups without signal", (s) => s.zero_std_fraction),
-    line("infra errors", (s) => s.infra_error_fraction)] },
+    line("unreadable", (s) => s.unreadable_fraction)] },
+  { title: "Rollouts dropped", show: percent, least: 0.01, lines: [line("infra errors", (s) => s.infra_error_fraction),
+    line("unsupported problems", (s) => s.unsupported_fraction)] },
   { title: "Time of a step", show: seconds, least: 0.01, lines: [line("sample", (s) => s.seconds_rollout), line("wait for rewards", (s) => s.seconds_reward),
     line("update", (s) => s.seconds_update)] },
   { title: "Gradient norm", lines: [line("before clipping", (s) => s.grad_norm)] },
 ];
 
+// What came before the first step above; its steps are counted apart.
+function sftCharts(run) {
+  if (!run.sft) { return []; }
+  const accuracies = Object.entries(run.sft.accuracies).map(([name, points]) => ({ name, points: () => points }));
+  return [
+    { title: "SFT: loss, nats a token", end: run.sft.total, lines: [{ name: "loss", points: () => run.sft.loss }] },
+    { title: "SFT: development problems solved", end: run.sft.total, show: percent, least: 0.01, lines: accuracies },
+  ];
+}
+
 function drawCharts(run) {
   // A run without looks at held-out problems has no curve of them.
-  const drawn = CHARTS.filter((chart) => chart.lines.some(({ points }) => points().length));
+  const drawn = [...sftCharts(run), ...CHARTS].filter((chart) => chart.lines.some(({ points }) => points().length));
   element("charts").replaceChildren(...drawn.map((chart) => {
     const part = document.createElement("div");
     make(part, "h3", {}, chart.title);
@@ -174,7 +199,7 @@ function drawChart(part, chart, run) {
   const now = rows.map(([name, points]) => `${name} ${show(points[points.length - 1][1])}`);
   const svg = make(part, "svg", { class: "chart", viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": `${chart.title}, now: ${now.join(", ")}` });
   const top = above(Math.max(chart.least || 0.001, ...values, ...band, ...target));
-  const end = Math.max(1, run.total);
+  const end = Math.max(1, chart.end || run.total);
   const x = (step) => LEFT + step * (WIDE - LEFT - RIGHT) / end;
   const y = (value) => TOP + (1 - value / top) * (HIGH - TOP - FOOT);
   for (const share of [0, 0.5, 1]) {
