@@ -157,11 +157,9 @@ impl Cores {
         }
     }
 
-    /// How many programs a verifier judges at once that the trainer starts from here.
+    /// On how many cores a verifier judges that the trainer starts from here.
     pub(crate) fn judges(&self) -> usize {
-        let all = || std::thread::available_parallelism().map_or(1, usize::from);
-        let verifier = CoreList::own().ok().and_then(|own| self.apart(&own).verifier);
-        verifier.map_or_else(all, |cores| cores.0.len())
+        CoreList::own().map_or(1, |own| self.apart(&own).judges())
     }
 }
 
@@ -173,6 +171,12 @@ pub(crate) struct Apart {
 }
 
 impl Apart {
+    /// On how many cores the verifier judges.
+    pub(crate) fn judges(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.verifier.as_ref().map_or_else(all, |cores| cores.0.len())
+    }
+
     /// Does something on the verifier's cores, which whatever it starts inherits.
     pub(crate) fn as_verifier<T>(&self, start: impl FnOnce() -> T) -> Result<T, String> {
         let Some(cores) = &self.verifier else { return Ok(start()) };

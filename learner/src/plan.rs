@@ -26,7 +26,7 @@ use crate::data::{self, Sources};
 use crate::model::memory::{Backward, Pass};
 use crate::model::{Config, shapes as parameter_shapes};
 use crate::policy::TOKENS_AT_ONCE;
-use crate::recipe::{Recipe, Sft, Stage};
+use crate::recipe::{Memory, Recipe, Sft, Stage};
 use crate::sampler::Cache;
 use crate::sampler::pages::{SHARE, page_bytes};
 use crate::sampler::scheduler::{LOGITS, LOGITS_OF_GPU, PREFILL};
@@ -130,8 +130,6 @@ impl Plan {
 const PROGRAM: usize = 24 << 20;
 /// A GPU's context, modules, cuBLAS's workspace, and what its allocator cannot give back: assumed, not measured.
 const CONTEXT: usize = 1 << 30;
-/// Of a verifier without programs to run.
-const VERIFIER: u64 = 64 << 20;
 /// Tokens of a prompt, where nobody can know them yet.
 const ASSUMED_PROMPT: usize = 1024;
 /// In the vocabularies of language models.
@@ -390,9 +388,9 @@ impl<'a> Planner<'a> {
         if self.recipe.rl.is_empty() || !self.recipe.rewards.urls.is_empty() {
             return 0;
         }
-        let slots = self.recipe.cores.judges() as u64;
-        let programs = if self.code { slots * assay_verifier::Profile::Judge.limits().memory } else { 0 };
-        VERIFIER + programs
+        let judges = self.recipe.memory.judges(self.recipe.cores.judges()) as u64;
+        let programs = if self.code { judges * Memory::program_bytes() } else { 0 };
+        Memory::VERIFIER_BYTES + programs
     }
 
     fn refused(&self, plan: &Plan) -> Option<String> {

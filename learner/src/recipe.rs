@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use assay_testsets::{Problem, Task};
+use assay_verifier::Profile;
 use assay_verifier::template::Template;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub struct Recipe {
     /// Which cores train and which judge.
     #[serde(default)]
     pub cores: Cores,
+    /// What of the host's memory the two sides take.
+    #[serde(default)]
+    pub memory: Memory,
     /// Stages of reinforcement learning, in order.
     #[serde(default)]
     pub rl: Vec<Stage>,
@@ -68,6 +72,45 @@ pub struct Recipe {
     /// Which rollouts are kept for people to read.
     #[serde(default)]
     pub dump: Dump,
+}
+
+/// What of the host's memory the verifier takes; the trainer's is what `assay-train plan` says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Memory {
+    /// Bytes of the verifier that the trainer starts: it runs no more programs at once than fit into them, each taking all
+    /// that it may. Left out, as many as it has cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verifier_bytes: Option<u64>,
+}
+
+impl Memory {
+    /// Of a verifier without programs to run.
+    pub(crate) const VERIFIER_BYTES: u64 = 64 << 20;
+
+    /// Of a program, where neither it nor its problem has a limit of its own.
+    pub(crate) fn program_bytes() -> u64 {
+        Profile::Judge.limits().memory
+    }
+
+    /// How many programs a verifier on so many cores runs at once.
+    pub(crate) fn judges(&self, cores: usize) -> usize {
+        let fit = |bytes: u64| bytes.saturating_sub(Self::VERIFIER_BYTES) / Self::program_bytes();
+        let fit = self.verifier_bytes.map_or(cores, |bytes| usize::try_from(fit(bytes)).unwrap_or(cores));
+        cores.min(fit).max(1)
+    }
+
+    /// What of it cannot be meant.
+    pub(crate) fn mistake(&self, own_verifier: bool) -> Option<String> {
+        let bytes = self.verifier_bytes?;
+        let least = Self::VERIFIER_BYTES + Self::program_bytes();
+        if !own_verifier {
+            return Some("memory.verifier_bytes is of a verifier that the trainer starts, and rewards.urls names others: leave one out".to_owned());
+        }
+        (bytes < least).then(|| {
+            format!("memory.verifier_bytes must be at least {least}, for itself and one program, not {bytes}")
+        })
+    }
 }
 
 /// How a problem becomes a prompt: the templates that `assay bench` has, by name; left out, a prompt is the problem's text.
@@ -538,7 +581,7 @@ impl Recipe {
     pub(crate) fn difference(&self, other: &Recipe) -> Option<String> {
         let table = |recipe: &Recipe| {
             let mut table = toml::Table::try_from(recipe).unwrap_or_default();
-            for free in ["rewards", "checkpoints", "dump", "cores"] {
+            for free in ["rewards", "checkpoints", "dump", "cores", "memory"] {
                 table.remove(free);
             }
             // Memory and time: the numbers are the same to the bit.

@@ -129,7 +129,9 @@ impl<'a> Run<'a> {
         let mut rewards = self.recipe.rewards.clone();
         let process = match rewards.urls.is_empty() {
             true => {
-                let config = VerifierConfig { program: launcher::verifier(), ..VerifierConfig::default() };
+                let slots = self.recipe.memory.judges(self.cores.judges());
+                let config =
+                    VerifierConfig { program: launcher::verifier(), slots, ..VerifierConfig::default() };
                 let start = || VerifierProcess::start(&config).map_err(TrainError::Verifier);
                 Some(self.cores.as_verifier(start).map_err(TrainError::Recipe)??)
             }

@@ -106,6 +106,7 @@ impl Recipe {
             .or_else(|| self.sampler.mistake())
             .or_else(|| self.rewards.mistake())
             .or_else(|| self.cores.mistake(self.rewards.urls.is_empty()))
+            .or_else(|| self.memory.mistake(self.rewards.urls.is_empty()))
             .or_else(|| {
                 let (keep, dump) = (self.checkpoints.keep as f64, self.dump);
                 out_of_range(&[
@@ -466,7 +467,7 @@ mod tests {
     /// A table of the whole recipe with one more line.
     fn with(table: &str, line: &str) -> String {
         match table {
-            "adamw" | "lora" | "rewards" | "cores" | "sampler" | "checkpoints" | "dump" => {
+            "adamw" | "lora" | "rewards" | "cores" | "memory" | "sampler" | "checkpoints" | "dump" => {
                 format!("{WHOLE}[{table}]\n{line}\n")
             }
             "rl.temperature" => format!("{WHOLE}temperature = {{ {line} }}\n"),
@@ -598,6 +599,12 @@ mod tests {
                 "stage `m`: until.flat_looks counts looks, and eval.every is 0",
             ),
             ("cores", "trainer = '0-1'\nverifier = '1-2'", "cores.trainer and cores.verifier share core 1"),
+            (
+                "memory",
+                "verifier_bytes = 1000",
+                "memory.verifier_bytes must be at least 1140850688, for itself",
+            ),
+            ("cores", "verifier = '4/3'", "expected a share of the cores as \"3/4\""),
             ("cores", "trainer = 'all'", "expected cores as \"0-3,8\", all below"),
             ("rl", "name = ''", "rl.name is \"\"; give each stage a name"),
             (
