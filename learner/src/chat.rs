@@ -143,6 +143,18 @@ impl Template {
         })
     }
 
+    /// The text that asks for the next word in a conversation: behind `system`, unless the conversation has a system message
+    /// of its own, and up to where the assistant's answer begins.
+    ///
+    /// # Errors
+    /// As [`Template::render`].
+    pub fn ask(&self, system: Option<&str>, messages: &[Message]) -> Result<String> {
+        let own = messages.iter().any(|message| message.role == "system");
+        let system = system.filter(|_| !own).map(|text| Message::new("system", text));
+        let all: Vec<Message> = system.into_iter().chain(messages.iter().cloned()).collect();
+        self.render(&all, true)
+    }
+
     /// The text of a conversation; `add_generation_prompt` ends it where the assistant's answer begins.
     ///
     /// # Errors

@@ -180,23 +180,21 @@ impl Policy {
 
     /// The tokens that ask for an answer to `text`: through the chat template where there is one.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>> {
-        match &self.template {
-            Some(template) => self.chat(template, self.system_prompt.as_deref(), text),
-            None => self.tokenizer.encode(text),
-        }
+        self.conversation(&[Message::new("user", text)])
     }
 
     /// The tokens that ask for an answer to a problem: by the recipe's template for it, as part of a conversation where
     /// there is a chat template.
     pub fn question(&self, problem: &Problem) -> Result<Vec<u32>> {
         let form = self.templates.of(problem);
-        match &self.template {
+        let text = match &self.template {
             Some(template) => {
                 let system = self.system_prompt.as_deref().or(form.system());
-                self.chat(template, system, &form.user(problem))
+                template.ask(system, &[Message::new("user", &form.user(problem))])?
             }
-            None => self.tokenizer.encode(&form.text(problem)),
-        }
+            None => form.text(problem),
+        };
+        self.tokenizer.encode(&text)
     }
 
     /// The tokens that ask for the next word in a conversation. One that has a system message keeps it.
@@ -205,26 +203,16 @@ impl Policy {
     /// There is more than a question in it, and no chat template to say who said what; or the template refuses it.
     pub fn conversation(&self, messages: &[Message]) -> Result<Vec<u32>> {
         match (&self.template, messages) {
-            (_, [Message { role, content }]) if role == "user" => self.prompt(content),
             (Some(template), _) => {
-                let own = messages.first().is_some_and(|first| first.role == "system");
-                let system = self.system_prompt.iter().filter(|_| !own);
-                let system = system.map(|text| Message::new("system", text));
-                let messages: Vec<Message> = system.chain(messages.iter().cloned()).collect();
-                self.tokenizer.encode(&template.render(&messages, true)?)
+                self.tokenizer.encode(&template.ask(self.system_prompt.as_deref(), messages)?)
             }
+            (None, [Message { role, content }]) if role == "user" => self.tokenizer.encode(content),
             (None, _) => Err(EngineError::Input(
                 "a system message or earlier turns need a chat template, and the model has none; set \
                  model.chat_template, or write the conversation as one prompt"
                     .to_owned(),
             )),
         }
-    }
-
-    fn chat(&self, template: &Template, system: Option<&str>, user: &str) -> Result<Vec<u32>> {
-        let system = system.map(|text| Message::new("system", text));
-        let messages: Vec<Message> = system.into_iter().chain([Message::new("user", user)]).collect();
-        self.tokenizer.encode(&template.render(&messages, true)?)
     }
 
     /// `each` completions of each problem's prompt, problem by problem.

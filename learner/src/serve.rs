@@ -44,7 +44,7 @@ use self::answer::{DONE, Form, Kind, Refusal, Usage, json_response};
 use self::engine::{Engine, Reply, Unable};
 use self::request::{Asked, Prompt, Request};
 use crate::adapter;
-use crate::chat::{Choice, Message};
+use crate::chat::Choice;
 use crate::error::Result;
 use crate::interrupt::interrupted;
 use crate::policy::{self, Policy, Writer};
@@ -366,11 +366,7 @@ impl Writer {
             Asked::Chat(messages) => {
                 let none = "this model has no chat template; ask /v1/completions, or start with --chat-template chatml";
                 let template = self.template.as_ref().ok_or_else(|| Refusal::whole(none.to_owned()))?;
-                let system =
-                    self.system_prompt.as_ref().filter(|_| messages.iter().all(|one| one.role != "system"));
-                let system = system.map(|text| Message::new("system", text));
-                let messages: Vec<Message> = system.into_iter().chain(messages.iter().cloned()).collect();
-                vec![encode(&template.render(&messages, true).map_err(refused)?)?]
+                vec![encode(&template.ask(self.system_prompt.as_deref(), messages).map_err(refused)?)?]
             }
         };
         let context = self.model.config().max_position_embeddings;
