@@ -6,7 +6,7 @@
 //! `data/code`, which a test keeps so.
 
 use crate::problem::{Problem, Task};
-use crate::{fields::Fields, math};
+use crate::{fields::Fields, math, messages::asked};
 
 /// A bundled problem and, for code, programs that were written for it.
 #[derive(Debug, Clone)]
@@ -63,7 +63,10 @@ impl Entry {
 fn math_problem(line: &str, index: u64) -> BundledProblem {
     let fields = Fields::parse(line.as_bytes(), "a math row");
     let problem = fields
-        .and_then(|fields| math::problem(&fields, index, &math::PROMPTS, None))
+        .and_then(|fields| {
+            let asked = asked(&fields, &math::PROMPTS)?;
+            math::problem(&fields, index, &asked.question, None)
+        })
         .expect("bundled math row");
     BundledProblem { problem, solutions: Vec::new() }
 }

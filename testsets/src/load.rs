@@ -340,13 +340,14 @@ fn convert_by(
     };
     let named = keys.prompt.as_deref();
     let prompts = named.as_ref().map_or(own, std::slice::from_ref);
+    let asked = asked(&fields, prompts)?;
     let mut problem = match format {
         Format::Native => native::problem(&fields),
         Format::LiveCodeBench => lcb::problem(&fields, cap),
         Format::SandboxFusion => lcb::wrapped_problem(&fields, cap),
         Format::LeetCode => leetcode::problem(&fields, index),
         Format::Apps => apps::problem(&fields, index),
-        Format::Verl => verl::problem(&fields, index),
+        Format::Verl => verl::problem(&fields, index, &asked.question),
         Format::OpenR1 => open_r1::problem(&fields, index),
         Format::CodeContests => codecontests::problem(&fields, index),
         Format::MultiPlE => multipl_e::problem(&fields, index),
@@ -354,7 +355,7 @@ fn convert_by(
         Format::BigCodeBench => bigcodebench::problem(&fields, index),
         Format::HumanEval => humaneval::problem(&fields, index),
         Format::Mbpp => mbpp::problem(&fields, index),
-        Format::Math => math::problem(&fields, index, prompts, keys.label.as_deref()),
+        Format::Math => math::problem(&fields, index, &asked.question, keys.label.as_deref()),
         Format::Kattis => Err(Misfit::new("a problem package", "a record", "give a folder or a zip archive")),
     }?;
     if let Task::Code(code) = &mut problem.task {
@@ -367,7 +368,6 @@ fn convert_by(
     if let Some(name) = named.filter(|name| !fields.has(name)) {
         return Err(fields.missing(&format!("a prompt in `{name}`")));
     }
-    let asked = asked(&fields, prompts)?;
     if named.is_some() {
         problem.prompt = asked.question;
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{Misfit, clip};
 use crate::fields::{Fields, read};
-use crate::messages::{MESSAGES, asked};
+use crate::messages::MESSAGES;
 use crate::problem::{MathTask, Problem, Task};
 
 const IDS: [&str; 9] =
@@ -24,15 +24,14 @@ pub(crate) fn fits(fields: &Fields<'_>) -> bool {
         || (fields.first(&PROMPTS).is_some() && boxed_solution(fields).is_ok_and(|found| found.is_some()))
 }
 
-/// Reads a math row; without an id it is named by its place in the file, counted from 0. The prompt is the first of
-/// `prompts`, the gold what is under `label`, or where common sets keep it.
+/// Reads a math row, whose prompt is known; without an id it is named by its place in the file, counted from 0. The gold is
+/// what is under `label`, or where common sets keep it.
 pub(crate) fn problem(
     fields: &Fields<'_>,
     index: u64,
-    prompts: &[&str],
+    prompt: &str,
     label: Option<&str>,
 ) -> Result<Problem, Misfit> {
-    let prompt = asked(fields, prompts)?.question;
     let ground_truth = match label {
         Some(name) => {
             gold(name, fields.raw(name).ok_or_else(|| fields.missing(&format!("an answer in `{name}`")))?)?
@@ -45,7 +44,7 @@ pub(crate) fn problem(
     };
     Ok(Problem {
         question_id: fields.id(&IDS)?.unwrap_or_else(|| index.to_string()),
-        prompt,
+        prompt: prompt.to_owned(),
         task: Task::Math(MathTask { ground_truth, error: own_error(fields)? }),
         difficulty: match text("difficulty")? {
             Some(difficulty) => Some(difficulty),
@@ -151,10 +150,11 @@ mod tests {
     use super::{PROMPTS, fits};
     use crate::error::Misfit;
     use crate::fields::Fields;
+    use crate::messages::asked;
     use crate::problem::{Problem, Task};
 
     fn problem(fields: &Fields<'_>, index: u64) -> Result<Problem, Misfit> {
-        super::problem(fields, index, &PROMPTS, None)
+        super::problem(fields, index, &asked(fields, &PROMPTS)?.question, None)
     }
 
     #[test]

@@ -4,7 +4,6 @@
 use crate::cases::{About, pairs, unquoted};
 use crate::error::Misfit;
 use crate::fields::Fields;
-use crate::messages::asked;
 use crate::problem::{MathTask, Problem, Task};
 
 /// Where the prompt is.
@@ -15,8 +14,8 @@ pub(crate) fn fits(fields: &Fields<'_>) -> bool {
     fields.has("reward_model")
 }
 
-/// Reads such a row.
-pub(crate) fn problem(fields: &Fields<'_>, place: u64) -> Result<Problem, Misfit> {
+/// Reads such a row, whose prompt is known.
+pub(crate) fn problem(fields: &Fields<'_>, place: u64, prompt: &str) -> Result<Problem, Misfit> {
     let raw = fields.raw("reward_model").ok_or_else(|| fields.missing("`reward_model`"))?;
     let model = Fields::parse(raw.as_bytes(), "`reward_model`, a JSON object")?;
     let raw = model.raw("ground_truth").ok_or_else(|| model.missing("a `ground_truth`"))?;
@@ -25,7 +24,7 @@ pub(crate) fn problem(fields: &Fields<'_>, place: u64) -> Result<Problem, Misfit
     let extra = Fields::parse(extra.as_bytes(), "`extra_info`, a JSON object")?;
     let index = extra.id(&["question_id", "id", "index"])?;
     let platform = fields.optional_string("data_source")?;
-    let prompt = asked(fields, &PROMPTS)?.question;
+    let prompt = prompt.to_owned();
     if !text.trim_start().starts_with('{') {
         let question_id = index.unwrap_or_else(|| place.to_string());
         let task = Task::Math(MathTask { ground_truth: text, error: None });
