@@ -1,10 +1,12 @@
 //! What there is to check and to measure once a GPU is at hand, in stages that each fit a few minutes of one.
 //!
-//! `kernels` holds the GPU against the CPU: the same models, batches and gradients through both. `train` and `decode` measure
-//! speed and memory on models of the sizes people use, `shape7b` one of seven billion parameters. Every measurement is a line
-//! of JSON that is on disk before the next begins, and one that is there already is not made again: a stage that was cut goes
-//! on where it was. What failed, what was wrong and what there was no time for is made again, and its newest line holds.
-//! `learner/gpu-check.sh` packs and starts this.
+//! `kernels` holds the GPU against the CPU: each op by itself (`by_op.rs`), then whole models, batches and gradients.
+//! `train` and `decode` measure speed and memory on models of the sizes people use, `shape7b` one of seven billion parameters.
+//! Every measurement is a line of JSON that is on disk before the next begins, and one that is there already is not made
+//! again: a stage that was cut goes on where it was. What failed, what was wrong and what there was no time for is made
+//! again, and its newest line holds. `learner/gpu-check.sh` packs and starts this.
+
+mod by_op;
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -26,7 +28,7 @@ use crate::sampler::{Cache, Sampler, SamplingParams};
 /// Part of the check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Stage {
-    /// Models, gradients, updates and samples on the GPU equal those on the CPU.
+    /// Ops, models, gradients, updates and samples on the GPU equal those on the CPU.
     Kernels,
     /// Tokens per second of training, and memory.
     Train,
@@ -79,7 +81,7 @@ pub fn run(stage: Stage, plan: &Plan) -> Result<Outcome> {
         Ok(json!({ "name": about.name, "bytes": about.bytes, "compute_capability": about.capability }))
     })?;
     match stage {
-        Stage::Kernels => kernels(gpu, &mut log)?,
+        Stage::Kernels => kernels(gpu, &mut log, plan.small)?,
         Stage::Train => train(gpu, &mut log, plan.small)?,
         Stage::Decode => decode(gpu, &mut log, plan.small)?,
         Stage::Shape7b => shape7b(gpu, &mut log, plan.small)?,
@@ -208,7 +210,12 @@ fn shapes() -> [Shape; 5] {
     ]
 }
 
-fn kernels(gpu: &'static Gpu, log: &mut Log) -> Result<()> {
+fn kernels(gpu: &'static Gpu, log: &mut Log, small: bool) -> Result<()> {
+    for stored in [Stored::F32, Stored::Bf16] {
+        for (name, comparison) in by_op::all(gpu, stored, small) {
+            log.measure(&format!("kernels/op_{name}"), comparison)?;
+        }
+    }
     for shape in shapes() {
         for stored in [Stored::F32, Stored::Bf16] {
             let (config, label) = (&shape.config, format!("{}_{stored:?}", shape.name).to_lowercase());
