@@ -1,10 +1,10 @@
 //! Data before training: what is thrown out, thinned or kept, and why.
 //!
-//! Each tool reads files of JSON lines once or twice and writes the lines that stay as they came, byte for byte and in
-//! their order. What must be remembered of a file are hashes, some 20 bytes a prompt, so files may be larger than memory. A
-//! tool's output stands beside its place until it is whole. Nothing depends on the order of rows or on a clock: where a
-//! part is kept at random, a row's lot is drawn from the seed and its own prompt, so all answers to one
-//! prompt share it, and the same row meets the same fate in any file.
+//! Each tool reads files of rows once or twice and writes those that stay as JSON Lines, in their order: lines as they came,
+//! byte for byte, and what came as an array or as parquet a row a line. What must be remembered of a file are hashes, some
+//! 20 bytes a prompt, so files may be larger than memory. A tool's output stands beside its place until it is whole. Nothing
+//! depends on the order of rows or on a clock: where a part is kept at random, a row's lot is drawn from the seed and its own
+//! prompt, so all answers to one prompt share it, and the same row meets the same fate in any file.
 //!
 //! The rules are those of AceReason-Nemotron 1.0 (sections 3.2.1, 3.3, A.7) and 1.1 (its SFT data), as far as they are
 //! printed; each default is theirs, and each is an option.
@@ -15,10 +15,10 @@ pub mod passes;
 pub mod scaling;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use assay_testsets::{LoadError, load_rows};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -26,12 +26,12 @@ use sha2::{Digest, Sha256};
 use crate::data::{DataError, rows};
 use crate::progress::{Bar, Progress};
 
-/// A line of a data file.
+/// A row of a data file.
 #[derive(Debug)]
 pub struct Line<'a> {
-    /// From 1.
+    /// Of its line, from 1; of itself, where a file is no JSON Lines.
     pub number: usize,
-    /// As it came, without the end of the line.
+    /// As it came, in one line and without its end.
     pub text: &'a str,
     /// An object.
     pub value: Value,
@@ -122,9 +122,9 @@ impl Why {
 /// From where to where.
 #[derive(Debug, Clone)]
 pub struct Files {
-    /// JSON lines.
+    /// JSON Lines, one JSON array, or parquet.
     pub input: PathBuf,
-    /// The lines that stay.
+    /// The rows that stay, as JSON Lines.
     pub output: PathBuf,
     /// The lines that go, each as `{"line", "id", "reason", "detail"}`, if somebody wants to know.
     pub dropped: Option<PathBuf>,
@@ -155,37 +155,31 @@ pub fn sieve(
     Ok(sieved)
 }
 
-/// Does something with each line of a file that is not blank.
+/// Does something with each row of a file: JSON Lines or one JSON array, plain or packed, or parquet where the build reads it.
 pub fn each_line(
     path: &Path,
     progress: &Progress,
     mut with: impl FnMut(&Line<'_>) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let failed = |source| DataError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
+    let refused = |error: LoadError| DataError::Refused(error.to_string());
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let bar: Bar<'_> = progress.stage(&name, length, 0);
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let (mut text, mut number) = (String::new(), 0);
-    loop {
-        text.clear();
-        let bytes = reader.read_line(&mut text).map_err(failed)?;
-        if bytes == 0 {
-            return if number == 0 { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(()) };
-        }
-        number += 1;
-        bar.advance(bytes as u64, "");
-        let text = text.trim_end_matches(['\n', '\r']);
-        if text.trim().is_empty() {
-            continue;
-        }
-        let value = serde_json::from_str(text).map_err(|error| at(path, number, error.to_string()))?;
+    let bar: Bar<'_> = progress.count(&name);
+    for row in load_rows(path).map_err(refused)? {
+        let (place, mut text) = row.map_err(refused)?;
+        // All rows of an array can stand in one line.
+        let number = place.line.max(place.record) as usize;
+        let value = serde_json::from_str(&text).map_err(|error| at(path, number, error.to_string()))?;
         let Value::Object(_) = value else {
             return Err(at(path, number, "it is no JSON object".to_owned()));
         };
-        with(&Line { number, text, value })?;
+        text.truncate(text.trim_end().len());
+        if text.contains('\n') {
+            text = value.to_string();
+        }
+        with(&Line { number, text: &text, value })?;
+        bar.advance(1, "rows");
     }
+    Ok(())
 }
 
 fn at(path: &Path, line: usize, what: String) -> DataError {

@@ -69,14 +69,6 @@ fn order(items: usize, epoch: u64, seed: u64, purpose: &str) -> Vec<usize> {
 /// What is wrong with the data.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// A file of rows can't be read.
-    #[error("cannot read {path}: {reason}", path = path.display(), reason = reason(source))]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// A line of a data file lacks what is needed.
     #[error("{path} line {line}: {what}", path = path.display())]
     Line {

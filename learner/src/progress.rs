@@ -20,8 +20,9 @@ pub struct Progress {
 pub struct Bar<'a> {
     progress: &'a Progress,
     bar: ProgressBar,
-    /// When this process began, and how much was done by then.
-    began: (Instant, u64),
+    /// When the first step of this process was done, and how many were by then: with a calibration before it, it says
+    /// nothing of the pace.
+    paced: Cell<Option<(Instant, u64)>>,
     said: Cell<Instant>,
 }
 
@@ -41,19 +42,24 @@ impl Progress {
 
     /// A bar for `steps` steps of which `done` are done.
     pub fn stage(&self, name: &str, steps: u64, done: u64) -> Bar<'_> {
-        let bar = if self.quiet { ProgressBar::hidden() } else { ProgressBar::new(steps) };
-        bar.set_length(steps);
-        bar.set_position(done);
-        // What an earlier process did says nothing of this one's pace.
-        bar.reset_eta();
-        if let Ok(style) =
-            ProgressStyle::with_template("{prefix:>10} {bar:30} {pos:>4}/{len} {elapsed:>4} eta {eta} {msg}")
-        {
+        let bar = self.bar(name, "{prefix:>10} {bar:30} {pos:>4}/{len} {elapsed:>4} eta {eta} {msg}");
+        bar.bar.set_length(steps);
+        bar.bar.set_position(done);
+        bar
+    }
+
+    /// Counts what nobody knows the number of.
+    pub fn count(&self, name: &str) -> Bar<'_> {
+        self.bar(name, "{prefix:>10} {pos} {msg} {elapsed:>4} {per_sec}")
+    }
+
+    fn bar(&self, name: &str, template: &str) -> Bar<'_> {
+        let bar = if self.quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.set_prefix(name.to_owned());
-        let now = Instant::now();
-        Bar { progress: self, bar, began: (now, done), said: Cell::new(now) }
+        Bar { progress: self, bar, paced: Cell::new(None), said: Cell::new(Instant::now()) }
     }
 
     /// A line that tells what was found or done.
@@ -92,13 +98,24 @@ impl Bar<'_> {
     pub fn advance(&self, steps: u64, message: &str) {
         self.bar.set_message(message.to_owned());
         self.bar.inc(steps);
+        let (since, done) = self.paced.get().unwrap_or_else(|| self.pace());
         if self.bar.is_hidden() && self.said.get().elapsed() >= EVERY {
             self.said.set(Instant::now());
-            let (position, length) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            let (since, done) = self.began;
-            let eta = eta(since.elapsed(), position.saturating_sub(done), length.saturating_sub(position));
-            self.progress.note(&format!("{:>10} {position}/{length}{eta} {message}", self.bar.prefix()));
+            let position = self.bar.position();
+            let of = self.bar.length().map_or_else(String::new, |length| {
+                let left = length.saturating_sub(position);
+                format!("/{length}{}", eta(since.elapsed(), position.saturating_sub(done), left))
+            });
+            self.progress.note(&format!("{:>10} {position}{of} {message}", self.bar.prefix()));
         }
+    }
+
+    /// From here on, where a first step was just done, the pace is measured.
+    fn pace(&self) -> (Instant, u64) {
+        let here = (Instant::now(), self.bar.position());
+        self.paced.set(Some(here));
+        self.bar.reset_eta();
+        here
     }
 }
 

@@ -32,10 +32,10 @@ pub(super) enum Tool {
 
 #[derive(Debug, Args)]
 struct Through {
-    /// JSON lines: AceReason-SFT rows, chat messages, prompt and response, or problems
+    /// AceReason-SFT rows, chat messages, prompt and response, or problems: JSON Lines, a JSON array, or parquet
     #[arg(long = "in", value_name = "FILE")]
     input: PathBuf,
-    /// Where the rows that stay go, as they came
+    /// Where the rows that stay go, as JSON Lines
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Where to note each row that goes: {"line", "id", "reason", "detail"}
@@ -73,7 +73,7 @@ enum By {
 pub(super) struct Decontaminate {
     #[command(flatten)]
     through: Through,
-    /// The test items, JSON lines; may be given several times
+    /// The test items, a file as --in; may be given several times
     #[arg(long, value_name = "FILE", required = true)]
     against: Vec<PathBuf>,
     /// The rules to begin with. math: 9 words. code: 14 words, URLs, nothing released from 2024-08-01 on
@@ -149,7 +149,7 @@ pub(super) struct Filter {
 
 #[derive(Debug, Args)]
 pub(super) struct Scaling {
-    /// JSON lines, one a trained mix: {"prompts": unique prompts, "responses": per prompt, "accuracy": percent}
+    /// A row for each trained mix: {"prompts": unique prompts, "responses": per prompt, "accuracy": percent}
     #[arg(long = "in", value_name = "FILE")]
     input: PathBuf,
     /// Print the fit as one JSON value

@@ -59,6 +59,17 @@ fn the_first_of_equal_rows_stays() {
     check(&rows, &[0, 1, 2], |files| dedup(files, Same::PromptAndResponse, &Progress::quiet()));
 }
 
+/// What is no JSON Lines comes out as such.
+#[test]
+fn an_array_is_written_a_row_a_line() {
+    let (_dir, files) =
+        files(&["[ {\"input\": \"a\",\n  \"output\": 1}, {\"input\": \"A\"},\n{\"input\": \"b\"}]"]);
+    dedup(&files, Same::Prompt, &Progress::quiet()).unwrap();
+    assert_eq!(lines(&files.output), [r#"{"input":"a","output":1}"#, r#"{"input": "b"}"#]);
+    let gone = lines(files.dropped.as_deref().unwrap());
+    assert_eq!(gone, [r#"{"line":2,"id":"line 2","reason":"seen before","detail":""}"#]);
+}
+
 #[test]
 fn rows_that_share_words_with_a_test_go() {
     let dir = tempfile::tempdir().unwrap();
@@ -199,7 +210,8 @@ fn a_line_that_is_no_row_is_named() {
         ("{\"input\": 1}", "line 1: no prompt"),
         ("{\"input\": \"a\"}\n\n[]", "line 3: it is no JSON object"),
         ("{\"input\": \"a\"}\n{", "line 2: EOF"),
-        ("", "is empty"),
+        ("", "an empty file"),
+        ("[{\"input\": \"a\"}, 3]", "line 2: it is no JSON object"),
     ];
     for (text, wanted) in rows {
         let (_dir, files) = files(&[text]);
