@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
 pub use self::rows::{Row, family_rows, file_rows, fitting_rows, read_rows};
-pub use self::sources::{Drawn, Hand, Prompts, Source, Sources};
+pub use self::sources::{Drawn, Hand, Prompts, Solved, Source, Sources};
 use crate::error::reason;
 
 /// The generator of one purpose at one step.

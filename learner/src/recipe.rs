@@ -379,6 +379,11 @@ pub struct Stage {
     /// What ends the stage before its last step. The next one calibrates its temperature anew.
     #[serde(default)]
     pub until: Until,
+    /// Leave out, as long as the stage lasts, the problems that every one of their rollouts solved: from the second epoch of
+    /// its files on none of them comes again (AceReason-Nemotron 1.0, the second stage of code). The stage ends when none
+    /// is left.
+    #[serde(default)]
+    pub drop_solved: bool,
     /// Most tokens of a completion; longer ones are cut.
     pub max_completion_length: usize,
     /// AdamW's.

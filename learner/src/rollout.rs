@@ -55,6 +55,11 @@ impl Group {
         &self.rewards
     }
 
+    /// Whether every one of them is right.
+    pub fn is_solved(&self) -> bool {
+        !self.rewards.is_empty() && self.rewards.iter().all(|reward| *reward >= 1.0)
+    }
+
     /// Whether the group carries no signal.
     pub fn is_zero_std(&self) -> bool {
         grpo::is_zero_std(&self.rewards)

@@ -24,7 +24,7 @@ use self::ending::Seen;
 pub use self::ending::Until;
 use self::log::Log;
 use self::skips::Skips;
-use crate::data::{DataError, Drawn, Sources, stream};
+use crate::data::{DataError, Drawn, Solved, Sources, stream};
 use crate::diagnosis::Watch;
 use crate::error::{EngineError, reason};
 use crate::eval::evaluate;
@@ -63,6 +63,9 @@ pub struct State {
     /// Prompts drawn of each file: the next step's follow on them.
     #[serde(default, skip_serializing_if = "Drawn::is_empty")]
     pub drawn: Drawn,
+    /// Problems that the stage under way leaves out from now on.
+    #[serde(default, skip_serializing_if = "Solved::is_empty")]
+    pub solved: Solved,
 }
 
 /// The best policy of a run by its held-out accuracy.
@@ -285,7 +288,11 @@ impl<G: Grade> Trainer<'_, G> {
         if stage_step >= stage.steps {
             return true;
         }
-        let why = seen.enough(&stage.name, step - stage_step, &stage.until);
+        let solved = stage.drop_solved && self.sources.are_solved(&stage.prompts, &self.state.solved);
+        let why = match solved {
+            true => Some("every problem of its files is solved".to_owned()),
+            false => seen.enough(&stage.name, step - stage_step, &stage.until),
+        };
         if let Some(why) = &why {
             self.progress.note(&format!("stage {} ends after {stage_step} steps: {why}", stage.name));
         }
@@ -365,7 +372,11 @@ impl<G: Grade> Trainer<'_, G> {
             self.policy.update(&self.items(&useful, stage, step), &objective(stage, temperature))?;
         self.state.step = step;
         self.state.stage_step += 1;
-        self.sources.count(&mut self.state.drawn, &stage.prompts);
+        self.state.drawn.clone_from(&all.drawn);
+        if stage.drop_solved {
+            let solved = all.groups.iter().filter(|group| group.is_solved());
+            self.state.solved.extend(solved.map(|group| group.rollouts()[0].question_id.clone()));
+        }
         match updated.skipped {
             Some(skipped) => self.progress.warn(&format!("stage {} step {step}: {skipped}", stage.name)),
             // What was measured where a loss is no number is nothing to steer by.
@@ -479,7 +490,7 @@ impl<G: Grade> Trainer<'_, G> {
     pub fn probe(&self, stage: &Stage, temperature: f64, probe: u32) -> Result<Vec<Rollout>, EngineError> {
         let at = self.state.step * u64::from(MOST_PROBES) + u64::from(probe);
         let mut rng = stream(self.recipe.seed, "probe prompts", at);
-        let (mut hand, mut problems) = (self.sources.hand(self.recipe.seed), Vec::new());
+        let (mut hand, mut problems) = (self.sources.hand(self.recipe.seed, &self.state.solved), Vec::new());
         while problems.len() < stage.temperature.probe {
             problems.extend(hand.others(stage.mix(), &mut rng));
         }

@@ -136,6 +136,29 @@ fn a_file_is_walked_through_epoch_by_epoch_and_stage_by_stage() {
     assert_eq!(distinct(&steps[4..]), 16);
 }
 
+/// Every completion is right, so the first stage asks each of the 27 once and is over; the second begins anew.
+#[test]
+fn what_is_solved_comes_no_more_and_with_the_last_the_stage_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut recipe = file_recipe(dir.path());
+    (recipe.rl[0].steps, recipe.rl[0].drop_solved) = (9, true);
+    let run = |out: &Path, grader: &Local, resume| {
+        Run::start(recipe.clone(), out, Progress::quiet()).unwrap().rl(grader, out, resume)
+    };
+    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    run(&whole, &Local::new(|_| 1.0), false).unwrap();
+    // The checkpoint is of step 2, and what it does not say is solved would be asked again.
+    run(&cut, &Local { breaks_at: Some(4), ..Local::new(|_| 1.0) }, false).unwrap_err();
+    run(&cut, &Local::new(|_| 1.0), true).unwrap();
+    for out in [&whole, &cut] {
+        let stages: Vec<String> = lines(out).into_iter().map(|line| line.stage).collect();
+        assert_eq!(stages, ["first", "first", "first", "first", "second", "second"]);
+        let asked: Vec<BTreeSet<String>> = (1..=6).map(|step| asked(out, step)).collect();
+        assert_eq!(asked.iter().map(BTreeSet::len).collect::<Vec<_>>(), [8, 8, 8, 3, 4, 4]);
+        assert_eq!(asked[..4].iter().flatten().collect::<BTreeSet<_>>().len(), 27);
+    }
+}
+
 #[test]
 fn a_run_that_was_cut_goes_on_bit_for_bit() {
     let files = tempfile::tempdir().unwrap();

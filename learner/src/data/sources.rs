@@ -1,6 +1,6 @@
 //! Where prompts come from: the generated families, which have no end, and files, which are walked through.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -41,6 +41,12 @@ impl Prompts {
 
     fn get(&self, at: usize) -> &Problem {
         &self.problems[self.used.get().map_or(at, |used| used[at].0)]
+    }
+
+    /// The places of those that are solved.
+    fn solved(&self, solved: &Solved) -> HashSet<usize> {
+        let every = 0..if solved.is_empty() { 0 } else { self.len() };
+        every.filter(|&at| solved.contains(&self.get(at).question_id)).collect()
     }
 
     /// Counts tokens, and leaves those out that have more than the file's `max_prompt_length`.
@@ -85,8 +91,11 @@ impl Prompts {
 #[derive(Debug, Clone)]
 pub struct Sources(BTreeMap<String, Source>);
 
-/// How many prompts of each file were drawn by the steps so far.
+/// How many prompts of each file's walk the steps so far have passed.
 pub type Drawn = BTreeMap<String, u64>;
+
+/// Ids of problems that a stage leaves out from now on.
+pub type Solved = BTreeSet<String>;
 
 impl Sources {
     /// The generated families, and the files of the recipe's `[problems]`.
@@ -146,16 +155,15 @@ impl Sources {
         Ok(())
     }
 
-    /// Prompts for a step or for a probe, of which none was dealt yet.
-    pub fn hand(&self, seed: u64) -> Hand<'_> {
-        Hand { sources: self, seed, dealt: BTreeMap::new() }
+    /// Prompts for a step or for a probe, of which none was dealt yet, without those that are solved.
+    pub fn hand<'s>(&'s self, seed: u64, solved: &'s Solved) -> Hand<'s> {
+        Hand { sources: self, seed, solved, dealt: BTreeMap::new() }
     }
 
-    /// Counts the prompts of one more step.
-    pub fn count(&self, drawn: &mut Drawn, counts: &BTreeMap<String, usize>) {
-        for (name, count) in counts.iter().filter(|(name, _)| self.file(name).is_some()) {
-            *drawn.entry(name.clone()).or_default() += *count as u64;
-        }
+    /// Whether nothing but what is solved is left of these files.
+    pub fn are_solved(&self, counts: &BTreeMap<String, usize>, solved: &Solved) -> bool {
+        let is_solved = |prompts: &Prompts| prompts.solved(solved).len() == prompts.len();
+        counts.keys().all(|name| self.file(name).is_some_and(is_solved))
     }
 
     /// Problems to measure on: `split` of a family, different ones; the first of a file.
@@ -195,17 +203,18 @@ fn uses(recipe: &Recipe) -> impl Iterator<Item = (String, &String, usize, usize)
 pub struct Hand<'s> {
     sources: &'s Sources,
     seed: u64,
-    /// Places in each file.
+    solved: &'s Solved,
+    /// Places in each file, and those of what is solved there.
     dealt: BTreeMap<&'s str, HashSet<usize>>,
 }
 
 impl<'s> Hand<'s> {
-    /// A step's prompts, so many of each source: of a file those that follow on what the steps before had. Names were checked
-    /// by the recipe.
+    /// A step's prompts, so many of each source: of a file those that follow on what the steps before had, and `drawn` says
+    /// where the next step goes on. Names were checked by the recipe.
     pub fn next(
         &mut self,
         counts: &BTreeMap<String, usize>,
-        drawn: &Drawn,
+        drawn: &mut Drawn,
         rng: &mut ChaCha8Rng,
     ) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -215,16 +224,39 @@ impl<'s> Hand<'s> {
                     problems.extend((0..*count).map(|_| family.question(Split::Train, rng).problem));
                 }
                 Some((name, Source::File(prompts))) => {
-                    let start = drawn.get(name).copied().unwrap_or(0);
-                    let purpose = format!("epoch of {name}");
-                    let places = walk(prompts.len(), start..start + *count as u64, self.seed, &purpose);
+                    let position = drawn.entry(name.clone()).or_default();
+                    let places = self.walked(name, prompts, *count, position);
                     problems.extend(places.iter().map(|at| prompts.get(*at).clone()));
-                    self.dealt.entry(name).or_default().extend(places);
+                    self.dealt(name, prompts).extend(places);
                 }
                 None => {}
             }
         }
         problems
+    }
+
+    /// The next `count` places of a file's walk from a position on, which moves past them. What is solved is passed over, if
+    /// that leaves anything.
+    fn walked(&self, name: &str, prompts: &Prompts, count: usize, position: &mut u64) -> Vec<usize> {
+        let (purpose, solved, items) =
+            (format!("epoch of {name}"), prompts.solved(self.solved), prompts.len());
+        let mut places = Vec::with_capacity(count);
+        while places.len() < count {
+            for at in walk(items, *position..*position + items as u64, self.seed, &purpose) {
+                if places.len() == count {
+                    break;
+                }
+                *position += 1;
+                if solved.len() == items || !solved.contains(&at) {
+                    places.push(at);
+                }
+            }
+        }
+        places
+    }
+
+    fn dealt(&mut self, name: &'s str, prompts: &Prompts) -> &mut HashSet<usize> {
+        self.dealt.entry(name).or_insert_with(|| prompts.solved(self.solved))
     }
 
     /// One more prompt of each of these sources, at random.
@@ -240,7 +272,7 @@ impl<'s> Hand<'s> {
         match self.sources.0.get_key_value(name)? {
             (_, Source::Family(family)) => Some(family.question(Split::Train, rng).problem),
             (name, Source::File(prompts)) => {
-                let dealt = self.dealt.entry(name).or_default();
+                let dealt = self.dealt(name, prompts);
                 if dealt.len() == prompts.len() {
                     dealt.clear();
                 }
@@ -345,34 +377,67 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let sources = Sources::load(&recipe(&dir, &numbered(30), "")).unwrap();
         let counts: BTreeMap<String, usize> = [("arithmetic".to_owned(), 1), ("mine".to_owned(), 8)].into();
-        let (mut drawn, mut epochs) = (Drawn::new(), Vec::new());
+        let (none, mut drawn, mut epochs) = (Solved::new(), Drawn::new(), Vec::new());
         for step in 0..15 {
-            let deal = |drawn: &Drawn| {
-                let mut hand = sources.hand(7);
-                let mut problems = hand.next(&counts, drawn, &mut stream(7, "prompts", step));
+            let deal = |mut drawn: Drawn| {
+                let mut hand = sources.hand(7, &none);
+                let mut problems = hand.next(&counts, &mut drawn, &mut stream(7, "prompts", step));
                 let names = vec!["mine".to_owned(); 22];
                 problems.extend(hand.others(&names, &mut stream(7, "refill prompts", step)));
-                problems
+                (problems, drawn)
             };
-            let problems = deal(&drawn);
+            let (problems, after) = deal(drawn.clone());
             let resumed: Drawn = toml::from_str(&toml::to_string(&drawn).unwrap()).unwrap();
-            assert_eq!(deal(&resumed), problems);
+            assert_eq!(deal(resumed).0, problems);
             let of_file = &ids(&problems)[1..];
             let distinct: HashSet<&str> = of_file.iter().copied().collect();
             assert_eq!((of_file.len(), distinct.len()), (30, 30), "step {step}: {of_file:?}");
             epochs.extend(of_file[..8].iter().map(|id| (*id).to_owned()));
-            sources.count(&mut drawn, &counts);
+            drawn = after;
         }
         assert_eq!(drawn, [("mine".to_owned(), 120)].into());
         for epoch in epochs.chunks(30) {
             assert_eq!(epoch.iter().collect::<HashSet<_>>().len(), 30, "{epoch:?}");
         }
         // A file that is too small has everything before anything twice.
-        let mut hand = sources.hand(7);
+        let mut hand = sources.hand(7, &none);
         let many = hand.others(&vec!["mine".to_owned(); 60], &mut stream(7, "probe", 0));
         for half in ids(&many).chunks(30) {
             assert_eq!(half.iter().collect::<HashSet<_>>().len(), 30, "{half:?}");
         }
+    }
+
+    /// The others keep their order, and each of them comes once an epoch as before.
+    #[test]
+    fn what_is_solved_comes_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let sources = Sources::load(&recipe(&dir, &numbered(30), "")).unwrap();
+        let counts: BTreeMap<String, usize> = [("mine".to_owned(), 4)].into();
+        let solved: Solved = (0..30).filter(|n| n % 5 < 3).map(|n| format!("mine/{n}")).collect();
+        let steps = |solved: &Solved, steps: u64| -> (Vec<String>, Drawn) {
+            let mut drawn = Drawn::new();
+            let mut next =
+                |step| sources.hand(7, solved).next(&counts, &mut drawn, &mut stream(7, "prompts", step));
+            let ids = (0..steps).flat_map(&mut next).map(|problem| problem.question_id).collect();
+            (ids, drawn)
+        };
+        let (all, _) = steps(&Solved::new(), 15);
+        let (left, drawn) = steps(&solved, 6);
+        assert_eq!(drawn["mine"], 60 - all.iter().rev().take_while(|id| solved.contains(*id)).count() as u64);
+        assert_eq!(left, all.into_iter().filter(|id| !solved.contains(id)).collect::<Vec<_>>());
+        // What is added to a step, and what a probe takes.
+        let mut hand = sources.hand(7, &solved);
+        let others = hand.others(&vec!["mine".to_owned(); 12], &mut stream(7, "probe", 0));
+        let others: Solved = others.into_iter().map(|problem| problem.question_id).collect();
+        assert!(others.len() == 12 && others.is_disjoint(&solved), "{others:?}");
+        // Where nothing else is left, it comes again, so that a step has prompts.
+        let every: Solved = (0..30).map(|n| format!("mine/{n}")).collect();
+        assert!(sources.are_solved(&counts, &every) && !sources.are_solved(&counts, &solved));
+        assert_eq!(steps(&every, 15), steps(&Solved::new(), 15));
+        assert_eq!(
+            sources.hand(7, &every).others(["mine".to_owned()].iter(), &mut stream(7, "probe", 0)).len(),
+            1
+        );
     }
 
     #[test]
@@ -454,7 +519,8 @@ mod tests {
         let sources = fit(", max_prompt_length = 32").unwrap();
         let fixed = sources.fixed(&[("mine".to_owned(), 9)].into(), Split::HeldOut, 1);
         assert_eq!(ids(&fixed), ["mine/5", "mine/10"]);
-        let all = sources.hand(1).others(&vec!["mine".to_owned(); 8], &mut stream(1, "test", 0));
+        let none = Solved::new();
+        let all = sources.hand(1, &none).others(&vec!["mine".to_owned(); 8], &mut stream(1, "test", 0));
         assert!(all.iter().all(|problem| problem.prompt.len() <= 10), "{:?}", ids(&all));
         assert!(fit(", max_prompt_length = 3").unwrap_err().to_string().contains("none of 4 prompts"));
     }

@@ -122,6 +122,7 @@ impl Recipe {
             .or_else(|| self.unfit_name())
             .or_else(|| self.rl.iter().find_map(stage))
             .or_else(|| self.blind_rule())
+            .or_else(|| self.without_epochs())
             .or_else(|| self.too_long(self.model.context()?))
     }
 
@@ -154,6 +155,17 @@ impl Recipe {
     fn blind_rule(&self) -> Option<String> {
         let blind = self.rl.iter().find(|stage| stage.until.flat_looks.is_some() && self.eval.every == 0)?;
         Some(format!("stage `{}`: until.flat_looks counts looks, and eval.every is 0: set it", blind.name))
+    }
+
+    /// Of what is generated nothing comes again, so there is nothing to leave out.
+    fn without_epochs(&self) -> Option<String> {
+        let dropping = self.rl.iter().filter(|stage| stage.drop_solved);
+        let mut sources = dropping.flat_map(|stage| stage.prompts.keys().map(move |source| (stage, source)));
+        let (stage, source) = sources.find(|(_, source)| Family::named(source).is_some())?;
+        Some(format!(
+            "stage `{}`: drop_solved is for files, and `{source}` is generated without end: remove one of them",
+            stage.name
+        ))
     }
 
     /// Completions that do not fit into a context of so many tokens, the prompt's among them.
@@ -593,6 +605,11 @@ mod tests {
             ("rl", "steps = 0", "stage `m`: steps must be from 1 to 10000000, not 0"),
             ("rl", "until = { reward = nan }", "stage `m`: until.reward must be from -100 to 100, not NaN"),
             ("rl", "until = { truncated = 2.0 }", "stage `m`: until.truncated must be from 0 to 1, not 2"),
+            (
+                "rl",
+                "drop_solved = true",
+                "stage `m`: drop_solved is for files, and `arithmetic` is generated",
+            ),
             (
                 "rl",
                 "until = { flat_looks = 3 }",

@@ -12,7 +12,7 @@ use rand::seq::SliceRandom as _;
 
 use super::dump::{self, Dumped};
 use super::{TrainError, Trainer};
-use crate::data::{Hand, stream};
+use crate::data::{Drawn, Hand, stream};
 use crate::grpo::{self, ZeroVariance};
 use crate::interrupt::interrupted;
 use crate::recipe::Stage;
@@ -31,6 +31,8 @@ pub(super) struct Collected {
     pub(super) groups: Vec<Group>,
     /// Why the last rollout without a reward has none.
     pub(super) reason: String,
+    /// Where the next step's prompts begin.
+    pub(super) drawn: Drawn,
     /// Some of the first batch, for people.
     pub(super) dumped: Vec<Dumped>,
     pub(super) seconds_rollout: f64,
@@ -162,7 +164,8 @@ impl<G: Grade> Trainer<'_, G> {
         temperature: f64,
         step: u64,
     ) -> Result<Collected, TrainError> {
-        let (mut collected, mut hand) = (Collected::default(), self.sources.hand(self.recipe.seed));
+        let mut hand = self.sources.hand(self.recipe.seed, &self.state.solved);
+        let mut collected = Collected { drawn: self.state.drawn.clone(), ..Collected::default() };
         for round in 0..MOST_ROUNDS {
             let missing = collected.missing(stage);
             if missing == 0 {
@@ -171,7 +174,10 @@ impl<G: Grade> Trainer<'_, G> {
             let mut started = Instant::now();
             let (purpose, at) =
                 if round == 0 { ("rollouts", step) } else { ("refill", step * MOST_ROUNDS + round) };
-            let problems = self.problems(&mut hand, stage, step, round, missing);
+            let problems = match round {
+                0 => self.first(&mut hand, &mut collected.drawn, stage, step),
+                _ => self.others(&mut hand, stage, step * MOST_ROUNDS + round, missing),
+            };
             let sampling = self.sampling(stage, temperature, purpose, at);
             let each = stage.rollouts;
             let by_prompt: Vec<&Problem> =
@@ -203,21 +209,14 @@ impl<G: Grade> Trainer<'_, G> {
         Ok(collected)
     }
 
-    /// The stage's prompts of a step; in later rounds others of some of its mix, chosen at random, so that no source is
-    /// preferred.
-    fn problems(
-        &self,
-        hand: &mut Hand<'_>,
-        stage: &Stage,
-        step: u64,
-        round: u64,
-        count: usize,
-    ) -> Vec<Problem> {
-        let seed = self.recipe.seed;
-        if round == 0 {
-            return hand.next(&stage.prompts, &self.state.drawn, &mut stream(seed, "prompts", step));
-        }
-        let mut rng = stream(seed, "refill prompts", step * MOST_ROUNDS + round);
+    /// The stage's prompts of a step.
+    fn first(&self, hand: &mut Hand<'_>, drawn: &mut Drawn, stage: &Stage, step: u64) -> Vec<Problem> {
+        hand.next(&stage.prompts, drawn, &mut stream(self.recipe.seed, "prompts", step))
+    }
+
+    /// In later rounds others of some of the stage's mix, chosen at random, so that no source is preferred.
+    fn others(&self, hand: &mut Hand<'_>, stage: &Stage, at: u64, count: usize) -> Vec<Problem> {
+        let mut rng = stream(self.recipe.seed, "refill prompts", at);
         let mut mix: Vec<&String> = stage.mix().collect();
         mix.shuffle(&mut rng);
         mix.truncate(count);
