@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use assay_testsets::{LoadError, load_rows};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -155,19 +154,16 @@ pub fn sieve(
     Ok(sieved)
 }
 
-/// Does something with each row of a file: JSON Lines or one JSON array, plain or packed, or parquet where the build reads it.
+/// Does something with each row of a file, in any form that SFT reads.
 pub fn each_line(
     path: &Path,
     progress: &Progress,
     mut with: impl FnMut(&Line<'_>) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let refused = |error: LoadError| DataError::Refused(error.to_string());
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let bar: Bar<'_> = progress.count(&name);
-    for row in load_rows(path).map_err(refused)? {
-        let (place, mut text) = row.map_err(refused)?;
-        // All rows of an array can stand in one line.
-        let number = place.line.max(place.record) as usize;
+    for row in rows::texts(path)? {
+        let (number, mut text) = row?;
         let value = serde_json::from_str(&text).map_err(|error| at(path, number, error.to_string()))?;
         let Value::Object(_) = value else {
             return Err(at(path, number, "it is no JSON object".to_owned()));

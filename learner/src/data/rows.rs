@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use assay_testsets::load_rows;
+use assay_testsets::{LoadError, Place, load_rows};
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -121,16 +121,22 @@ fn conversation(what: &str, name: &str, value: &Value) -> Result<Vec<Message>, S
     }
 }
 
+/// The texts of the rows that `read_rows` reads, each with its line, or with its own number where all stand in one.
+pub(crate) fn texts(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<(usize, String), DataError>>, DataError> {
+    let refused = |error: LoadError| DataError::Refused(error.to_string());
+    let numbered = |(place, text): (Place, String)| (place.line.max(place.record) as usize, text);
+    Ok(load_rows(path).map_err(refused)?.map(move |row| row.map(numbered).map_err(refused)))
+}
+
 /// Reads a file of rows: JSON Lines or one JSON array, plain or packed, or parquet where the build reads it.
 pub fn read_rows(path: &Path) -> Result<Vec<Row>, DataError> {
-    let refused = |error: &dyn std::fmt::Display| DataError::Refused(error.to_string());
-    let rows = load_rows(path).map_err(|error| refused(&error))?;
-    let row = |row: Result<(assay_testsets::Place, String), _>| {
-        let (place, text) = row.map_err(|error: assay_testsets::LoadError| refused(&error))?;
-        let at = |what| DataError::Line { path: path.to_owned(), line: place.line as usize, what };
-        Row::read(&text).map_err(at)
+    let row = |row: Result<(usize, String), DataError>| {
+        let (line, text) = row?;
+        Row::read(&text).map_err(|what| DataError::Line { path: path.to_owned(), line, what })
     };
-    let rows: Vec<Row> = rows.map(row).collect::<Result<_, _>>()?;
+    let rows: Vec<Row> = texts(path)?.map(row).collect::<Result<_, _>>()?;
     if rows.is_empty() { Err(DataError::Empty { path: path.to_owned() }) } else { Ok(rows) }
 }
 
