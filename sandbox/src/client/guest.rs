@@ -19,6 +19,7 @@ use nix::unistd::pipe2;
 use super::facts::{Facts, decide};
 use super::idleness::{self, Idleness};
 use super::knobs::Counters;
+use super::overdue::{self, Overdue, State};
 use super::pool::Lease;
 use super::process::Process;
 use super::step_error;
@@ -32,10 +33,6 @@ use crate::{Limits, Outcome, SandboxError, Termination, Usage, image};
 const SLOT_PATIENCE: Duration = Duration::from_secs(30);
 /// Without a control group memory is watched by looking, this often at least.
 const LOOK: Duration = Duration::from_millis(2);
-/// Between two looks at a program that seems idle and waits for a core.
-const WAITING: Duration = Duration::from_millis(10);
-/// So many times its idle limit a program may be held up by the kernel beyond it.
-const MOST_HELD_UP: u32 = 10;
 /// The shortest sleep between two looks at the clocks.
 const TICK: Duration = Duration::from_millis(1);
 /// Most bytes of all files that are taken out of a workplace: all that fits there.
@@ -128,8 +125,7 @@ struct Mark {
     wall: Instant,
     cpu: Duration,
     delay: Duration,
-    /// Idle time since then that was not its own doing.
-    held_up: Duration,
+    overdue: Overdue,
 }
 
 /// What the slot-init reported.
@@ -200,7 +196,12 @@ impl Guest {
             cpu_before,
             started,
             cpu_mark: Duration::ZERO,
-            mark: Mark { wall: started, cpu: Duration::ZERO, delay: Duration::ZERO, held_up: Duration::ZERO },
+            mark: Mark {
+                wall: started,
+                cpu: Duration::ZERO,
+                delay: Duration::ZERO,
+                overdue: Overdue::default(),
+            },
             delay_seen: Cell::default(),
             grace: Grace::None,
             ended_by_us: None,
@@ -245,13 +246,13 @@ impl Guest {
     /// Starts a new budget of idle time.
     pub(super) fn renew_idle(&mut self) {
         self.mark =
-            Mark { wall: Instant::now(), cpu: self.cpu(), delay: self.delay(), held_up: Duration::ZERO };
+            Mark { wall: Instant::now(), cpu: self.cpu(), delay: self.delay(), overdue: Overdue::default() };
     }
 
     /// CPU time since the idle time's budget began; if asked to be thorough, the wait for a core too.
     pub(super) fn busy(&self, thorough: bool) -> Duration {
         let delay = if thorough { self.delay().saturating_sub(self.mark.delay) } else { Duration::ZERO };
-        self.cpu().saturating_sub(self.mark.cpu) + delay + self.mark.held_up
+        self.cpu().saturating_sub(self.mark.cpu) + delay + self.mark.overdue.held_up()
     }
 
     /// CPU and wall time since the present budget began, and the peak so far.
@@ -430,16 +431,10 @@ impl Guest {
             return Ok(now + TICK);
         }
         // One wait for a core may be longer than the limit, and it counts only when it is over.
-        if idle_time > self.limits.wall_time && self.process.wants_a_core() {
-            return Ok(now + WAITING);
-        }
-        // Nor is it its doing where a disk is slow, or memory short; but a program can bring that about.
         if idle_time > self.limits.wall_time
-            && self.mark.held_up < self.limits.wall_time * MOST_HELD_UP
-            && self.process.is_held_up()
+            && !self.mark.overdue.ends(self.process.state(), self.limits.wall_time)
         {
-            self.mark.held_up += self.limits.wall_time / 2;
-            return Ok(now + WAITING);
+            return Ok(now + overdue::AGAIN);
         }
         if idle_time > self.limits.wall_time {
             self.kill(Termination::WallTimeLimit)?;
@@ -461,7 +456,7 @@ impl Guest {
         }
         if let Some(mut idleness) = self.idleness.take() {
             if idleness.due(now) {
-                idleness.look(now, self.cpu() + self.delay(), || self.process.wants_a_core());
+                idleness.look(now, self.cpu() + self.delay(), || self.process.state() == State::WantsACore);
             }
             self.idleness = Some(idleness);
             pause = pause.min(idleness::LOOK);

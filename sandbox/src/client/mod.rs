@@ -18,6 +18,7 @@ mod interaction;
 mod job;
 mod knobs;
 mod modules;
+mod overdue;
 mod pool;
 mod process;
 mod session;

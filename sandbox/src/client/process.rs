@@ -6,6 +6,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::overdue::State;
 use crate::procfs::{Stat, number_of_pidfd};
 use crate::sys;
 
@@ -64,15 +65,9 @@ impl Process {
         Duration::from_nanos(longest_delay(self.number(), DEEPEST))
     }
 
-    /// Whether a thread of it or of one below it runs, or waits for a core and nothing else. What it has waited so far stands
-    /// nowhere until it gets one.
-    pub(super) fn wants_a_core(&self) -> bool {
-        any_task(self.number(), DEEPEST, |stat| stat.is_runnable())
-    }
-
-    /// Whether the kernel holds up a thread of it or of one below it.
-    pub(super) fn is_held_up(&self) -> bool {
-        any_task(self.number(), DEEPEST, |stat| stat.is_held_up())
+    /// What it and those below it do.
+    pub(super) fn state(&self) -> State {
+        state(self.number(), DEEPEST)
     }
 
     /// Notes for each process below it how long that ran or waited for a core, in nanoseconds.
@@ -93,18 +88,20 @@ fn longest_delay(pid: i32, depth: usize) -> u64 {
     tasks.map(of_task).max().unwrap_or(0)
 }
 
-fn any_task(pid: i32, depth: usize, is: fn(&Stat<'_>) -> bool) -> bool {
+fn state(pid: i32, depth: usize) -> State {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let mut tasks = tasks.map(|task| task.path());
-    tasks.any(|task| {
-        let read = |name: &str| fs::read_to_string(task.join(name)).unwrap_or_default();
+    let of_task = |task: fs::DirEntry| {
+        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let own = match Stat::of(&read("stat")) {
+            stat if stat.is_runnable() => State::WantsACore,
+            stat if stat.is_held_up() => State::HeldUp,
+            _ => State::Asleep,
+        };
         let children = if depth == 0 { String::new() } else { read("children") };
-        is(&Stat::of(&read("stat")))
-            || children
-                .split_whitespace()
-                .filter_map(|child| child.parse().ok())
-                .any(|child| any_task(child, depth - 1, is))
-    })
+        let below = children.split_whitespace().filter_map(|child| child.parse().ok());
+        below.map(|child| state(child, depth - 1)).fold(own, State::max)
+    };
+    tasks.map(of_task).max().unwrap_or(State::Asleep)
 }
 
 fn note_below(pid: i32, depth: usize, seen: &mut BTreeMap<i32, u64>) {
