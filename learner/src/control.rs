@@ -11,7 +11,7 @@ use crate::data::stream;
 use crate::metrics::StepMetrics;
 use crate::policy::{Policy, present};
 use crate::recipe::{Recipe, Sft};
-use crate::reward_client::{Answer, Ask, Grade, RewardError};
+use crate::reward_client::{Answer, Answered, Ask, Grade, RewardError};
 use crate::run::Run;
 use crate::sft::{self, Tuner};
 use crate::train::{self, TrainError};
@@ -104,9 +104,9 @@ impl<G: Grade> Grade for Shuffled<'_, G> {
         &self,
         problems: &[&Problem],
         write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
-    ) -> Result<(T, Vec<Answer>), E> {
+    ) -> Result<(T, Answered), E> {
         let mut asked = vec![String::new(); problems.len()];
-        let (written, mut answers) = self.grader.grade_while(problems, |say| {
+        let (written, mut answered) = self.grader.grade_while(problems, |say| {
             write(&mut |index, completion| {
                 completion.clone_into(&mut asked[index]);
                 say(index, completion);
@@ -114,7 +114,7 @@ impl<G: Grade> Grade for Shuffled<'_, G> {
         })?;
         // A function of what was asked, so that a resumed control repeats itself too.
         let mut draws = stream(self.seed, &asked.concat(), problems.len() as u64);
-        answers.shuffle(&mut draws);
-        Ok((written, answers))
+        answered.answers.shuffle(&mut draws);
+        Ok((written, answered))
     }
 }

@@ -103,6 +103,18 @@ pub struct StepMetrics {
     /// Updates that were not made, because their loss or their gradient's norm was not finite.
     #[serde(default)]
     pub skipped_updates: u64,
+    /// From a completion to its reward, waiting for its turn included: the median,
+    #[serde(default)]
+    pub reward_latency_p50_seconds: f64,
+    /// the 95th percentile,
+    #[serde(default)]
+    pub reward_latency_p95_seconds: f64,
+    /// and the longest. Answers come beside the sampling: only `seconds_reward` of it holds the step up.
+    #[serde(default)]
+    pub reward_latency_max_seconds: f64,
+    /// Problems that the stage leaves out from now on, for every rollout of them was right (`drop_solved`).
+    #[serde(default)]
+    pub solved_problems: u64,
 }
 
 impl StepMetrics {
@@ -110,6 +122,9 @@ impl StepMetrics {
     pub fn without_timings(mut self) -> StepMetrics {
         (self.seconds_rollout, self.seconds_reward, self.seconds_update) = (0.0, 0.0, 0.0);
         self.tokens_per_second = 0.0;
+        self.reward_latency_p50_seconds = 0.0;
+        self.reward_latency_p95_seconds = 0.0;
+        self.reward_latency_max_seconds = 0.0;
         self
     }
 
@@ -247,6 +262,10 @@ pub(crate) mod tests {
             num_tokens: 4096 * step,
             tokens_per_second: 4096.0 / 0.6,
             skipped_updates: 0,
+            reward_latency_p50_seconds: 0.05,
+            reward_latency_p95_seconds: 0.15,
+            reward_latency_max_seconds: 0.25,
+            solved_problems: 0,
         }
     }
 
@@ -257,7 +276,8 @@ pub(crate) mod tests {
             seconds_rollout, seconds_reward, seconds_update, loss, clip_ratio_low, clip_ratio_high, kl, mismatch_kl, \
             mismatch_max, corrected_fraction, unreadable_fraction, diagnosis, sampled_prompts, calibration, \
             unsupported_fraction, completion_length_min, completion_length_max, completion_length_terminated_mean, \
-            num_tokens, tokens_per_second, skipped_updates";
+            num_tokens, tokens_per_second, skipped_updates, reward_latency_p50_seconds, reward_latency_p95_seconds, \
+            reward_latency_max_seconds, solved_problems";
         let value = serde_json::to_value(line(1)).unwrap();
         let written: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(written.join(", "), keys);

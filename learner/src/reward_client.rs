@@ -103,14 +103,27 @@ pub trait Grade {
         &self,
         problems: &[&Problem],
         write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
-    ) -> Result<(T, Vec<Answer>), E> {
-        let mut completions = vec![String::new(); problems.len()];
-        let written = write(&mut |index, completion| completion.clone_into(&mut completions[index]))?;
+    ) -> Result<(T, Answered), E> {
+        let mut completions = vec![(String::new(), Instant::now()); problems.len()];
+        let written =
+            write(&mut |index, completion| completions[index] = (completion.to_owned(), Instant::now()))?;
         let asks = problems.iter().zip(&completions);
         let asks: Vec<Ask<'_>> =
-            asks.map(|(problem, completion)| Ask::completion(problem, completion)).collect();
-        Ok((written, self.grade(&asks)?))
+            asks.map(|(problem, (completion, _))| Ask::completion(problem, completion)).collect();
+        let answers = self.grade(&asks)?;
+        let latencies = completions.iter().map(|(_, written)| written.elapsed()).collect();
+        Ok((written, Answered { answers, latencies }))
     }
+}
+
+/// The answers to completions that came by and by.
+#[derive(Debug, Clone, Default)]
+pub struct Answered {
+    /// In the completions' order.
+    pub answers: Vec<Answer>,
+    /// From when a completion was written until it was answered or given up, without order; of equal completions only the
+    /// first is asked about, and has one.
+    pub latencies: Vec<Duration>,
 }
 
 /// What came back for one completion.
@@ -207,9 +220,10 @@ impl RewardClient {
         &self,
         count: usize,
         mut written: UnboundedReceiver<Said>,
-    ) -> Result<Vec<Answer>, RewardError> {
+    ) -> Result<Answered, RewardError> {
         let settings = &self.verifiers.settings;
         let mut answers: Vec<Option<Answer>> = vec![None; count];
+        let mut latencies = Vec::with_capacity(count);
         let mut places: HashMap<[u8; 32], usize> = HashMap::new();
         let mut equal: Vec<(usize, usize)> = Vec::new();
         let mut waiting: VecDeque<Item> = VecDeque::new();
@@ -226,7 +240,10 @@ impl RewardClient {
                 next = written.recv(), if more => said = Some(next),
                 Some(done) = requests.join_next(), if !requests.is_empty() => {
                     let done = done.map_err(|error| RewardError::Setup(error.to_string()))?;
-                    done?.into_iter().for_each(|(index, answer)| answers[index] = Some(answer));
+                    for done in done? {
+                        latencies.push(done.latency);
+                        answers[done.index] = Some(done.answer);
+                    }
                 }
             }
             while let Some(next) = said {
@@ -238,7 +255,7 @@ impl RewardClient {
                             waiting.push_back(item);
                         }
                     },
-                    Some(Said::Stop) => return Ok(Vec::new()),
+                    Some(Said::Stop) => return Ok(Answered::default()),
                     None => more = false,
                 }
                 said = written.try_recv().ok().map(Some);
@@ -246,7 +263,8 @@ impl RewardClient {
         }
         equal.into_iter().for_each(|(index, place)| answers[index] = answers[place].clone());
         let unsaid = || Answer::InfraError("it was never asked about".to_owned());
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(unsaid)).collect())
+        let answers = answers.into_iter().map(|answer| answer.unwrap_or_else(unsaid)).collect();
+        Ok(Answered { answers, latencies })
     }
 }
 
@@ -279,14 +297,14 @@ impl Grade for RewardClient {
             let _ = say.send(Said::Item(Item::new(index, ask)));
         }
         drop(say);
-        self.runtime.block_on(self.answer(asks.len(), written))
+        Ok(self.runtime.block_on(self.answer(asks.len(), written))?.answers)
     }
 
     fn grade_while<T, E: From<RewardError>>(
         &self,
         problems: &[&Problem],
         write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
-    ) -> Result<(T, Vec<Answer>), E> {
+    ) -> Result<(T, Answered), E> {
         let (say, written) = unbounded_channel();
         std::thread::scope(|scope| {
             let answering = std::thread::Builder::new().name("rewards".to_owned());
@@ -324,20 +342,23 @@ fn headers(settings: &Rewards) -> Result<HeaderMap, RewardError> {
     Ok(headers)
 }
 
-/// The items of a request and what has come of them.
+/// What came of one item.
+struct Came {
+    index: usize,
+    answer: Answer,
+    latency: Duration,
+}
+
+/// The items of a request and what has come of them, and when.
 struct Asked {
     items: Vec<Item>,
-    answers: Vec<Option<Answer>>,
+    answers: Vec<Option<(Answer, Instant)>>,
     failure: String,
 }
 
 impl Verifiers {
-    /// One request with all its tries: each item's index and answer.
-    async fn ask(
-        self: Arc<Verifiers>,
-        place: usize,
-        items: Vec<Item>,
-    ) -> Result<Vec<(usize, Answer)>, RewardError> {
+    /// One request with all its tries.
+    async fn ask(self: Arc<Verifiers>, place: usize, items: Vec<Item>) -> Result<Vec<Came>, RewardError> {
         let seconds = self.settings.deadline;
         let first = items.iter().map(|item| item.written).min().unwrap_or_else(Instant::now);
         let deadline = first + Duration::from_secs_f64(seconds);
@@ -351,8 +372,12 @@ impl Verifiers {
             }
         }
         let Asked { items, answers, failure } = asked;
-        let answer = |answer: Option<Answer>| answer.unwrap_or_else(|| Answer::InfraError(failure.clone()));
-        Ok(items.iter().map(|item| item.index).zip(answers.into_iter().map(answer)).collect())
+        let given_up = || (Answer::InfraError(failure.clone()), Instant::now());
+        let came = |(item, answer): (&Item, Option<(Answer, Instant)>)| {
+            let (answer, at) = answer.unwrap_or_else(given_up);
+            Came { index: item.index, answer, latency: at.saturating_duration_since(item.written) }
+        };
+        Ok(items.iter().zip(answers).map(came).collect())
     }
 
     async fn tries(&self, place: usize, asked: &mut Asked) -> Result<(), RewardError> {
@@ -423,7 +448,7 @@ impl Verifiers {
         let mut take = |at: usize, answer: Answer| match answer {
             // Another verifier may do what this one could not.
             Answer::InfraError(what) if !alone => failure = Some(Failure::Passing(what)),
-            answer => answers[open[at]] = Some(answer),
+            answer => answers[open[at]] = Some((answer, Instant::now())),
         };
         let lines = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == wire::LINES);
         let mut text: Vec<u8> = Vec::new();

@@ -20,7 +20,7 @@ use crate::launcher;
 use crate::policy::{Policy, present, state};
 use crate::progress::Progress;
 use crate::recipe::{Recipe, Sft};
-use crate::reward_client::{Answer, Ask, Grade, RewardClient, RewardError};
+use crate::reward_client::{Answer, Answered, Ask, Grade, RewardClient, RewardError};
 use crate::sft::{self, Tuner};
 use crate::tasks::Split;
 use crate::train::{self, State, TrainError, Trainer};
@@ -55,7 +55,7 @@ impl Grade for Rewarder {
         &self,
         problems: &[&Problem],
         write: impl FnOnce(&mut dyn FnMut(usize, &str)) -> Result<T, E>,
-    ) -> Result<(T, Vec<Answer>), E> {
+    ) -> Result<(T, Answered), E> {
         self.client.grade_while(problems, write)
     }
 }

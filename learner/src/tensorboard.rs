@@ -33,7 +33,7 @@ pub const SFT_SCALARS: [Scalar<SftMetrics>; 4] = [
 ];
 
 /// TRL's names, behind the `train/` that its trainer puts there; then veRL's for what TRL has no name for; then ours.
-pub const SCALARS: [Scalar; 31] = [
+pub const SCALARS: [Scalar; 35] = [
     ("train/reward", |line| line.reward_mean),
     ("train/reward_std", |line| line.reward_std),
     ("train/frac_reward_zero_std", |line| line.zero_std_fraction),
@@ -63,6 +63,10 @@ pub const SCALARS: [Scalar; 31] = [
     ("assay/unsupported_fraction", |line| line.unsupported_fraction),
     ("assay/unreadable_fraction", |line| line.unreadable_fraction),
     ("assay/corrected_fraction", |line| line.corrected_fraction),
+    ("assay/reward_latency/p50", |line| line.reward_latency_p50_seconds),
+    ("assay/reward_latency/p95", |line| line.reward_latency_p95_seconds),
+    ("assay/reward_latency/max", |line| line.reward_latency_max_seconds),
+    ("assay/solved_problems", |line| line.solved_problems as f64),
     ("assay/sampled_prompts", |line| line.sampled_prompts as f64),
     ("assay/findings", |line| line.diagnosis.len() as f64),
 ];

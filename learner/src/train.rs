@@ -427,6 +427,10 @@ impl<G: Grade> Trainer<'_, G> {
             tokens_per_second: all.tokens() as f64
                 / (all.seconds_rollout + all.seconds_reward + seconds_update),
             skipped_updates: updated.skipped.map_or(0, |skipped| skipped.updates),
+            reward_latency_p50_seconds: all.reward_latency(0.5),
+            reward_latency_p95_seconds: all.reward_latency(0.95),
+            reward_latency_max_seconds: all.reward_latency(1.0),
+            solved_problems: self.state.solved.len() as u64,
         });
         Ok(Done::Step(line, all.dumped))
     }

@@ -153,6 +153,8 @@ fn what_is_solved_comes_no_more_and_with_the_last_the_stage_ends() {
     for out in [&whole, &cut] {
         let stages: Vec<String> = lines(out).into_iter().map(|line| line.stage).collect();
         assert_eq!(stages, ["first", "first", "first", "first", "second", "second"]);
+        let solved: Vec<u64> = lines(out).into_iter().map(|line| line.solved_problems).collect();
+        assert_eq!(solved, [8, 16, 24, 27, 0, 0]);
         let asked: Vec<BTreeSet<String>> = (1..=6).map(|step| asked(out, step)).collect();
         assert_eq!(asked.iter().map(BTreeSet::len).collect::<Vec<_>>(), [8, 8, 8, 3, 4, 4]);
         assert_eq!(asked[..4].iter().flatten().collect::<BTreeSet<_>>().len(), 27);

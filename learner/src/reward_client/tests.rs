@@ -236,9 +236,14 @@ fn completions_are_graded_while_others_are_written() {
         say(2, "a");
         Ok("written")
     };
-    let (written, answers) = client.grade_while(&[&problem, &problem, &problem], write).unwrap();
+    let begun = Instant::now();
+    let (written, answered) = client.grade_while(&[&problem, &problem, &problem], write).unwrap();
     assert_eq!(written, "written");
-    assert_eq!(answers.iter().map(Answer::reward).collect::<Vec<_>>(), [Some(1.0), Some(0.0), Some(0.0)]);
+    let rewards: Vec<Option<f64>> = answered.answers.iter().map(Answer::reward).collect();
+    assert_eq!(rewards, [Some(1.0), Some(0.0), Some(0.0)]);
+    // The third is the second again, and was not asked about.
+    assert_eq!(answered.latencies.len(), 2);
+    assert!(answered.latencies.iter().all(|latency| !latency.is_zero() && *latency < begun.elapsed()));
     // A writer that fails is not waited for.
     let hanging = self::fake(&[Play::Hang]);
     let client = RewardClient::new(Rewards { timeout: 600.0, ..settings(&[&hanging]) }).unwrap();

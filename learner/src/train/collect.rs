@@ -5,7 +5,7 @@
 //! there are as many as a step has prompts, or `max_batches` batches' worth of prompts were tried. What was sampled in
 //! vain still stands in the step's figures.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use assay_testsets::Problem;
 use rand::seq::SliceRandom as _;
@@ -16,7 +16,7 @@ use crate::data::{Drawn, Hand, stream};
 use crate::grpo::{self, ZeroVariance};
 use crate::interrupt::interrupted;
 use crate::recipe::Stage;
-use crate::reward_client::{Answer, Grade};
+use crate::reward_client::{Answer, Answered, Grade};
 use crate::rollout::{FinishReason, Group, Rollout};
 
 /// The verifier's verdict where there was no box, or no code block.
@@ -37,6 +37,8 @@ pub(super) struct Collected {
     pub(super) dumped: Vec<Dumped>,
     pub(super) seconds_rollout: f64,
     pub(super) seconds_reward: f64,
+    /// How long each answer took.
+    latencies: Vec<Duration>,
     /// Tokens of each completion, and why it ended.
     completions: Vec<(usize, FinishReason)>,
     prompt_tokens: usize,
@@ -48,7 +50,9 @@ pub(super) struct Collected {
 
 impl Collected {
     /// Rollouts come prompt by prompt, `size` of each.
-    pub(super) fn add(&mut self, rollouts: Vec<Rollout>, answers: &[Answer], size: usize) {
+    pub(super) fn add(&mut self, rollouts: Vec<Rollout>, answered: &Answered, size: usize) {
+        let Answered { answers, latencies } = answered;
+        self.latencies.extend(latencies);
         let completion = |rollout: &Rollout| (rollout.completion_ids.len(), rollout.finish_reason);
         self.completions.extend(rollouts.iter().map(completion));
         self.prompt_tokens += rollouts.iter().map(|rollout| rollout.prompt_ids.len()).sum::<usize>();
@@ -121,6 +125,14 @@ impl Collected {
         share(self.unreadable, self.graded)
     }
 
+    /// Seconds from a completion to its reward, of this share of the completions at most; 0 where none was asked about.
+    pub(super) fn reward_latency(&self, share: f64) -> f64 {
+        let mut sorted: Vec<f64> = self.latencies.iter().map(Duration::as_secs_f64).collect();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (share * sorted.len() as f64).ceil() as usize;
+        sorted.get(rank.max(1) - 1).copied().unwrap_or(0.0)
+    }
+
     /// Groups that a step learns from: all, or by `refill` the first `wanted` with a signal. Where none has one, all
     /// of them, so that there is something to measure.
     pub(super) fn useful(&self, stage: &Stage) -> Vec<&Group> {
@@ -183,7 +195,7 @@ impl<G: Grade> Trainer<'_, G> {
             let by_prompt: Vec<&Problem> =
                 problems.iter().flat_map(|problem| std::iter::repeat_n(problem, each)).collect();
             // Grading goes on beside the sampling; what is left of it then is waited for.
-            let (rollouts, answers) =
+            let (rollouts, answered) =
                 self.grader.grade_while(&by_prompt, |say| -> Result<_, TrainError> {
                     let rollouts = self.policy.sample_each(&problems, each, &sampling, say)?;
                     collected.seconds_rollout += started.elapsed().as_secs_f64();
@@ -197,11 +209,11 @@ impl<G: Grade> Trainer<'_, G> {
             }
             if round == 0 {
                 let count = self.recipe.dump.rollouts;
-                collected.dumped = dump::choose(&by_prompt, &rollouts, &answers, count);
+                collected.dumped = dump::choose(&by_prompt, &rollouts, &answered.answers, count);
             }
-            let answered = answers.iter().any(|answer| answer.reward().is_some());
-            collected.add(rollouts, &answers, stage.rollouts);
-            if !answered {
+            let none = answered.answers.iter().all(|answer| answer.reward().is_none());
+            collected.add(rollouts, &answered, stage.rollouts);
+            if none {
                 // More prompts would not bring the verifier back.
                 break;
             }
@@ -252,7 +264,8 @@ mod tests {
         let answer = |reward| Answer::Graded { reward, verdict: NO_ANSWER.to_owned() };
         for index in 0..useful + other {
             let second = if index < useful { 1.0 } else { 0.0 };
-            collected.add(vec![rollout(), rollout()], &[answer(0.0), answer(second)], 2);
+            let answers = vec![answer(0.0), answer(second)];
+            collected.add(vec![rollout(), rollout()], &Answered { answers, ..Answered::default() }, 2);
         }
         collected
     }
@@ -300,19 +313,25 @@ mod tests {
         let rollouts = [(2, FinishReason::Stop), (6, FinishReason::Stop), (8, FinishReason::Length)];
         let mut rollouts: Vec<Rollout> = rollouts.map(|(tokens, why)| rollout(tokens, why)).into();
         rollouts.push(rollouts[2].clone());
-        let answers = [
+        let answers = vec![
             Answer::Graded { reward: 1.0, verdict: "accepted".to_owned() },
             Answer::InfraError("gone".to_owned()),
             Answer::Unsupported("no tests".to_owned()),
             Answer::Unsupported("no tests".to_owned()),
         ];
         let mut all = Collected::default();
-        all.add(rollouts, &answers, 4);
+        let latencies = [5, 1, 9, 3].map(Duration::from_secs).into();
+        all.add(rollouts, &Answered { answers, latencies }, 4);
+        assert_eq!(
+            [0.0, 0.25, 0.5, 0.95, 1.0].map(|share| all.reward_latency(share)),
+            [1.0, 1.0, 3.0, 9.0, 9.0]
+        );
         assert_eq!((all.infra_error_fraction(), all.unsupported_fraction()), (0.25, 0.5));
         assert_eq!((all.completion_length_min(), all.completion_length_max()), (2, 8));
         assert_eq!((all.completion_length_mean(), all.completion_length_terminated_mean()), (6.0, 4.0));
         assert_eq!((all.truncated_fraction(), all.tokens()), (0.5, 4 * 3 + 24));
         let none = Collected::default();
+        assert_eq!(none.reward_latency(0.5), 0.0);
         assert_eq!((none.completion_length_min(), none.completion_length_terminated_mean()), (0, 0.0));
     }
 }

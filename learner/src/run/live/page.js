@@ -119,7 +119,8 @@ function drawFigures(run, last) {
     ["Temperature", number(last.temperature), "of this step"],
     ["Length", number(last.completion_length_mean), `tokens, mean; ${number(last.completion_length_min)} to ` +
       `${number(last.completion_length_max)}; ${percent(last.truncated_fraction)} cut`],
-    ["Groups without signal", percent(last.zero_std_fraction), "all rewards equal"],
+    ["Groups without signal", percent(last.zero_std_fraction), "all rewards equal" +
+      (last.solved_problems ? `; ${number(last.solved_problems)} problems solved and left out` : "")],
     ["Unreadable answers", percent(last.unreadable_fraction), "no box, no code"],
     ["Infra errors", percent(last.infra_error_fraction), "rollouts dropped"],
     ["Unsupported problems", percent(last.unsupported_fraction), "rollouts dropped"],
@@ -127,6 +128,8 @@ function drawFigures(run, last) {
     ["Sampler to trainer", number(last.mismatch_kl), "KL, nats a token"],
     ["A step takes", seconds(took(last)), `sample ${seconds(last.seconds_rollout)}, wait ${seconds(last.seconds_reward)}, ` +
       `update ${seconds(last.seconds_update)}`],
+    ["A reward takes", seconds(last.reward_latency_p50_seconds), `the median; 95 % within ${seconds(last.reward_latency_p95_seconds)}, ` +
+      `the slowest ${seconds(last.reward_latency_max_seconds)}`],
     ["Tokens a second", number(last.tokens_per_second), `prompts too; ${number(last.num_tokens)} in all`],
   ];
   const parent = element("figures");
@@ -155,6 +158,8 @@ const CHARTS = [
     line("unsupported problems", (s) => s.unsupported_fraction)] },
   { title: "Time of a step", show: seconds, least: 0.01, lines: [line("sample", (s) => s.seconds_rollout), line("wait for rewards", (s) => s.seconds_reward),
     line("update", (s) => s.seconds_update)] },
+  { title: "Time of a reward, beside the sampling", show: seconds, least: 0.01, lines: [line("median", (s) => s.reward_latency_p50_seconds),
+    line("95 % within", (s) => s.reward_latency_p95_seconds), line("slowest", (s) => s.reward_latency_max_seconds)] },
   { title: "Gradient norm", lines: [line("before clipping", (s) => s.grad_norm)] },
 ];
 
