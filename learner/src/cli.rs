@@ -20,7 +20,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::cuda::{self, Stored};
 use crate::error::{EngineError, reason};
 use crate::gpu_check::{self, Plan};
@@ -351,12 +351,13 @@ fn rl(Rl { common: args, control }: &Rl) -> Result<(String, u8), TrainError> {
     run.open(args.resume, &[traces, Vec::from_iter(and_start)].concat())?;
     let cut = |error: TrainError| error.while_running(command, &args.out);
     run.sft_before_rl(args.resume).map_err(cut)?;
-    let grader = run.rewarder()?;
-    let checkpoint = match control {
-        None => run.rl(&grader, &args.out, args.resume).map(|_| crate::train::CHECKPOINT),
-        Some(control) => control.train(&run, &grader, args.resume).map(|_| control.traces()[0]),
+    let trained = match control {
+        None => run.rl(&run.rewarder()?, &args.out, args.resume),
+        Some(Control::Shuffled) => control::shuffled(&run, &run.rewarder()?, args.resume),
+        Some(Control::MoreSft) => control::more_sft(&run),
     };
-    let checkpoint = args.out.join(checkpoint.map_err(cut)?);
+    trained.map_err(cut)?;
+    let checkpoint = args.out.join(control.map_or(crate::train::CHECKPOINT, |control| control.traces()[0]));
     let curves =
         if *control == Some(Control::MoreSft) { "" } else { ", the curves in metrics.jsonl beside it" };
     let text = format!("the policy is in {}{curves}\n", checkpoint.display());

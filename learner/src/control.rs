@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use assay_testsets::Problem;
 use rand::seq::SliceRandom as _;
@@ -45,19 +44,14 @@ impl Control {
             Control::MoreSft => &["more-sft/sft"],
         }
     }
+}
 
-    /// Trains it, or what is left of it.
-    ///
-    /// # Errors
-    /// As a run; or there is no GRPO in the directory whose tokens could be counted.
-    pub fn train(self, run: &Run<'_>, grader: &impl Grade, resume: bool) -> Result<Policy, TrainError> {
-        match self {
-            Control::Shuffled => {
-                run.rl(&Shuffled { grader, seed: run.recipe.seed }, &run.out.join("control"), resume)
-            }
-            Control::MoreSft => more_sft(run, &run.out.join("more-sft")),
-        }
-    }
+/// Trains with rewards shuffled, or what is left of it.
+///
+/// # Errors
+/// As a run.
+pub fn shuffled(run: &Run<'_>, grader: &impl Grade, resume: bool) -> Result<Policy, TrainError> {
+    run.rl(&Shuffled { grader, seed: run.recipe.seed }, &run.out.join("control"), resume)
 }
 
 /// Tokens of completions that the steps learned from.
@@ -70,8 +64,12 @@ fn learned_from(recipe: &Recipe, steps: &[StepMetrics]) -> u64 {
 }
 
 /// The SFT that the run began from, gone on with, or as far as it got, for as many tokens as its GRPO learned from.
-fn more_sft(run: &Run<'_>, out: &Path) -> Result<Policy, TrainError> {
+///
+/// # Errors
+/// As a run; or there is no GRPO in the directory whose tokens could be counted.
+pub fn more_sft(run: &Run<'_>) -> Result<Policy, TrainError> {
     let Run { recipe, progress, .. } = run;
+    let out = &run.out.join("more-sft");
     let tokens = learned_from(recipe, &train::steps(run.out)?);
     let (policy, start) = Policy::load_with::<sft::State>(&run.out.join(sft::CHECKPOINT), recipe)?;
     let steps = sft::step_after(recipe, run.sft_part()?, &policy, start.step, tokens)?;
@@ -81,7 +79,7 @@ fn more_sft(run: &Run<'_>, out: &Path) -> Result<Policy, TrainError> {
         true => Policy::load_with(&cut, recipe)?,
         false => (policy, sft::State { step: start.step, ..sft::State::default() }),
     };
-    std::fs::create_dir_all(out).map_err(|source| TrainError::File { path: out.to_owned(), source })?;
+    std::fs::create_dir_all(out).map_err(|source| TrainError::File { path: out.clone(), source })?;
     let mut tuner = Tuner { recipe, sft: &part, policy, out, state, progress };
     tuner.run()?;
     Ok(tuner.policy)

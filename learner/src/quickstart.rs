@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use assay_testsets::{Problem, Task};
 
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::eval::Scores;
 use crate::policy::present;
 use crate::report::{self, ALL, BundledRow, Files, HeldOut, Other, Report};
@@ -35,7 +35,10 @@ pub fn run(run: &Run<'_>, control: bool, resume: bool) -> Result<Report, TrainEr
     let mut controls = Vec::new();
     for kind in Control::ALL.into_iter().filter(|_| control) {
         run.progress.note(&format!("control: {kind}, from the same SFT policy"));
-        let policy = kind.train(run, &grader, resume)?;
+        let policy = match kind {
+            Control::Shuffled => control::shuffled(run, &grader, resume)?,
+            Control::MoreSft => control::more_sft(run)?,
+        };
         let held_out = compare(run, &before, &run.evaluate(&policy, &grader)?.strict);
         controls.push(Other { what: kind.to_string(), teaches: kind != Control::Shuffled, held_out });
     }
