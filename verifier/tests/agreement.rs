@@ -26,7 +26,10 @@ fn lcb_public() {
     let agreement = Agreement::measure(&folder, Profile::Lcb, |_| true);
     assert_eq!(agreement.rows, 882, "the stable rows");
     agreement.check((agreement.rows * 97).div_ceil(100), "lcb_public");
-    let plain = plain_process(&folder, &agreement.keys(Ours::Accepts));
+    let causes = causes("lcb_public");
+    let near = |key: &String| causes.get(key).is_some_and(|why| is_near(why));
+    let accepted = agreement.keys(Ours::Accepts).into_iter().filter(|key| !near(key)).collect();
+    let plain = plain_process(&folder, &accepted);
     assert_eq!(plain, [""; 0], "accepted, but not as a plain process");
     let rejected = agreement.keys(Ours::Rejects);
     assert!(rejected.len() <= 5, "{rejected:?}");
@@ -80,7 +83,7 @@ fn reproduce(key: &str) {
 #[test]
 fn lcb_public_with_the_bugs() {
     let Some(folder) = eval_data("code/lcb_public") else { return };
-    let known = known_disagreements("lcb_public", |cause| !cause.starts_with("needs "));
+    let known = known_disagreements("lcb_public", |cause| !cause.starts_with("needs ") && !is_near(cause));
     assert!(known.len() >= 15, "{known:?}");
     let agreement = Agreement::measure(&folder, Profile::LcbBugs, |key| known.contains(&format!("{key}:")));
     assert_eq!(agreement.rows, known.len(), "all of them are stable rows");
@@ -151,6 +154,12 @@ impl Agreement {
             list.iter().filter(|line| !known.iter().any(|k| line.starts_with(k))).collect();
         assert!(news.is_empty(), "disagreements that data/disagreements.txt does not explain: {news:#?}");
     }
+}
+
+/// Whether the program's time is so close to the limit that the machine decides. On one that was fast for a moment, a program
+/// that had always been over it was not, and the test failed for a verdict that was right.
+fn is_near(cause: &str) -> bool {
+    cause.starts_with("near the limit")
 }
 
 fn key(row: &serde_json::Value) -> (&str, usize) {
