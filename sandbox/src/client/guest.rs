@@ -422,23 +422,8 @@ impl Guest {
         if idle_time > self.limits.wall_time {
             idle_time = idle(true);
         }
-        if idle_time > self.limits.wall_time && self.is_dead() {
-            // The clocks of a process that is gone stand at zero, so what it waited and ran would count as idle. The
-            // report of its end is on its way.
-            if self.dead_since.get_or_insert(now).elapsed() > SLOT_PATIENCE {
-                return Err(broke(self.started)("the slot does not report its guest's end"));
-            }
-            return Ok(now + TICK);
-        }
-        // One wait for a core may be longer than the limit, and it counts only when it is over.
-        if idle_time > self.limits.wall_time
-            && !self.mark.overdue.ends(self.process.state(), self.limits.wall_time)
-        {
-            return Ok(now + overdue::AGAIN);
-        }
         if idle_time > self.limits.wall_time {
-            self.kill(Termination::WallTimeLimit)?;
-            return Ok(now);
+            return self.overdue(now);
         }
         let parallel = std::thread::available_parallelism().map_or(1, usize::from) as u32;
         let busy = (most - cpu) / parallel.min(self.limits.processes).max(1);
@@ -465,6 +450,24 @@ impl Guest {
             pause = pause.min(idleness::LOOK);
         }
         Ok(now + pause.max(TICK))
+    }
+
+    /// Ends a guest that is over its idle limit, unless it is gone or not to blame. Returns when to look again.
+    fn overdue(&mut self, now: Instant) -> Result<Instant, SandboxError> {
+        if self.is_dead() {
+            // The clocks of a process that is gone stand at zero, so what it waited and ran would count as idle. The
+            // report of its end is on its way.
+            if self.dead_since.get_or_insert(now).elapsed() > SLOT_PATIENCE {
+                return Err(broke(self.started)("the slot does not report its guest's end"));
+            }
+            return Ok(now + TICK);
+        }
+        // One wait for a core may be longer than the limit, and it counts only when it is over.
+        if !self.mark.overdue.ends(self.process.state(), self.limits.wall_time) {
+            return Ok(now + overdue::AGAIN);
+        }
+        self.kill(Termination::WallTimeLimit)?;
+        Ok(now)
     }
 
     fn spent_cpu(&self) -> Duration {

@@ -24,6 +24,7 @@ pub(super) enum State {
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Overdue {
     held_up: Duration,
+    /// When last looked at.
     asleep: bool,
 }
 
@@ -35,16 +36,15 @@ impl Overdue {
 
     /// Whether a program in this state, over its idle limit, is to be ended.
     pub(super) fn ends(&mut self, state: State, limit: Duration) -> bool {
-        let excused = match state {
-            State::WantsACore => true,
-            State::HeldUp => self.held_up < limit * MOST_HELD_UP,
-            State::Asleep => false,
+        let asleep = match state {
+            State::WantsACore => false,
+            State::HeldUp if self.held_up < limit * MOST_HELD_UP => {
+                self.held_up += limit / 2;
+                false
+            }
+            State::HeldUp | State::Asleep => true,
         };
-        if excused && state == State::HeldUp {
-            self.held_up += limit / 2;
-        }
-        let was_asleep = std::mem::replace(&mut self.asleep, !excused);
-        was_asleep && !excused
+        std::mem::replace(&mut self.asleep, asleep) && asleep
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use super::overdue::State;
@@ -62,12 +63,20 @@ impl Process {
 
     /// The longest time that a thread of it or of one below it waited for a core.
     pub(super) fn longest_delay(&self) -> Duration {
-        Duration::from_nanos(longest_delay(self.number(), DEEPEST))
+        let nanos = greatest(self.number(), DEEPEST, |task| {
+            read(task, "schedstat").split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+        });
+        Duration::from_nanos(nanos.unwrap_or(0))
     }
 
     /// What it and those below it do.
     pub(super) fn state(&self) -> State {
-        state(self.number(), DEEPEST)
+        let state = greatest(self.number(), DEEPEST, |task| match Stat::of(&read(task, "stat")) {
+            stat if stat.is_runnable() => State::WantsACore,
+            stat if stat.is_held_up() => State::HeldUp,
+            _ => State::Asleep,
+        });
+        state.unwrap_or(State::Asleep)
     }
 
     /// Notes for each process below it how long that ran or waited for a core, in nanoseconds.
@@ -76,32 +85,21 @@ impl Process {
     }
 }
 
-fn longest_delay(pid: i32, depth: usize) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let of_task = |task: fs::DirEntry| {
-        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        let own = read("schedstat").split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-        let children = if depth == 0 { String::new() } else { read("children") };
-        let below = children.split_whitespace().filter_map(|child| child.parse().ok());
-        below.map(|child| longest_delay(child, depth - 1)).fold(own, u64::max)
-    };
-    tasks.map(of_task).max().unwrap_or(0)
+/// A file in the directory of a thread; empty where that is gone.
+fn read(task: &Path, name: &str) -> String {
+    fs::read_to_string(task.join(name)).unwrap_or_default()
 }
 
-fn state(pid: i32, depth: usize) -> State {
+/// The greatest of what `of` finds in the directories of a process's threads and of those below it; none where it is gone.
+fn greatest<T: Ord>(pid: i32, depth: usize, of: fn(&Path) -> T) -> Option<T> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let of_task = |task: fs::DirEntry| {
-        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
-        let own = match Stat::of(&read("stat")) {
-            stat if stat.is_runnable() => State::WantsACore,
-            stat if stat.is_held_up() => State::HeldUp,
-            _ => State::Asleep,
-        };
-        let children = if depth == 0 { String::new() } else { read("children") };
+        let task = task.path();
+        let children = if depth == 0 { String::new() } else { read(&task, "children") };
         let below = children.split_whitespace().filter_map(|child| child.parse().ok());
-        below.map(|child| state(child, depth - 1)).fold(own, State::max)
+        below.filter_map(|child| greatest(child, depth - 1, of)).fold(of(&task), T::max)
     };
-    tasks.map(of_task).max().unwrap_or(State::Asleep)
+    tasks.map(of_task).max()
 }
 
 fn note_below(pid: i32, depth: usize, seen: &mut BTreeMap<i32, u64>) {
